@@ -1,0 +1,32 @@
+//! What every stage of a pipeline shares: time, windows, watermarks, records, and the seams to logs and stores.
+//!
+//! Pure by rule: no I/O, no async, no clock of its own, no C library. Everything here compiles and tests in seconds.
+//! Read in this order.
+#![warn(missing_docs)]
+
+/// Event time and append time, in nanoseconds since the Unix epoch.
+pub mod time;
+/// Half-open windows of event time.
+pub mod window;
+/// How far event time has certainly come, from facts that no producer can set.
+pub mod watermark;
+/// Records, their coordinates, and batches of borrowed bytes.
+pub mod record;
+/// The log: partitioned, transactional, append-only.
+pub mod log;
+/// Ordered keyed state of one task.
+pub mod store;
+/// What a stage is: the two kinds, and what the runtime asks of each.
+pub mod stage;
+/// Which stages there are and how they are joined.
+pub mod pipeline;
+/// The one clock, handed in.
+pub mod clock;
+/// Which partition a key belongs to.
+pub mod partitioner;
+/// Variable-length integers and bounds-checked reading, for all encoded forms.
+pub mod codec;
+/// Hash maps whose order does not differ from run to run.
+pub mod map;
+/// Predicates that production, simulator and checker assert alike.
+pub mod invariants;

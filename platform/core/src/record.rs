@@ -1,0 +1,303 @@
+//! Records: what a log holds, where each one lies, and batches of them as borrowed bytes.
+//!
+//! A `Batch` is one allocation that is reused from poll to poll: readers fill a `BatchBuffer`, stages iterate over it without copying.
+//! Headers have one encoded form (`count, (name, value)…`), shared by every log that keeps records itself.
+
+use crate::codec::{Cursor, put_bytes, put_u64};
+use crate::time::AppendTime;
+use std::fmt;
+use std::sync::Arc;
+
+/// Name of a topic.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Topic(Arc<str>);
+
+impl Topic {
+    /// Names a topic. Names are built in one file of each application and not checked here.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One ordered part of a topic.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Partition {
+    /// Of which topic.
+    pub topic: Topic,
+    /// From 0.
+    pub index: u32,
+}
+
+impl Partition {
+    /// Partition `index` of `topic`.
+    #[must_use]
+    pub fn new(topic: &Topic, index: u32) -> Self {
+        Self { topic: topic.clone(), index }
+    }
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.topic, self.index)
+    }
+}
+
+/// A record's number in its partition. Rises, but not always by one: logs may use offsets for themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Offset(pub u64);
+
+impl Offset {
+    /// The next one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A record on its way into a log.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NewRecord<'a> {
+    /// What a partitioner or a compacting log goes by.
+    pub key: Option<&'a [u8]>,
+    /// Names and values beside the value.
+    pub headers: &'a [(&'a str, &'a [u8])],
+    /// `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+}
+
+/// A record read from a log.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Where it lies in its partition.
+    pub offset: Offset,
+    /// When the log took it; `None` from bounded sources, which have no such clock.
+    pub append_time: Option<AppendTime>,
+    /// As written.
+    pub key: Option<&'a [u8]>,
+    /// As written.
+    pub headers: Headers<'a>,
+    /// As written; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+}
+
+/// Headers of a record, still encoded; few records are asked for more than one or two.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Headers<'a>(&'a [u8]);
+
+impl<'a> Headers<'a> {
+    /// Headers from their encoded form. Damage shows as an end: what cannot be read is not there.
+    #[must_use]
+    pub fn from_encoded(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The first header of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&'a [u8]> {
+        self.iter().find(|(n, _)| *n == name).map(|(_, value)| value)
+    }
+
+    /// Names and values in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
+        let mut cursor = Cursor::new(self.0);
+        let count = if self.0.is_empty() { 0 } else { cursor.u64().unwrap_or(0) };
+        (0..count).map_while(move |_| Some((cursor.text().ok()?, cursor.bytes().ok()?)))
+    }
+}
+
+/// Encodes headers as `Headers` reads them; none at all is no bytes.
+pub fn put_headers(out: &mut Vec<u8>, headers: &[(&str, &[u8])]) {
+    if headers.is_empty() {
+        return;
+    }
+    put_u64(out, headers.len() as u64);
+    for (name, value) in headers {
+        put_bytes(out, name.as_bytes());
+        put_bytes(out, value);
+    }
+}
+
+/// Some records of one partition, in order, as borrowed bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// Where they come from.
+    pub partition: &'a Partition,
+    bytes: &'a [u8],
+    entries: &'a [Entry],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    offset: Offset,
+    append_time: Option<AppendTime>,
+    key: Option<Range>,
+    headers: Range,
+    value: Option<Range>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    from: usize,
+    to: usize,
+}
+
+impl<'a> Batch<'a> {
+    /// The records in order.
+    pub fn iter(&self) -> impl Iterator<Item = Record<'a>> + use<'a> {
+        let bytes = self.bytes;
+        let slice = move |r: Range| bytes.get(r.from..r.to).unwrap_or_default();
+        self.entries.iter().map(move |e| Record {
+            offset: e.offset,
+            append_time: e.append_time,
+            key: e.key.map(slice),
+            headers: Headers(slice(e.headers)),
+            value: e.value.map(slice),
+        })
+    }
+
+    /// How many records.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Bytes of all records.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Offset behind the last record.
+    #[must_use]
+    pub fn next_offset(&self) -> Option<Offset> {
+        self.entries.last().map(|e| e.offset.next())
+    }
+}
+
+/// What a reader fills and lends out as a `Batch`.
+#[derive(Debug, Default)]
+pub struct BatchBuffer {
+    partition: Option<Partition>,
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+impl BatchBuffer {
+    /// Forgets the records and keeps the memory.
+    pub fn start(&mut self, partition: &Partition) {
+        self.bytes.clear();
+        self.entries.clear();
+        if self.partition.as_ref() != Some(partition) {
+            self.partition = Some(partition.clone());
+        }
+    }
+
+    /// Adds a record whose headers are already encoded.
+    pub fn push(&mut self, offset: Offset, append_time: Option<AppendTime>, key: Option<&[u8]>, headers: &[u8], value: Option<&[u8]>) {
+        let key = key.map(|k| self.copy(k));
+        let headers = self.copy(headers);
+        let value = value.map(|v| self.copy(v));
+        self.entries.push(Entry { offset, append_time, key, headers, value });
+    }
+
+    /// Adds a record of a value alone, written in place by `fill`, which appends to the buffer.
+    ///
+    /// # Errors
+    /// Those of `fill`; the record is then not there.
+    pub fn push_with<E>(&mut self, offset: Offset, append_time: Option<AppendTime>, fill: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+        let from = self.bytes.len();
+        if let Err(error) = fill(&mut self.bytes) {
+            self.bytes.truncate(from);
+            return Err(error);
+        }
+        let value = Range { from, to: self.bytes.len() };
+        self.entries.push(Entry { offset, append_time, key: None, headers: Range { from, to: from }, value: Some(value) });
+        Ok(())
+    }
+
+    /// How many records it holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Bytes of the records so far.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The records as a batch; `None` before the first `start`.
+    #[must_use]
+    pub fn batch(&self) -> Option<Batch<'_>> {
+        let partition = self.partition.as_ref()?;
+        Some(Batch { partition, bytes: &self.bytes, entries: &self.entries })
+    }
+
+    fn copy(&mut self, bytes: &[u8]) -> Range {
+        let from = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        Range { from, to: self.bytes.len() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_gives_back_what_was_pushed() {
+        let partition = Partition::new(&Topic::new("t"), 3);
+        let mut headers = Vec::new();
+        put_headers(&mut headers, &[("a", b"1"), ("b", b"")]);
+        let mut buffer = BatchBuffer::default();
+        buffer.start(&partition);
+        buffer.push(Offset(4), Some(AppendTime(9)), Some(b"k"), &headers, Some(b"v"));
+        buffer.push(Offset(6), None, None, &[], None);
+        buffer.push_with(Offset(7), None, |bytes| { bytes.extend_from_slice(b"xyz"); Ok::<(), ()>(()) }).unwrap();
+        let batch = buffer.batch().unwrap();
+        let records: Vec<_> = batch.iter().collect();
+        assert_eq!(records[0].key, Some(&b"k"[..]));
+        assert_eq!(records[0].headers.get("b"), Some(&b""[..]));
+        assert_eq!(records[0].headers.get("c"), None);
+        assert_eq!((records[1].key, records[1].value), (None, None));
+        assert_eq!(records[2].value, Some(&b"xyz"[..]));
+        assert_eq!(batch.next_offset(), Some(Offset(8)));
+    }
+
+    #[test]
+    fn damaged_headers_are_absent_and_do_not_panic() {
+        assert_eq!(Headers::from_encoded(&[9, 200]).iter().count(), 0);
+    }
+}

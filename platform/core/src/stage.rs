@@ -1,0 +1,135 @@
+//! The two kinds of stage, and what the runtime asks of each. There is no third kind: these two compose to any chain.
+//!
+//! A **map stage** keeps nothing between transactions: it reads any partitions, pre-aggregates, and writes to the partition that owns each
+//! key. After an abort its input comes again and what it held is forgotten.
+//!
+//! A **keyed stage** is a deterministic function of one partition of its input: no clock, no randomness, no second input, no host, no batch
+//! size enters its state or its output. Its state is restored by taking any earlier state and applying the log again *silently* up to the
+//! committed position. After an abort its outputs are sent again; the state is not rolled back.
+//!
+//! Stages know neither threads nor transactions; the runtime owns both.
+
+use crate::codec::CodecError;
+use crate::log::{CommitError, Committed};
+use crate::record::{Batch, NewRecord, Offset, Partition, Record};
+use crate::store::{Changes, Store, StoreError};
+use crate::time::AppendTime;
+
+/// Where a stage puts its output records.
+pub trait Emit {
+    /// Adds a record to the transaction.
+    ///
+    /// # Errors
+    /// As a commit; the stage passes them on.
+    fn append(&mut self, to: &Partition, record: NewRecord<'_>) -> Result<(), CommitError>;
+
+    /// Bytes emitted into this transaction so far.
+    fn size(&self) -> usize;
+}
+
+/// Why a stage cannot go on with its partition. Bad *input of users* is never such an error: that is a dead letter.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// A record of our own that cannot be read. Skipping it would give a wrong number, so the partition stops.
+    #[error("record {offset} cannot be read: {source}")]
+    Unreadable {
+        /// Where it lies.
+        offset: Offset,
+        /// What is wrong with it.
+        source: CodecError,
+    },
+    /// The state store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The output cannot be written.
+    #[error(transparent)]
+    Emit(#[from] CommitError),
+}
+
+/// A stage that keeps nothing between transactions.
+pub trait MapStage: Send {
+    /// From now on these partitions, each from its committed position; whatever is not committed is forgotten.
+    fn assigned(&mut self, partitions: &[(Partition, Committed)]);
+
+    /// Takes records. Bad ones become dead letters; nothing fails here.
+    fn process(&mut self, batch: &Batch<'_>);
+
+    /// An owned partition was read to its end at `position`, and the log's time `known_before` was known before that end was asked for.
+    fn idle(&mut self, partition: &Partition, position: Offset, known_before: AppendTime);
+
+    /// Memory that a commit would free, in bytes. The runtime commits early when it passes the budget.
+    fn held(&self) -> usize;
+
+    /// Whether there is anything to say: outputs, or a watermark that moved.
+    fn has_output(&self) -> bool;
+
+    /// Writes the outputs of this transaction.
+    ///
+    /// # Errors
+    /// When the log refuses.
+    fn emit(&mut self, out: &mut dyn Emit) -> Result<(), CommitError>;
+
+    /// The transaction is visible: forget what it held.
+    fn committed(&mut self);
+
+    /// The transaction is gone and its input will come again: forget what it held.
+    fn aborted(&mut self);
+
+    /// The input is bounded and has ended; the next `emit` says so downstream.
+    fn ended(&mut self);
+}
+
+/// How far an emission came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Emitted {
+    /// Everything that was due.
+    All,
+    /// The budget is used up; go on from this cursor in the next transaction. Under 128 bytes.
+    Part(Vec<u8>),
+}
+
+/// A deterministic fold over one partition.
+pub trait KeyedStage: Send {
+    /// Called once before anything else. The store holds the state as of its `applied`, or nothing. `committed` is what this stage's
+    /// `metadata` gave at the committed position, empty when there is none.
+    ///
+    /// # Errors
+    /// When the store fails or holds what cannot be read.
+    fn restore(&mut self, store: &dyn Store, committed: &[u8]) -> Result<(), StageError>;
+
+    /// Applies one record to the state.
+    ///
+    /// # Errors
+    /// When the record is one of our own and damaged, or the store fails.
+    fn apply(&mut self, record: &Record<'_>, store: &dyn Store) -> Result<(), StageError>;
+
+    /// Emits what must leave before the next record is applied, in a fixed order, until `out.size()` reaches `budget`.
+    ///
+    /// # Errors
+    /// When the store fails or the log refuses.
+    fn emit_due(&mut self, budget: usize, store: &dyn Store, out: &mut dyn Emit) -> Result<Emitted, StageError>;
+
+    /// Emits what leaves once in each commit.
+    ///
+    /// # Errors
+    /// When the store fails or the log refuses.
+    fn emit_at_commit(&mut self, store: &dyn Store, out: &mut dyn Emit) -> Result<(), StageError>;
+
+    /// Everything that is due now was committed before the restart (silent replay): forget it without emitting.
+    fn skip_output(&mut self);
+
+    /// The record applied next was emitted in part before the restart, up to this cursor: go on behind it.
+    fn resume_at(&mut self, cursor: &[u8]);
+
+    /// First offset that a restore from nothing must read, when everything below `position` is applied.
+    fn replay_from(&self, position: Offset) -> Offset;
+
+    /// What to keep beside the committed position. Under 64 bytes.
+    fn metadata(&self) -> Vec<u8>;
+
+    /// Entries changed since the last call, to be written with the position that they stand for.
+    fn changes(&mut self, changes: &mut Changes);
+
+    /// Memory held, in bytes; a commit lets the stage move what it can to its store.
+    fn held(&self) -> usize;
+}
