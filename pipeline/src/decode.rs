@@ -1,0 +1,153 @@
+//! Bytes to events, under limits.
+//!
+//! A record holds one item or many (lines, array elements, spans). Each item becomes exactly one thing: an event, a skip with its reason, or
+//! a dead letter with its reason; so `decoded = events + skipped + dead`. An item that is bad does not touch its neighbours. Decoders are
+//! synchronous, borrow everything, keep their scratch between records, and allocate nothing per event once they are warm.
+//! What this does not do: it keeps no state that an outcome depends on, and knows nothing of windows, lateness or series.
+
+use crate::event::Event;
+
+/// Largest item in bytes; a larger one is `size_exceeded`.
+pub const MAX_ITEM: usize = 1 << 20;
+/// Deepest nesting; deeper is `depth_exceeded`.
+pub const MAX_DEPTH: usize = 32;
+
+/// Which tags are needed downstream (dimensions of groupings, names in expressions): decoders look for these and pass over the rest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Canonical tag names (`env`, `region`, …, or any other), at most `MAX_WANTED`; `Event::tags` has the same order.
+    pub tags: Vec<String>,
+    /// Whether trace and span ids are needed (exemplars).
+    pub traces: bool,
+}
+
+/// What a decoder makes of a record, item by item, in order.
+pub trait Items {
+    /// A request. `at` is the item's place in the record (its number from 0, or for text lines and NDJSON its byte offset).
+    fn event(&mut self, at: u32, event: &Event<'_>);
+
+    /// Well-formed, but not a request here.
+    fn skipped(&mut self, at: u32, reason: Skip);
+
+    /// Cannot be counted. `detail` says what is wrong without any text of the payload; `bytes` is the item, or the record when it
+    /// cannot be opened.
+    fn dead(&mut self, at: u32, reason: Reason, detail: &str, bytes: &[u8]);
+}
+
+/// Decodes records of one source.
+pub trait Decoder: Send {
+    /// Reads one record to its end. Never fails, never panics on purpose: what is bad is given to `items` as dead.
+    fn decode(&mut self, input: &Input<'_>, items: &mut dyn Items);
+}
+
+/// A record as a decoder sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// Headers of the record.
+    pub headers: platform_core::record::Headers<'a>,
+    /// Key of the record.
+    pub key: Option<&'a [u8]>,
+    /// The bytes.
+    pub value: &'a [u8],
+}
+
+/// Why an item is not a request here. Labels of `golden_signals_skipped_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Skip {
+    /// A span of a kind that is not counted.
+    SpanKind,
+    /// The other side of a request that is counted once.
+    Direction,
+    /// A null value.
+    Tombstone,
+    /// The source's filter says so.
+    Filtered,
+    /// Another signal: logs, metrics, a TCP line.
+    OtherSignal,
+}
+
+impl Skip {
+    /// The name in metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SpanKind => "span_kind",
+            Self::Direction => "direction",
+            Self::Tombstone => "tombstone",
+            Self::Filtered => "filtered",
+            Self::OtherSignal => "other_signal",
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
+        /// Why an item became a dead letter. Names are stable: new ones may be added, none is renamed.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Reason { $($(#[$doc])* $variant,)+ }
+
+        impl Reason {
+            /// Every reason.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The code in dead letters, metrics and answers.
+            #[must_use]
+            pub fn code(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Zero bytes.
+    EmptyValue = "empty_value",
+    /// Not valid JSON: also BOM, duplicate keys, trailing bytes.
+    DecodeJson = "decode_json",
+    /// Not valid Protobuf.
+    DecodeProtobuf = "decode_protobuf",
+    /// Not valid Avro.
+    DecodeAvro = "decode_avro",
+    /// Not valid Thrift.
+    DecodeThrift = "decode_thrift",
+    /// A text line that is not of the declared format.
+    DecodeText = "decode_text",
+    /// Not UTF-8.
+    DecodeUtf8 = "decode_utf8",
+    /// `auto` found nothing.
+    FormatUnknown = "format_unknown",
+    /// A wrapper is broken.
+    EnvelopeInvalid = "envelope_invalid",
+    /// A schema id that the registry does not know.
+    SchemaUnknown = "schema_unknown",
+    /// Mapped fields absent or of another type.
+    SchemaMismatch = "schema_mismatch",
+    /// An item above 1 MiB, or a field over its limit that has no code of its own.
+    SizeExceeded = "size_exceeded",
+    /// Nesting above 32.
+    DepthExceeded = "depth_exceeded",
+    /// Inner data above 8 MiB or a ratio above 100.
+    DecompressLimit = "decompress_limit",
+    /// No time.
+    TimeMissing = "time_missing",
+    /// A time that is zero, negative, not a time, or not representable.
+    TimeInvalid = "time_invalid",
+    /// Further ahead of its append time than `skew`.
+    TimeFuture = "time_future",
+    /// No service and no default.
+    ServiceMissing = "service_missing",
+    /// A service name of a bad length, or with control or bidi characters.
+    ServiceInvalid = "service_invalid",
+    /// A duration that is negative, not a number, infinite, or beyond a u64 of ns; an end before the start.
+    LatencyInvalid = "latency_invalid",
+    /// A status that is none.
+    StatusInvalid = "status_invalid",
+    /// A weight outside 1 to 1 000 000.
+    WeightInvalid = "weight_invalid",
+    /// A tenant that is not configured.
+    TenantUnknown = "tenant_unknown",
+    /// A mapped path has the wrong shape.
+    MappingFailed = "mapping_failed",
+    /// Decoding killed the process, or panicked.
+    Crash = "crash",
+}

@@ -1,0 +1,1 @@
+//! Names of operations: raw paths become templates (SIGNALS §1.1).
