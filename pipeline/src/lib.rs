@@ -14,3 +14,7 @@ pub mod outcome;
 pub mod operation;
 /// Distribution of durations: mergeable, exact in its bins, small when sparse.
 pub mod sketch;
+/// Every topic, header and schema name.
+pub mod names;
+/// Identity of a record: series and window.
+pub mod identity;

@@ -1,0 +1,72 @@
+//! Every topic, header and schema name, spelled here and nowhere else.
+
+use platform_core::record::Topic;
+
+/// Name of the pipeline; the prefix of its own topics.
+pub const PIPELINE: &str = "golden-signals";
+/// The colour of an embedded deployment, which has only one.
+pub const COLOUR: &str = "blue";
+/// The deployment counter of an embedded deployment.
+pub const EPOCH: u32 = 1;
+
+/// The topics of one colour of a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topics {
+    /// Source of events.
+    pub events: Topic,
+    /// From FOLD to CLOSE.
+    pub partials: Topic,
+    /// From CLOSE to ROUTER.
+    pub signals: Topic,
+    /// Public: one record per series and window.
+    pub public: Topic,
+    /// Public: what came too late for its window.
+    pub late: Topic,
+    /// What could not be read.
+    pub dead_letters: Topic,
+}
+
+impl Topics {
+    /// The names of `colour`.
+    #[must_use]
+    pub fn of(colour: &str) -> Self {
+        Self {
+            events: Topic::new("service-events"),
+            partials: Topic::new(&format!("{PIPELINE}.{colour}.partials")),
+            signals: Topic::new(&format!("{PIPELINE}.{colour}.signals")),
+            public: Topic::new(PIPELINE),
+            late: Topic::new(&format!("{PIPELINE}.late")),
+            dead_letters: Topic::new(&format!("{PIPELINE}.dead-letters")),
+        }
+    }
+}
+
+/// Header: which form the value has; one of the `SCHEMA_…` names. Readers pass over a schema that they do not know.
+pub const SCHEMA: &str = "schema";
+/// Header: media type of the value.
+pub const CONTENT_TYPE: &str = "content-type";
+/// Header: revision, decimal text. Set by the router.
+pub const REVISION: &str = "revision";
+/// Header: tenant.
+pub const TENANT: &str = "tenant";
+/// Header: colour that computed it.
+pub const COLOUR_HEADER: &str = "colour";
+/// Header: deployment counter of that colour, decimal text.
+pub const EPOCH_HEADER: &str = "epoch";
+/// Header: sum of the coordinate hashes of the counted events, 16 hex digits.
+pub const HASH: &str = "hash";
+/// Header: identity of series and window (`identity::Identity`), encoded.
+pub const IDENTITY: &str = "identity";
+/// Header: the integers that the value was made from (`aggregate::Aggregate`), encoded.
+pub const AGGREGATE: &str = "aggregate";
+/// Header on the way from CLOSE to ROUTER: where in the value the revision number stands, and the totals of the growth rule.
+pub const GROWTH: &str = "growth";
+
+/// A signals record (SIGNALS §8).
+pub const SCHEMA_SIGNALS: &str = "golden-signals/1";
+/// A line of the late ledger.
+pub const SCHEMA_LATE: &str = "golden-signals-late/1";
+/// A progress record: a window is done in this partition.
+pub const SCHEMA_PROGRESS: &str = "golden-signals-progress/1";
+/// A dead letter.
+pub const SCHEMA_DEAD_LETTER: &str = "golden-signals-dead-letter/1";
