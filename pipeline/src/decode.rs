@@ -7,6 +7,9 @@
 
 use crate::event::Event;
 
+/// JSON: a strict scanner, and events out of objects.
+pub mod json;
+
 /// Largest item in bytes; a larger one is `size_exceeded`.
 pub const MAX_ITEM: usize = 1 << 20;
 /// Deepest nesting; deeper is `depth_exceeded`.
@@ -49,6 +52,25 @@ pub struct Input<'a> {
     pub key: Option<&'a [u8]>,
     /// The bytes.
     pub value: &'a [u8],
+    /// Where the record lies. Only the rounding of fractional weights asks for it, for events without an id.
+    pub coordinate: Coordinate,
+}
+
+impl<'a> Input<'a> {
+    /// A value alone: no headers, no key, the first record of the first partition.
+    #[must_use]
+    pub fn new(value: &'a [u8]) -> Self {
+        Self { headers: platform_core::record::Headers::default(), key: None, value, coordinate: Coordinate::default() }
+    }
+}
+
+/// Place of a record in its source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Coordinate {
+    /// Partition, from 0.
+    pub partition: u32,
+    /// Offset in it.
+    pub offset: u64,
 }
 
 /// Why an item is not a request here. Labels of `golden_signals_skipped_total`.
@@ -151,3 +173,6 @@ reasons! {
     /// Decoding killed the process, or panicked.
     Crash = "crash",
 }
+
+/// Times and durations, exact.
+pub mod timestamp;

@@ -1,0 +1,4 @@
+//! JSON.
+
+/// Strict pulling of values out of JSON text.
+pub mod scan;
