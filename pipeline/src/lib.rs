@@ -18,3 +18,7 @@ pub mod sketch;
 pub mod names;
 /// Identity of a record: series and window.
 pub mod identity;
+/// Integer state of one window and series.
+pub mod aggregate;
+/// What was published, kept for readers: a cache that the log rebuilds.
+pub mod history;
