@@ -120,6 +120,11 @@ impl RocksLog {
     /// Opens the log in a folder, or makes it, and starts its committer.
     pub(crate) fn open(folder: &Arc<Folder>, settings: &Settings, memory: &Memory, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let opened = open::open(folder, settings, memory)?;
+        Self::start(folder, settings, clock, opened)
+    }
+
+    /// Starts the committer of an open log.
+    fn start(folder: &Arc<Folder>, settings: &Settings, clock: Arc<dyn Clock>, opened: open::Opened) -> Result<Self, OpenError> {
         let append_clock = AppendClock::start(clock.as_ref(), opened.last_time);
         let shared = Arc::new(Shared {
             db: opened.db,

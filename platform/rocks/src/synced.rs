@@ -57,6 +57,12 @@ impl SyncedFile {
         Ok((Self { file, count }, sequence))
     }
 
+    /// A file that cannot be written.
+    #[cfg(test)]
+    pub(crate) fn that_fails(path: &Path) -> Self {
+        Self { file: File::open(path).unwrap(), count: 0 }
+    }
+
     /// Writes the sequence into the older slot and waits for the device.
     ///
     /// # Errors

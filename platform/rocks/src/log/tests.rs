@@ -266,6 +266,8 @@ fn a_waiting_reader_is_woken_by_records_a_new_share_and_the_end_of_the_log() {
     let mut other = subscribe(&log, Some("g"), &["in"]);
     assigned(other.as_mut());
     assert_eq!(hear.recv().unwrap(), "assigned");
+    // From the committed position, and nothing was committed.
+    assert_eq!(hear.recv().unwrap(), "batch");
     log.close();
     assert_eq!(hear.recv().unwrap(), "closed");
     waiting.unwrap().join().unwrap();
@@ -405,9 +407,9 @@ fn lost_records_are_refused_without_a_change_unless_the_loss_is_accepted() {
 fn rot_in_the_middle_is_refused_as_lost_records() {
     let dir = tempfile::tempdir().unwrap();
     {
-        let producer = open(dir.path(), &[("in", 1)]).log();
-        let producer = producer.producer().unwrap();
-        (0..20).for_each(|_| drop(producer.append(&partition("in", 0), &[value(&[7; 100])]).unwrap()));
+        let log = open(dir.path(), &[("in", 1)]).log();
+        let producer = log.producer().unwrap();
+        (0..20).for_each(|i| assert_eq!(producer.append(&partition("in", 0), &[value(&[7; 100])]), Ok(Offset(i))));
     }
     let wal = wal(dir.path());
     let mut bytes = std::fs::read(&wal).unwrap();
@@ -533,6 +535,106 @@ fn a_queue_that_is_full_sends_producers_away() {
     log.close();
     assert_eq!(waiting.join().unwrap(), Ok(Offset(0)));
     assert!(matches!(log.producer().map(|_| ()), Err(LogError::Closed)));
+}
+
+#[test]
+fn a_full_device_refuses_loses_nothing_and_takes_again_once_there_is_room() {
+    const FILLER: u64 = 512 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let free = Folder::open(dir.path()).unwrap().free().unwrap();
+    // Not a device that is really full, but one whose reserve the filler eats up.
+    let close = Settings { reserve: free - FILLER / 2, ..settings(&[("in", 1), ("out", 1)]) };
+    let log = Rocks::open(dir.path(), &close, TestClock::new()).unwrap().log();
+    let producer = log.producer().unwrap();
+    let mut writer = log.writer("w").unwrap();
+    assert_eq!(producer.append(&partition("in", 0), &[value(b"before")]), Ok(Offset(0)));
+
+    let path = dir.path().join("filler");
+    let filler = std::fs::File::create(&path).unwrap();
+    rustix::fs::fallocate(&filler, rustix::fs::FallocateFlags::empty(), 0, FILLER).unwrap();
+    assert!(matches!(producer.append(&partition("in", 0), &[value(b"refused")]), Err(AppendError::Full(_))));
+    writer.append(&partition("out", 0), value(b"refused")).unwrap();
+    assert!(matches!(writer.commit(&alone(), &[]), Err(CommitError::Full(_))));
+    assert_eq!(values(&log, "in"), [b"before".to_vec()]);
+    log.enforce_retention().unwrap();
+
+    drop(filler);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(producer.append(&partition("in", 0), &[value(b"after")]), Ok(Offset(1)));
+    writer.append(&partition("out", 0), value(b"after")).unwrap();
+    writer.commit(&alone(), &[]).unwrap();
+    assert_eq!((values(&log, "in").len(), values(&log, "out").len()), (2, 1));
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_believed_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path(), &[("in", 1)]));
+    let folder = Arc::new(Folder::open(dir.path()).unwrap());
+    let settings = settings(&[("in", 1)]);
+    let mut opened = open::open(&folder, &settings, &Memory::new(&settings)).unwrap();
+    opened.synced = crate::synced::SyncedFile::that_fails(&dir.path().join("log.synced"));
+    let log = RocksLog::start(&folder, &settings, TestClock::new(), opened).unwrap();
+    let mut writer = log.writer("w").unwrap();
+    let mut reader = subscribe(&log, None, &["in"]);
+    let producer = log.producer().unwrap();
+    assert!(matches!(producer.append(&partition("in", 0), &[value(b"1")]), Err(AppendError::Failed(_))));
+    assert!(matches!(producer.append(&partition("in", 0), &[value(b"2")]), Err(AppendError::Failed(_))));
+    writer.append(&partition("in", 0), value(b"3")).unwrap();
+    assert!(matches!(writer.commit(&alone(), &[]), Err(CommitError::Failed(_))));
+    assert!(matches!(reader.poll(Duration::ZERO), Err(LogError::Engine(_))));
+    assert!(log.enforce_retention().is_err());
+    assert!(log.producer().is_err());
+}
+
+/// Records of one transaction of the child below.
+const SPREAD: u32 = 3;
+
+/// Appends and commits until it is killed, and prints what it was answered. Works in its working folder.
+#[test]
+#[ignore = "runs in a process of its own, started by the test below"]
+fn child_that_appends_until_it_is_killed() {
+    let log = open(Path::new("data"), &[("in", 1), ("out", SPREAD)]).log();
+    let producer = log.producer().unwrap();
+    let mut writer = log.writer("w").unwrap();
+    let mut reader = subscribe(&log, Some("g"), &["in"]);
+    let claim = assigned(reader.as_mut()).claim;
+    for number in 0..u64::MAX {
+        let offset = producer.append(&partition("in", 0), &[value(&number.to_be_bytes())]).unwrap();
+        println!("acked {offset}");
+        (0..SPREAD).for_each(|index| writer.append(&partition("out", index), value(&number.to_be_bytes())).unwrap());
+        writer.commit(&claim, &[(partition("in", 0), Committed { offset: offset.next(), metadata: Vec::new() })]).unwrap();
+    }
+}
+
+#[test]
+fn what_was_answered_survives_a_kill_and_transactions_stay_whole() {
+    use std::io::BufRead;
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "log::tests::child_that_appends_until_it_is_killed", "--ignored", "--nocapture"])
+        .current_dir(dir.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut acked = lines.filter_map(|line| line.strip_prefix("acked ")?.parse::<u64>().ok());
+    assert_eq!(acked.by_ref().take_while(|offset| *offset < 200).count(), 200);
+    // While it is alive the folder is its own.
+    assert!(refusal(&dir.path().join("data"), &settings(&[])).contains("in use"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let last = acked.last().unwrap_or(200);
+
+    let log = open(&dir.path().join("data"), &[]).log();
+    let held = content(&log, &["in", "out"]);
+    let input = &held[&partition("in", 0)];
+    assert!(input.len() as u64 > last, "{} records, {last} answered", input.len());
+    assert!(input.iter().enumerate().all(|(i, (offset, value))| *offset == i as u64 && *value == offset.to_be_bytes()));
+    let committed = log.committed("g", &partition("in", 0)).unwrap().unwrap().offset.0;
+    for index in 0..SPREAD {
+        assert_eq!(held[&partition("out", index)].len() as u64, committed);
+    }
 }
 
 /// One step of a random history.
