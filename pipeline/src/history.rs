@@ -1,0 +1,29 @@
+//! The history store: what the API and the web page read, folded from the public topic (and, by a second instance, from the late ledger).
+//!
+//! One keyed stage without outputs. The highest revision of an identity replaces lower ones and the same record again changes nothing, so
+//! the store is a pure function of the log and can be thrown away. What lies `retention` behind the newest window seen is gone, at whole
+//! hours of event time: no clock enters. Readers open the same stores by name and never write.
+
+/// Which keys the store holds, byte for byte.
+pub mod keys;
+/// Reads the stores: services, signals of one service, late lines.
+mod read;
+/// Folds a public partition into its store.
+mod stage;
+#[cfg(test)]
+mod tests;
+/// What lies behind the keys.
+mod value;
+
+pub use read::{History, Page, Query, ServiceKey, ServiceNow};
+pub use stage::HistoryStage;
+pub use value::{Recent, Stored};
+
+/// Name of the stage that reads the public topic; its stores carry it.
+pub const SIGNALS_STAGE: &str = "history";
+/// Name of the stage that reads the late ledger.
+pub const LATE_STAGE: &str = "late-history";
+/// State format of both.
+pub const FORMAT: u32 = 1;
+/// How far back of the newest window the store reaches, in ns of event time: 7 days.
+pub const DEFAULT_RETENTION: i64 = 7 * 24 * keys::HOUR;

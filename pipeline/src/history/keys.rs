@@ -1,0 +1,200 @@
+//! Keys of the history store. Texts end with a zero byte, which no name may hold; times sort as they run (`identity::sortable`).
+//!
+//! Records lie by hour first, so that what has expired is one range, and a page over a long span reads hour by hour and stops when full.
+
+use crate::identity::{Identity, sortable};
+use platform_core::codec::CodecError;
+use platform_core::time::{EventTime, SECOND};
+
+/// Nanoseconds in one hour. Every window lies inside one hour, since its length divides it.
+pub const HOUR: i64 = 3600 * SECOND;
+
+/// The kinds of key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)] // on disk: never renumber, never reuse
+pub enum KeyKind {
+    /// `1 | hour, 8 B | tenant 0 service 0 namespace 0 grouping 0 | window start, 8 B | dimension 0 …` → `value::Stored`.
+    /// Lives until its hour lies `retention` behind the newest.
+    Record = 1,
+    /// `2 | tenant 0 service 0 namespace 0` → `value::Latest`: newest window of grouping `service`. Lives as long as that window's record.
+    Service = 2,
+    /// `3 | hour, 8 B` → first offset of a record in that hour (LEB128). Says what is there, and from where a lost store is built again.
+    Hour = 3,
+}
+
+/// First instant of the hour that holds `time`.
+#[must_use]
+pub fn hour_of(time: EventTime) -> EventTime {
+    EventTime(time.0.saturating_sub(time.0.rem_euclid(HOUR)))
+}
+
+/// Where the record of an identity lies.
+#[must_use]
+pub fn record(identity: &Identity) -> Vec<u8> {
+    let mut key = timed(KeyKind::Record, hour_of(identity.window_start));
+    [&identity.tenant, &identity.service, &identity.namespace, &identity.grouping].into_iter().for_each(|t| put_text(t, &mut key));
+    key.extend_from_slice(&sortable(identity.window_start));
+    for dimension in &identity.dimensions {
+        put_text(dimension, &mut key);
+    }
+    key
+}
+
+/// Keys of one hour whose texts begin with these: (tenant), (tenant, service), … up to (tenant, service, namespace, grouping).
+#[must_use]
+pub fn records_of(hour: EventTime, texts: &[&str]) -> (Vec<u8>, Vec<u8>) {
+    let mut from = timed(KeyKind::Record, hour);
+    texts.iter().for_each(|t| put_text(t, &mut from));
+    let to = behind(&from);
+    (from, to)
+}
+
+/// All records of hours before `hour`.
+#[must_use]
+pub fn records_before(hour: EventTime) -> (Vec<u8>, Vec<u8>) {
+    (vec![KeyKind::Record as u8], timed(KeyKind::Record, hour))
+}
+
+/// Window start of a record key.
+///
+/// # Errors
+/// When the key is none.
+pub fn window_start_of(key: &[u8]) -> Result<EventTime, CodecError> {
+    let mut rest = key.get(9..).ok_or(CodecError::Truncated)?;
+    for _ in 0..4 {
+        let end = memchr::memchr(0, rest).ok_or(CodecError::Truncated)?;
+        rest = rest.get(end + 1..).ok_or(CodecError::Truncated)?;
+    }
+    rest.first_chunk().map(|start| unsortable(*start)).ok_or(CodecError::Truncated)
+}
+
+/// Where the newest window of a service lies.
+#[must_use]
+pub fn service(tenant: &str, service: &str, namespace: &str) -> Vec<u8> {
+    let mut key = vec![KeyKind::Service as u8];
+    [tenant, service, namespace].into_iter().for_each(|t| put_text(t, &mut key));
+    key
+}
+
+/// All services of a tenant, or with a name those of that name in any namespace.
+#[must_use]
+pub fn services(tenant: &str, name: Option<&str>) -> (Vec<u8>, Vec<u8>) {
+    let mut from = vec![KeyKind::Service as u8];
+    put_text(tenant, &mut from);
+    if let Some(name) = name {
+        put_text(name, &mut from);
+    }
+    let to = behind(&from);
+    (from, to)
+}
+
+/// All services of all tenants.
+#[must_use]
+pub fn all_services() -> (Vec<u8>, Vec<u8>) {
+    (vec![KeyKind::Service as u8], vec![KeyKind::Service as u8 + 1])
+}
+
+/// Tenant, service and namespace of a service key.
+///
+/// # Errors
+/// When the key is none.
+pub fn service_of(key: &[u8]) -> Result<(&str, &str, &str), CodecError> {
+    let texts = key.get(1..).and_then(|k| k.strip_suffix(&[0])).ok_or(CodecError::Truncated)?;
+    let mut texts = std::str::from_utf8(texts).map_err(|_| CodecError::Text)?.split('\0');
+    let mut next = || texts.next().ok_or(CodecError::Truncated);
+    Ok((next()?, next()?, next()?))
+}
+
+/// Where an hour's first offset lies.
+#[must_use]
+pub fn hour(hour: EventTime) -> Vec<u8> {
+    timed(KeyKind::Hour, hour)
+}
+
+/// All hours.
+#[must_use]
+pub fn hours() -> (Vec<u8>, Vec<u8>) {
+    (vec![KeyKind::Hour as u8], vec![KeyKind::Hour as u8 + 1])
+}
+
+/// Hours before `hour`.
+#[must_use]
+pub fn hours_before(hour: EventTime) -> (Vec<u8>, Vec<u8>) {
+    (vec![KeyKind::Hour as u8], timed(KeyKind::Hour, hour))
+}
+
+/// The hour of an hour key.
+///
+/// # Errors
+/// When the key is none.
+pub fn hour_of_key(key: &[u8]) -> Result<EventTime, CodecError> {
+    key.get(1..).and_then(|k| <[u8; 8]>::try_from(k).ok()).map(unsortable).ok_or(CodecError::Truncated)
+}
+
+fn timed(kind: KeyKind, time: EventTime) -> Vec<u8> {
+    [&[kind as u8][..], &sortable(time)].concat()
+}
+
+/// Behind all keys that begin with `prefix`, whose last byte is the zero that ends a text.
+fn behind(prefix: &[u8]) -> Vec<u8> {
+    let mut to = prefix.to_vec();
+    if let Some(last) = to.last_mut() {
+        *last = 1;
+    }
+    to
+}
+
+fn put_text(text: &str, key: &mut Vec<u8>) {
+    key.extend_from_slice(text.as_bytes());
+    key.push(0);
+}
+
+fn unsortable(bytes: [u8; 8]) -> EventTime {
+    EventTime((u64::from_be_bytes(bytes) ^ (1 << 63)).cast_signed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(start: i64, dimensions: &[&str]) -> Identity {
+        Identity {
+            window_start: EventTime(start),
+            window_nanos: 60 * SECOND,
+            tenant: "default".into(),
+            namespace: "shop".into(),
+            service: "cart".into(),
+            grouping: "service".into(),
+            dimensions: dimensions.iter().map(|d| (*d).into()).collect(),
+        }
+    }
+
+    #[test]
+    fn a_record_lies_within_the_range_of_its_hour_and_series_and_tells_its_window() {
+        for start in [-HOUR, -60 * SECOND, 0, HOUR - 60 * SECOND, HOUR] {
+            for dimensions in [&[][..], &["GET /"], &["", "é"]] {
+                let key = record(&identity(start, dimensions));
+                for texts in [&["default"][..], &["default", "cart"], &["default", "cart", "shop", "service"]] {
+                    let (from, to) = records_of(hour_of(EventTime(start)), texts);
+                    assert!(from <= key && key < to, "{start} {dimensions:?}");
+                }
+                assert_eq!(window_start_of(&key), Ok(EventTime(start)));
+                assert!(key < records_before(EventTime(2 * HOUR)).1);
+            }
+        }
+    }
+
+    #[test]
+    fn services_of_one_name_do_not_mix_with_longer_names() {
+        let (from, to) = services("default", Some("cart"));
+        assert!((from.clone()..to.clone()).contains(&service("default", "cart", "a")));
+        assert!(!(from.clone()..to.clone()).contains(&service("default", "cart2", "")));
+        assert!(!(from..to).contains(&service("default", "car", "t")));
+        assert_eq!(service_of(&service("t", "s", "")), Ok(("t", "s", "")));
+    }
+
+    #[test]
+    fn keys_that_are_none_are_refused() {
+        assert!(service_of(&[2]).is_err() && hour_of_key(&[3, 1]).is_err() && window_start_of(&[1; 12]).is_err());
+    }
+}
