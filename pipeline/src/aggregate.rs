@@ -7,11 +7,11 @@
 //! Most events are no errors, so all that only errors need stands behind one pointer; a quiet series with sixty samples takes some
 //! 600 bytes.
 
-use crate::event::{Event, StatusClass, Trace};
+use crate::event::{Event, Trace};
 use crate::outcome::Outcome;
 use crate::sketch::{Overflow, Sketch, bin_of, micros_of, sum};
 use platform_core::codec::{self, CodecError, Cursor};
-use platform_core::time::EventTime;
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 /// Error types counted by name in one aggregate. Of more, the smallest names stay and the rest is counted together: a choice that does
@@ -19,47 +19,6 @@ use std::cmp::Ordering;
 pub const ERROR_TYPES: usize = 20;
 /// Numbers in `Aggregate::totals`.
 pub const TOTALS: usize = 14;
-
-/// What an aggregate needs of one event.
-#[derive(Clone, Copy, Debug)]
-pub struct Sample<'a> {
-    /// The verdict on it.
-    pub outcome: Outcome,
-    /// Requests that it stands for.
-    pub weight: u32,
-    /// HTTP class.
-    pub status_class: StatusClass,
-    /// ns, if known.
-    pub duration: Option<u64>,
-    /// Kind of error; looked at for errors only.
-    pub error_type: &'a str,
-    /// When it happened.
-    pub event_time: EventTime,
-    /// Its place in a trace, if known.
-    pub trace: Option<Trace>,
-    /// Its operation, for exemplars.
-    pub operation: &'a str,
-    /// h(source partition, offset, item), or of its id: what the ledger sums.
-    pub hash: u64,
-}
-
-impl<'a> Sample<'a> {
-    /// The event as it is.
-    #[must_use]
-    pub fn of(event: &Event<'a>, hash: u64) -> Self {
-        Self {
-            outcome: event.outcome,
-            weight: event.weight,
-            status_class: event.status_class,
-            duration: event.duration,
-            error_type: event.error_type,
-            event_time: event.event_time,
-            trace: event.trace,
-            operation: event.operation,
-            hash,
-        }
-    }
-}
 
 /// Integer state of one (window, series).
 #[derive(Clone, Debug, Default)]
@@ -235,6 +194,11 @@ impl Errors {
     }
 }
 
+/// A name that came from outside: two underscores in front are ours alone.
+fn input_name(name: &str) -> Cow<'_, str> {
+    if name.starts_with("__") { Cow::Owned(format!("x{name}")) } else { Cow::Borrowed(name) }
+}
+
 /// One traced event, kept as an example.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exemplar {
@@ -346,14 +310,14 @@ const HAS_SLOWEST_ERROR: u8 = 4;
 const HAS_FIRST_ERROR: u8 = 8;
 
 impl Aggregate {
-    /// Counts one event. Weights are at most 10^6: no sum can pass 63 bits within any window (should one ever, that is a panic, since
+    /// Counts one event; `hash` is what the ledger sums for it: h(source partition, offset, item), or of its id. Weights are at most 10^6: no sum can pass 63 bits within any window (should one ever, that is a panic, since
     /// the release profile checks sums, and never a small number).
-    pub fn add(&mut self, sample: &Sample<'_>) {
-        let weight = u64::from(sample.weight);
+    pub fn add(&mut self, event: &Event<'_>, hash: u64) {
+        let weight = u64::from(event.weight);
         let counts = &mut self.counts;
         counts.events += 1;
-        counts.hash = counts.hash.wrapping_add(sample.hash);
-        match sample.outcome {
+        counts.hash = counts.hash.wrapping_add(hash);
+        match event.outcome {
             Outcome::Ignored => {
                 counts.ignored += weight;
                 return;
@@ -361,18 +325,18 @@ impl Aggregate {
             Outcome::Ok => counts.ok += weight,
             Outcome::Error => counts.errors += weight,
         }
-        if let Some(class) = counts.status_classes.get_mut(sample.status_class as usize) {
+        if let Some(class) = counts.status_classes.get_mut(event.status_class as usize) {
             *class += weight;
         }
-        let is_error = sample.outcome == Outcome::Error;
+        let is_error = event.outcome == Outcome::Error;
         let latency = if is_error {
             let errors = self.errors.get_or_insert_default();
-            errors.count(sample.error_type, weight).expect("sums of weights are below 2^63");
+            errors.count(&input_name(event.error_type), weight).expect("sums of weights are below 2^63");
             &mut errors.latency
         } else {
             &mut self.ok_latency
         };
-        if let Some(duration) = sample.duration {
+        if let Some(duration) = event.duration {
             let (micros, clamped) = micros_of(duration);
             counts.samples += 1;
             counts.clamped += u64::from(clamped);
@@ -380,9 +344,9 @@ impl Aggregate {
             latency.sum_ns += u128::from(duration) * u128::from(weight);
             latency.max_ns = latency.max_ns.max(duration);
         }
-        if let Some(trace) = sample.trace {
-            let event_time = sample.event_time.0;
-            self.offer(&Candidate { trace, error: is_error, duration: sample.duration, event_time, operation: sample.operation });
+        if let Some(trace) = event.trace {
+            let event_time = event.event_time.0;
+            self.offer(&Candidate { trace, error: is_error, duration: event.duration, event_time, operation: event.operation });
         }
     }
 

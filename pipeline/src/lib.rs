@@ -22,3 +22,7 @@ pub mod identity;
 pub mod aggregate;
 /// What was published, kept for readers: a cache that the log rebuilds.
 pub mod history;
+/// The signals, one formula per file.
+pub mod signal;
+/// What leaves: public records and metrics.
+pub mod emit;

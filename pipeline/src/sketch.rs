@@ -110,10 +110,7 @@ impl Sketch {
         let total = sum(self.total, other.total)?;
         match &other.form {
             Form::Few(entries) => self.put_few(entries, total),
-            Form::Pages(_) => {
-                self.paged();
-                other.bins().for_each(|(bin, count)| self.put(bin, count));
-            }
+            Form::Pages(_) => other.bins().for_each(|(bin, count)| self.put(bin, count)),
         }
         self.total = total;
         Ok(())

@@ -1,4 +1,6 @@
 use super::*;
+use crate::event::StatusClass;
+use platform_core::time::EventTime;
 use proptest::prelude::*;
 
 /// An event with owned texts, as the strategies make them.
@@ -16,17 +18,21 @@ struct Owned {
 }
 
 impl Owned {
-    fn sample(&self) -> Sample<'_> {
-        Sample {
-            outcome: self.outcome,
-            weight: self.weight,
-            status_class: self.class,
-            duration: self.duration,
-            error_type: if self.outcome == Outcome::Error { &self.error_type } else { "" },
+    fn event(&self) -> Event<'_> {
+        Event {
             event_time: EventTime(self.event_time),
-            trace: self.trace,
+            duration: self.duration,
+            service: "shop",
+            namespace: "",
             operation: &self.operation,
-            hash: self.hash,
+            outcome: self.outcome,
+            error_type: if self.outcome == Outcome::Error { &self.error_type } else { "" },
+            status_class: self.class,
+            host: "",
+            tags: &[],
+            weight: self.weight,
+            trace: self.trace,
+            dedup: None,
         }
     }
 }
@@ -54,7 +60,7 @@ fn event() -> impl Strategy<Value = Owned> {
 
 fn aggregate_of(events: &[Owned]) -> Aggregate {
     let mut aggregate = Aggregate::default();
-    events.iter().for_each(|e| aggregate.add(&e.sample()));
+    events.iter().for_each(|e| aggregate.add(&e.event(), e.hash));
     aggregate
 }
 
@@ -114,11 +120,17 @@ fn error_types_beyond_the_cap_are_counted_together_and_none_is_lost() {
     let mut aggregate = Aggregate::default();
     let kinds: Vec<String> = (0..50).rev().map(|n| format!("{n:02}")).collect();
     for kind in &kinds {
-        aggregate.add(&Owned { error_type: kind.clone(), ..plain(Outcome::Error, None) }.sample());
+        aggregate.add(&Owned { error_type: kind.clone(), ..plain(Outcome::Error, None) }.event(), 0);
     }
     let names: Vec<&str> = aggregate.error_types().iter().map(|(name, _)| &**name).collect();
     assert_eq!(names, (0..20).map(|n| format!("{n:02}")).collect::<Vec<_>>());
     assert_eq!(aggregate.other_error_types(), 60);
+}
+
+#[test]
+fn a_name_from_outside_never_looks_like_one_of_ours() {
+    let aggregate = aggregate_of(&[Owned { error_type: "__overflow__".into(), ..plain(Outcome::Error, None) }]);
+    assert_eq!(aggregate.error_types(), [("x__overflow__".into(), 2)]);
 }
 
 #[test]
@@ -195,7 +207,7 @@ proptest! {
         let mut used = aggregate_of(&before);
         used.clear();
         prop_assert_eq!(&encoded(&used), &encoded(&Aggregate::default()));
-        after.iter().for_each(|e| used.add(&e.sample()));
+        after.iter().for_each(|e| used.add(&e.event(), e.hash));
         prop_assert_eq!(used, aggregate_of(&after));
     }
 

@@ -1,0 +1,11 @@
+//! What leaves the pipeline: the public record, the line of the late ledger, and the metrics page.
+//!
+//! Written by hand into reused buffers, in a fixed order, from integers and what `signal/` makes of them: the same input gives the same
+//! bytes. Nothing here decides anything about a window, and nothing is sent.
+
+/// Pieces of JSON: texts, numbers, times.
+pub mod json;
+/// The public record and the line of the late ledger.
+pub mod record;
+/// The public record, read back.
+pub mod read;
