@@ -1,1 +1,28 @@
+//! Runs the stages of a pipeline over a log: transactions, abort and rewind, silent replay, bounded memory, back-pressure, orderly stop.
+//!
+//! Knows no engine (a `Log` and `Stores` are handed in) and no application. Live runs are threads that call `step` on tasks; bounded runs
+//! and tests call the same `step` themselves. Read in this order.
+#![warn(missing_docs)]
 
+/// What a keyed stage keeps beside its committed position, as bytes.
+pub mod beside;
+/// A pipeline over inputs that end.
+pub mod bounded;
+/// The system's clock.
+pub mod clock;
+/// Drives a keyed stage, one fold for each owned partition.
+pub mod keyed_task;
+/// Drives a map stage.
+pub mod map_task;
+/// Log and stores in memory.
+pub mod memory;
+/// Every metric of the runtime: name, labels, unit, meaning.
+pub mod metrics;
+mod outputs;
+/// A whole pipeline on threads.
+pub mod runtime;
+/// What both kinds of task share: steps, errors, budgets, status, the signal to stop.
+pub mod task;
+/// Log lines and traces.
+pub mod traces;
+mod transactions;

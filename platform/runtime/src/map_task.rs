@@ -1,0 +1,233 @@
+//! Drives a map stage: poll, process, and every commit interval one transaction of outputs and positions.
+//!
+//! Each commit carries the positions of *all* owned partitions, so that a claim which is out of date fences idle ones too. Beside each stands
+//! `number: varint`, which rises with every transaction: it tells a doubtful transaction that moved no position from the one before.
+//! The first transaction after an assignment is always made, also an empty one: it fetches the log's time. An idle claim needs a time that the
+//! log gave *before* the partition's end was asked for. After a refusal the stage forgets and the reader goes back to the committed
+//! positions; a full log is thereby back-pressure.
+
+use crate::task::{Backoff, StatusCell, Step, TaskError, TaskSetup, TaskState};
+use crate::transactions::{Outcome, Read, Transactions};
+use platform_core::codec::{Cursor, put_u64};
+use platform_core::log::{Assignment, Claim, Committed, Polled, Positions, Reader};
+use platform_core::record::{Offset, Partition};
+use platform_core::stage::MapStage;
+use platform_core::time::AppendTime;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A map stage with its partitions.
+pub struct MapTask {
+    setup: TaskSetup,
+    stage: Box<dyn MapStage>,
+    reader: Box<dyn Reader>,
+    transactions: Transactions,
+    claim: Option<Claim>,
+    owned: Vec<Owned>,
+    /// Number of the next transaction.
+    number: u64,
+    /// The newest time that the log gave with a commit.
+    known: Option<AppendTime>,
+    /// No transaction was made since the assignment.
+    fresh: bool,
+    /// Bytes read since the last commit.
+    read: usize,
+    last_commit: Duration,
+    backoff: Backoff,
+    status: Arc<StatusCell>,
+}
+
+struct Owned {
+    partition: Partition,
+    committed: Offset,
+    /// A record came since the last commit.
+    active: bool,
+}
+
+impl MapTask {
+    /// A task that reads through `reader`, which brings an assignment first. Fences an earlier task of the same name.
+    ///
+    /// # Errors
+    /// When the log gives no writer.
+    pub fn new(setup: TaskSetup, stage: Box<dyn MapStage>, reader: Box<dyn Reader>) -> Result<Self, TaskError> {
+        let transactions = Transactions::new(&setup)?;
+        let now = setup.clock.monotonic();
+        let status = StatusCell::new(setup.task_name(), now);
+        Ok(Self {
+            setup,
+            stage,
+            reader,
+            transactions,
+            claim: None,
+            owned: Vec::new(),
+            number: 0,
+            known: None,
+            fresh: true,
+            read: 0,
+            last_commit: now,
+            backoff: Backoff::default(),
+            status,
+        })
+    }
+
+    /// What it shows of itself.
+    #[must_use]
+    pub fn status(&self) -> Arc<StatusCell> {
+        Arc::clone(&self.status)
+    }
+
+    /// Waits up to `wait` for records, and commits when it is time.
+    ///
+    /// # Errors
+    /// Then the task has ended.
+    pub fn step(&mut self, wait: Duration) -> Result<Step, TaskError> {
+        let now = self.setup.clock.monotonic();
+        if let Some(left) = self.backoff.remaining(now) {
+            self.setup.signal.pause(left.min(wait));
+            return Ok(Step::Idle);
+        }
+        let step = match self.reader.poll(wait.min(self.until_due(now)))? {
+            Polled::Batch(batch) => {
+                self.stage.process(&batch);
+                self.read += batch.size();
+                self.transactions.metrics.records.increment(batch.len() as u64);
+                self.transactions.metrics.bytes.increment(batch.size() as u64);
+                if let Some(owned) = self.owned.iter_mut().find(|o| o.partition == *batch.partition) {
+                    owned.active = true;
+                }
+                Step::Progress
+            }
+            Polled::Assigned(assignment) => {
+                self.assigned(assignment)?;
+                Step::Progress
+            }
+            Polled::Nothing => Step::Idle,
+        };
+        let now = self.setup.clock.monotonic();
+        self.status.update(|s| s.last_progress = now);
+        let held = self.stage.held();
+        if self.until_due(now).is_zero() || held > self.setup.settings.held_budget || self.read > self.setup.settings.read_budget {
+            self.transactions.metrics.held.set(held as f64);
+            self.commit_now()?;
+        }
+        Ok(step)
+    }
+
+    /// Commits what there is to commit. `false`: the log refused, the input was rewound, and the next steps read it again.
+    ///
+    /// # Errors
+    /// Then the task has ended.
+    pub fn commit_now(&mut self) -> Result<bool, TaskError> {
+        let Some(claim) = self.claim.as_ref() else { return Ok(true) };
+        self.last_commit = self.setup.clock.monotonic();
+        self.read = 0;
+        for owned in &mut self.owned {
+            let active = std::mem::take(&mut owned.active);
+            let Some(known) = self.known.filter(|_| !active) else { continue };
+            // The end is asked for after the commit that `known` came from.
+            let position = self.reader.position(&owned.partition);
+            if position == self.reader.end(&owned.partition)? {
+                self.stage.idle(&owned.partition, position, known);
+            }
+        }
+        let mut metadata = Vec::with_capacity(10);
+        put_u64(&mut metadata, self.number);
+        let position =
+            |o: &Owned| (o.partition.clone(), Committed { offset: self.reader.position(&o.partition), metadata: metadata.clone() });
+        let read: Read = self.owned.iter().map(position).collect();
+        let moved = read.iter().zip(&self.owned).any(|((_, to), o)| to.offset != o.committed);
+        if read.is_empty() || !(self.fresh || moved || self.stage.has_output()) {
+            return self.look_at_lag().map(|()| true);
+        }
+        let stage = &mut self.stage;
+        let outcome = self.transactions.run(claim, &read, |out| stage.emit(out))?;
+        let now = self.setup.clock.monotonic();
+        self.transactions.metrics.commit_seconds.record(now.saturating_sub(self.last_commit));
+        match outcome {
+            Outcome::Committed(newest) => {
+                self.stage.committed();
+                self.number += 1;
+                self.fresh = false;
+                // A log that has given no time yet says the least there is.
+                self.known = newest.filter(|t| t.0 > i64::MIN).or(self.known);
+                self.backoff.clear();
+                for (owned, (_, to)) in self.owned.iter_mut().zip(&read) {
+                    owned.committed = to.offset;
+                }
+                self.look_at_lag()?;
+                Ok(true)
+            }
+            Outcome::Refused => {
+                self.rewind()?;
+                self.backoff.refused(now);
+                self.status.update(|s| s.state = TaskState::Refused);
+                Ok(false)
+            }
+        }
+    }
+
+    /// The input is bounded and has ended: commits what is held, then says so downstream.
+    ///
+    /// # Errors
+    /// Then the task has ended.
+    pub fn end(&mut self) -> Result<(), TaskError> {
+        self.stage.ended();
+        self.fresh = true; // also when the stage holds nothing else
+        self.commit_now().map(drop)
+    }
+
+    fn assigned(&mut self, assignment: Assignment) -> Result<(), TaskError> {
+        self.claim = Some(assignment.claim);
+        self.owned.clear();
+        let mut from = Vec::with_capacity(assignment.partitions.len());
+        for (partition, committed) in assignment.partitions {
+            let (offset, number) = match committed {
+                // What cannot be read as a number was not written by such a task; counting goes on from the others.
+                Some(c) => (c.offset, Cursor::new(&c.metadata).u64().map_or(0, |n| n + 1)),
+                None => (self.setup.log.bounds(&partition)?.0, 0),
+            };
+            self.number = self.number.max(number);
+            from.push((partition.clone(), Committed { offset, metadata: Vec::new() }));
+            self.owned.push(Owned { partition, committed: offset, active: false });
+        }
+        self.stage.assigned(&from);
+        self.seek_to_committed()?;
+        // A time from before the assignment is still a time from before any end asked for now.
+        (self.fresh, self.read) = (true, 0);
+        tracing::info!(task = %self.setup.task_name(), partitions = from.len(), "assigned");
+        Ok(())
+    }
+
+    fn rewind(&mut self) -> Result<(), TaskError> {
+        self.stage.aborted();
+        self.seek_to_committed()
+    }
+
+    fn seek_to_committed(&mut self) -> Result<(), TaskError> {
+        let to: Positions = self.owned.iter().map(|o| (o.partition.clone(), o.committed)).collect();
+        Ok(self.reader.seek(&to)?)
+    }
+
+    fn until_due(&self, now: Duration) -> Duration {
+        match &self.claim {
+            None => Duration::MAX,
+            Some(_) if self.fresh => Duration::ZERO,
+            Some(_) => self.last_commit.saturating_add(self.setup.settings.commit_interval).saturating_sub(now),
+        }
+    }
+
+    fn look_at_lag(&self) -> Result<(), TaskError> {
+        let mut lag = 0;
+        for owned in &self.owned {
+            let behind = self.reader.end(&owned.partition)?.0.saturating_sub(owned.committed.0);
+            self.transactions.metrics.lag(&owned.partition, behind);
+            lag += behind;
+        }
+        self.status.update(|s| {
+            s.state = TaskState::Running;
+            s.lag = lag;
+            s.positions = self.owned.iter().map(|o| (o.partition.clone(), o.committed)).collect();
+        });
+        Ok(())
+    }
+}
