@@ -7,6 +7,8 @@
 
 use crate::event::Event;
 
+/// Ids of events and traces, and weights.
+pub mod ids;
 /// JSON: a strict scanner, and events out of objects.
 pub mod json;
 
@@ -176,3 +178,11 @@ reasons! {
 
 /// Times and durations, exact.
 pub mod timestamp;
+/// Named texts of an item, and the step from them to an event.
+mod fields;
+/// Lines and objects of access logs.
+mod line;
+/// Access logs of Envoy and Istio.
+pub mod envoy;
+/// Access logs of nginx and Apache.
+pub mod nginx;

@@ -222,7 +222,7 @@ impl Defaults {
 /// A place in a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Path {
-    /// Keys from the outermost object inwards. A key that holds the dots itself is found too.
+    /// Keys from the outermost object inwards, without characters that JSON escapes. A key that holds the dots itself is found too.
     Body(Vec<String>),
     /// A header of the record.
     Header(String),
@@ -241,7 +241,8 @@ impl Path {
             return (!name.is_empty()).then(|| Self::Header(name.to_owned()));
         }
         let keys: Vec<String> = text.split('.').map(str::to_owned).collect();
-        (keys.len() <= crate::decode::MAX_DEPTH && keys.iter().all(|key| !key.is_empty())).then_some(Self::Body(keys))
+        let plain = |key: &String| !key.is_empty() && !key.chars().any(|c| c.is_control() || matches!(c, '"' | '\\'));
+        (keys.len() <= crate::decode::MAX_DEPTH && keys.iter().all(plain)).then_some(Self::Body(keys))
     }
 }
 
@@ -422,19 +423,18 @@ impl Source {
         file::read(file, yaml)
     }
 
-    /// The outcome that the source's own rules state, if any. `value` gives the text at a place.
+    /// The outcome that the source's own rules state, if any. `value` gives the text at the place of the rule with this number.
     #[must_use]
-    pub fn stated_outcome<'v>(&self, service: &str, value: impl Fn(&Path) -> Option<&'v str>) -> Option<Outcome> {
-        let applies = |rule: &&OutcomeRule| {
-            (rule.services.is_empty() || rule.services.iter().any(|s| s == service)) && rule.when.holds(value(&rule.when.path))
-        };
-        self.outcome.iter().find(applies).map(|rule| rule.is)
+    pub fn stated_outcome<'v>(&self, service: &str, value: impl Fn(usize, &Path) -> Option<&'v str>) -> Option<Outcome> {
+        let applies = |rule: &OutcomeRule| rule.services.is_empty() || rule.services.iter().any(|s| s == service);
+        let mut rules = self.outcome.iter().enumerate();
+        rules.find(|(number, rule)| applies(rule) && rule.when.holds(value(*number, &rule.when.path))).map(|(_, rule)| rule.is)
     }
 
-    /// Whether the source's filter lets an item pass. `value` gives the text at a place.
+    /// Whether the source's filter lets an item pass. `value` gives the text at the place of the condition with this number.
     #[must_use]
-    pub fn passes<'v>(&self, value: impl Fn(&Path) -> Option<&'v str>) -> bool {
-        self.filter.iter().all(|condition| condition.holds(value(&condition.path)))
+    pub fn passes<'v>(&self, value: impl Fn(usize, &Path) -> Option<&'v str>) -> bool {
+        self.filter.iter().enumerate().all(|(number, condition)| condition.holds(value(number, &condition.path)))
     }
 }
 

@@ -40,14 +40,14 @@ dedup: {id: [tags.trace_id, tags.span_id]}
     assert_eq!(source.fields.timestamp, [body("timestamp")]);
     assert_eq!(source.outcome[1].services, ["search"]);
     assert_eq!(source.dedup, Dedup::By(vec![body("tags.trace_id"), body("tags.span_id")]));
-    let at = |state, status| move |path: &Path| if *path == body("status") { status } else { state };
+    let at = |state, status| move |_: usize, path: &Path| if *path == body("status") { status } else { state };
     assert_eq!(source.stated_outcome("a", at(Some("down"), None)), Some(Outcome::Error));
     assert_eq!(source.stated_outcome("search", at(None, Some("503"))), Some(Outcome::Error));
     assert_eq!(source.stated_outcome("search", at(None, Some("5xx"))), Some(Outcome::Error));
     assert_eq!(source.stated_outcome("search", at(None, Some("5030"))), None);
     assert_eq!(source.stated_outcome("a", at(None, Some("429"))), None);
-    assert!(source.passes(|_| None));
-    assert!(!source.passes(|_| Some("probe")));
+    assert!(source.passes(|_, _| None));
+    assert!(!source.passes(|_, _| Some("probe")));
 }
 
 #[test]

@@ -519,14 +519,14 @@ pub(crate) fn text_end(bytes: &[u8], mut at: usize) -> Result<(usize, bool), Fau
             if bytes.get(at) == Some(&b'"') {
                 return Ok((at, false));
             }
-            return text_end_slow(bytes, at);
+            break;
         }
         at += 8;
     }
     text_end_slow(bytes, at)
 }
 
-/// The same, byte by byte and with escapes.
+/// The same from somewhere inside, with escapes, or in the last bytes.
 #[cold]
 fn text_end_slow(bytes: &[u8], mut at: usize) -> Result<(usize, bool), Fault> {
     let mut escaped = false;
@@ -540,6 +540,9 @@ fn text_end_slow(bytes: &[u8], mut at: usize) -> Result<(usize, bool), Fault> {
             }
             Some(..0x20) => return Err(Fault::new(at, FaultKind::Control)),
             Some(_) => at += 1,
+        }
+        while let Some(word) = word_at(bytes, at).filter(|word| stops(*word) == 0) {
+            at += size_of_val(&word);
         }
     }
 }

@@ -222,6 +222,13 @@ proptest! {
         let at = at.index(bytes.len() + 1);
         bytes.insert(at, stop);
         bytes.push(b'"');
-        prop_assert_eq!(text_end(&bytes, 0), text_end_slow(&bytes, 0));
+        let plain = |byte: &u8| !matches!(byte, b'"' | b'\\' | ..0x20);
+        let end = bytes.iter().position(|byte| !plain(byte)).unwrap();
+        let found = text_end(&bytes, 0);
+        match bytes[end] {
+            b'"' => prop_assert_eq!(found, Ok((end, false))),
+            b'\\' => prop_assert!(!matches!(found, Ok((_, false)))),
+            _ => prop_assert_eq!(found, Err(Fault { at: end as u32, kind: FaultKind::Control })),
+        }
     }
 }
