@@ -1,1 +1,64 @@
+//! HTTP for golden signals: events in, signals out, one plain page.
+//!
+//! Edge only: the log, the history and the pipeline's vitals are handed in as handles; what blocks runs on threads that may. Read in this order.
+//! What this crate does not do: it computes no signal, and no answer of it changes what was computed.
 
+/// The JSON API: services, signals, health, late ledger, dead letters, status.
+mod api;
+/// Headers of every answer.
+mod headers;
+/// Events in.
+mod ingest;
+/// Instants as text.
+mod instant;
+/// What the API looks like, as OpenAPI.
+mod openapi;
+/// Metrics and probes.
+mod ops;
+/// The pages.
+mod pages;
+/// Errors as `application/problem+json`.
+mod problem;
+/// The loop that accepts connections.
+mod serve;
+/// What the handlers share.
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use serve::serve;
+pub use state::{AppState, Lag, Limits, MakeDecoder, Parts, Status, TaskStatus, Vitals};
+
+use axum::Router;
+use axum::routing::{get, post};
+use problem::Problem;
+
+/// The only tenant.
+pub(crate) const TENANT: &str = "default";
+/// Header of an event record: the format in which it came (`source::Format::name`).
+pub const FORMAT: &str = "format";
+
+/// Every route.
+pub fn router(state: AppState) -> Router {
+    Router::new()
+        .route("/api/v1/events", post(ingest::events))
+        .route("/v1/traces", post(ingest::traces))
+        .route("/api/v2/spans", post(ingest::zipkin))
+        .route("/api/v1/services", get(api::services::services))
+        .route("/api/v1/services/{service}/signals", get(api::signals::signals))
+        .route("/api/v1/services/{service}/health", get(api::health::health))
+        .route("/api/v1/late", get(api::late::late))
+        .route("/api/v1/dead-letters", get(api::dead_letters::dead_letters))
+        .route("/api/v1/status", get(api::status::status))
+        .route("/metrics", get(ops::metrics))
+        .route("/-/healthy", get(ops::healthy))
+        .route("/-/ready", get(ops::ready))
+        .merge(pages::routes())
+        .fallback(|| async { Problem::not_found("there is nothing at this path: GET /api/docs shows every one") })
+        .method_not_allowed_fallback(|| async {
+            let status = axum::http::StatusCode::METHOD_NOT_ALLOWED;
+            Problem::new(status, "wrong method", "this path takes another method: see GET /api/docs")
+        })
+        .layer(axum::middleware::from_fn(headers::add))
+        .with_state(state)
+}

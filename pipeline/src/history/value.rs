@@ -4,7 +4,7 @@ use platform_core::codec::{CodecError, Cursor, put_bytes, put_i64, put_u64};
 use platform_core::time::EventTime;
 
 /// Windows in a service's trail.
-pub const TRAIL: usize = 30;
+pub(super) const TRAIL: usize = 30;
 
 /// A public record: `revision | value | aggregate`, the last two behind their lengths.
 #[derive(Clone, Debug, PartialEq, Eq)]

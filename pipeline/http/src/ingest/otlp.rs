@@ -1,0 +1,229 @@
+//! Cuts a large OTLP request into smaller ones of the same meaning, between spans: each repeats the resource and scope of its spans.
+//!
+//! Protobuf is walked on the wire and never decoded into messages; JSON is walked as raw values. Fields that are not known are kept.
+
+use super::refusal::Refusal;
+use super::split::{Piece, Split, not_json};
+use golden_pipeline::decode::{MAX_ITEM, Reason};
+use platform_core::codec::{CodecError, Cursor, put_bytes, put_u64};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// Bytes that a span, or a group of spans, takes beside its content: tags, lengths, punctuation.
+const PER_SPAN: usize = 8;
+const PER_GROUP: usize = 96;
+
+/// A span's surroundings: all fields of its resource and of its scope but the nested lists, in the form of the encoding.
+struct Heads {
+    resource: Vec<u8>,
+    scope: Vec<u8>,
+}
+
+/// Spans of one scope, in order.
+struct Group<'a> {
+    heads: Heads,
+    spans: Vec<&'a [u8]>,
+}
+
+pub(super) fn split_proto(body: &[u8]) -> Result<Split<'static>, Refusal> {
+    let groups = proto_groups(body).map_err(|e| Refusal::Unreadable { reason: Reason::DecodeProtobuf, detail: e.to_string() })?;
+    Ok(pack(&groups, put_proto, |out| out))
+}
+
+pub(super) fn split_json(body: &[u8]) -> Result<Split<'static>, Refusal> {
+    let groups = json_groups(body).map_err(|e| not_json(&e))?;
+    Ok(pack(&groups, put_json, |mut out| {
+        out.extend_from_slice(b"]}");
+        out
+    }))
+}
+
+/// Puts spans into pieces, in order, numbered through the body.
+fn pack(groups: &[Group<'_>], put: impl Fn(&mut Vec<u8>, &Heads, &[&[u8]]), finish: impl Fn(Vec<u8>) -> Vec<u8>) -> Split<'static> {
+    let mut split = Split::default();
+    let mut number = 0_u32;
+    let mut open: Vec<u8> = Vec::new();
+    let mut base = 0_u32;
+    let close = |open: &mut Vec<u8>, split: &mut Split<'static>, base: u32| {
+        if !open.is_empty() {
+            split.pieces.push(Piece { bytes: finish(std::mem::take(open)).into(), base });
+        }
+    };
+    for Group { heads, spans } in groups {
+        let around = heads.resource.len() + heads.scope.len() + PER_GROUP;
+        let mut rest = spans.as_slice();
+        while let Some((first, others)) = rest.split_first() {
+            if around + first.len() + PER_SPAN > MAX_ITEM {
+                close(&mut open, &mut split, base);
+                split.oversized.push(number);
+                (number, rest) = (number + 1, others);
+                base = number;
+                continue;
+            }
+            let room = MAX_ITEM.saturating_sub(open.len() + around);
+            let mut used = 0;
+            let fit = rest.iter().take_while(|span| { used += span.len() + PER_SPAN; used <= room }).count();
+            let (now, later) = rest.split_at(fit);
+            if now.is_empty() {
+                close(&mut open, &mut split, base);
+                base = number;
+                continue;
+            }
+            if open.is_empty() {
+                base = number;
+            }
+            put(&mut open, heads, now);
+            number = number.saturating_add(u32::try_from(now.len()).unwrap_or(u32::MAX));
+            rest = later;
+        }
+    }
+    close(&mut open, &mut split, base);
+    split
+}
+
+/// One field of a message: its number, itself with its tag, and its content when it has a length.
+struct Field<'a> {
+    number: u64,
+    whole: &'a [u8],
+    content: Option<&'a [u8]>,
+}
+
+fn fields(message: &[u8]) -> impl Iterator<Item = Result<Field<'_>, CodecError>> {
+    let mut cursor = Cursor::new(message);
+    std::iter::from_fn(move || {
+        if cursor.is_empty() {
+            return None;
+        }
+        let field = field(&mut cursor);
+        if field.is_err() {
+            cursor = Cursor::new(&[]);
+        }
+        Some(field)
+    })
+}
+
+fn field<'a>(cursor: &mut Cursor<'a>) -> Result<Field<'a>, CodecError> {
+    let before = cursor.rest();
+    let tag = cursor.u64()?;
+    let content = match tag & 7 {
+        0 => cursor.u64().map(|_| None)?,
+        1 => cursor.take(8).map(|_| None)?,
+        2 => Some(cursor.bytes()?),
+        5 => cursor.take(4).map(|_| None)?,
+        kind => return Err(CodecError::Unknown { what: "wire type", value: kind }),
+    };
+    let length = before.len() - cursor.rest().len();
+    Ok(Field { number: tag >> 3, whole: before.get(..length).unwrap_or_default(), content })
+}
+
+/// The contents of the repeated field `list`, and all other fields as they are.
+fn apart(message: &[u8], list: u64) -> Result<(Vec<&[u8]>, Vec<u8>), CodecError> {
+    let (mut items, mut head) = (Vec::new(), Vec::new());
+    for field in fields(message) {
+        let field = field?;
+        match field.content {
+            Some(content) if field.number == list => items.push(content),
+            _ => head.extend_from_slice(field.whole),
+        }
+    }
+    Ok((items, head))
+}
+
+fn proto_groups(body: &[u8]) -> Result<Vec<Group<'_>>, CodecError> {
+    let mut groups = Vec::new();
+    for resource_spans in apart(body, 1)?.0 {
+        let (scopes, resource) = apart(resource_spans, 2)?;
+        for scope_spans in scopes {
+            let (spans, scope) = apart(scope_spans, 2)?;
+            groups.push(Group { heads: Heads { resource: resource.clone(), scope }, spans });
+        }
+    }
+    Ok(groups)
+}
+
+fn put_proto(out: &mut Vec<u8>, heads: &Heads, spans: &[&[u8]]) {
+    const RESOURCE_SPANS: u64 = 1 << 3 | 2;
+    const LIST: u64 = 2 << 3 | 2;
+    let mut scope_spans = heads.scope.clone();
+    for span in spans {
+        put_u64(&mut scope_spans, LIST);
+        put_bytes(&mut scope_spans, span);
+    }
+    let mut resource_spans = heads.resource.clone();
+    put_u64(&mut resource_spans, LIST);
+    put_bytes(&mut resource_spans, &scope_spans);
+    put_u64(out, RESOURCE_SPANS);
+    put_bytes(out, &resource_spans);
+}
+
+/// The fields of a JSON object, in order.
+struct Object<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Object<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    fields.push(entry);
+                }
+                Ok(Object(fields))
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+impl<'a> Object<'a> {
+    /// The elements of the lists of these names, and all other fields as text.
+    fn apart(self, lists: [&str; 2]) -> Result<(Vec<&'a RawValue>, Vec<u8>), serde_json::Error> {
+        let (mut items, mut head) = (Vec::new(), Vec::new());
+        for (name, value) in self.0 {
+            if lists.contains(&&*name) {
+                items.extend(serde_json::from_str::<Option<Vec<&RawValue>>>(value.get())?.unwrap_or_default());
+            } else {
+                serde_json::to_writer(&mut head, &name)?;
+                head.push(b':');
+                head.extend_from_slice(value.get().as_bytes());
+                head.push(b',');
+            }
+        }
+        Ok((items, head))
+    }
+}
+
+fn json_groups(body: &[u8]) -> Result<Vec<Group<'_>>, serde_json::Error> {
+    let mut groups = Vec::new();
+    let request: Object<'_> = serde_json::from_slice(body)?;
+    for resource_spans in request.apart(["resourceSpans", "batches"])?.0 {
+        let (scopes, resource) = serde_json::from_str::<Object<'_>>(resource_spans.get())?.apart(["scopeSpans", "instrumentationLibrarySpans"])?;
+        for scope_spans in scopes {
+            let (spans, scope) = serde_json::from_str::<Object<'_>>(scope_spans.get())?.apart(["spans", "spans"])?;
+            let spans = spans.into_iter().map(|span| span.get().as_bytes()).collect();
+            groups.push(Group { heads: Heads { resource: resource.clone(), scope }, spans });
+        }
+    }
+    Ok(groups)
+}
+
+fn put_json(out: &mut Vec<u8>, heads: &Heads, spans: &[&[u8]]) {
+    out.extend_from_slice(if out.is_empty() { b"{\"resourceSpans\":[{" } else { b",{" });
+    out.extend_from_slice(&heads.resource);
+    out.extend_from_slice(b"\"scopeSpans\":[{");
+    out.extend_from_slice(&heads.scope);
+    out.extend_from_slice(b"\"spans\":[");
+    for (i, span) in spans.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(span);
+    }
+    out.extend_from_slice(b"]}]}");
+}

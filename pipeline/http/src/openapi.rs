@@ -1,0 +1,38 @@
+//! The description of the API, made from the handlers themselves. A copy lies beside this file; a test holds the two together.
+
+use crate::{api, ingest, ops};
+use utoipa::OpenApi;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "golden-signals",
+        description = "Availability, requests, errors, latency and health of every service, exactly once, in event time.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    paths(
+        ingest::events,
+        ingest::traces,
+        ingest::zipkin,
+        api::services::services,
+        api::signals::signals,
+        api::health::health,
+        api::late::late,
+        api::dead_letters::dead_letters,
+        api::status::status,
+        ops::metrics,
+        ops::healthy,
+        ops::ready
+    ),
+    tags(
+        (name = "signals", description = "What was computed"),
+        (name = "ingest", description = "Events in"),
+        (name = "operation", description = "The program itself")
+    )
+)]
+struct Description;
+
+/// The document, as text.
+pub(crate) fn json() -> String {
+    Description::openapi().to_pretty_json().expect("a description made of plain values is JSON")
+}

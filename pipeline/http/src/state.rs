@@ -1,0 +1,138 @@
+//! What the handlers share: handles that the program made, limits, and what the running pipeline says about itself.
+
+use crate::ingest::Budget;
+use golden_pipeline::decode::Decoder;
+use golden_pipeline::history::History;
+use golden_pipeline::names::Topics;
+use golden_pipeline::source::Format;
+use platform_core::clock::Clock;
+use platform_core::log::{Log, LogError, Producer};
+use serde::Serialize;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+use utoipa::ToSchema;
+
+/// Shared by all handlers.
+#[derive(Clone)]
+pub struct AppState(Arc<Inner>);
+
+/// What the program hands in.
+pub struct Parts {
+    /// Where events go and dead letters come from.
+    pub log: Arc<dyn Log>,
+    /// Names of the topics.
+    pub topics: Topics,
+    /// What was published.
+    pub history: History,
+    /// Decides what is stale; nothing else.
+    pub clock: Arc<dyn Clock>,
+    /// Makes the decoder that the pipeline uses for records of this format.
+    pub decoders: MakeDecoder,
+    /// What the running pipeline says about itself.
+    pub vitals: Arc<dyn Vitals>,
+    /// How much is taken in.
+    pub limits: Limits,
+}
+
+/// Makes a decoder of a format.
+pub type MakeDecoder = Box<dyn Fn(Format) -> Box<dyn Decoder> + Send + Sync>;
+
+/// How much is taken in. The defaults suit one machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest body in bytes, before and after inflating.
+    pub body: usize,
+    /// Bytes of bodies held at once over all requests; above it requests are answered 429.
+    pub held: usize,
+    /// How long a body may take to arrive.
+    pub body_wait: Duration,
+    /// How long after its window's end a service's health counts, beyond one further window.
+    pub stale_after: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { body: 16 << 20, held: 256 << 20, body_wait: Duration::from_secs(30), stale_after: Duration::from_secs(180) }
+    }
+}
+
+/// What the running pipeline says about itself.
+pub trait Vitals: Send + Sync {
+    /// Whether every task is restored and runs; if not, what is being waited for.
+    ///
+    /// # Errors
+    /// What is not ready, in a few words.
+    fn ready(&self) -> Result<(), String>;
+
+    /// Tasks, watermark, lag.
+    fn status(&self) -> Status;
+
+    /// Appends all metrics in Prometheus' text format.
+    fn metrics(&self, out: &mut String);
+}
+
+/// How the pipeline is doing.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct Status {
+    /// Version of the program.
+    pub version: String,
+    /// Event time up to which windows are closed, RFC 3339; absent before the first event.
+    pub watermark: Option<String>,
+    /// Every task.
+    pub tasks: Vec<TaskStatus>,
+    /// Records not yet read, by what is read.
+    pub lag: Vec<Lag>,
+}
+
+/// One task.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct TaskStatus {
+    /// Name of its stage.
+    pub stage: String,
+    /// Its number among the stage's tasks.
+    pub task: u32,
+    /// `starting`, `restoring`, `running`, `stopped` or `failed`.
+    pub state: String,
+    /// What it failed with.
+    pub error: Option<String>,
+}
+
+/// Records of one partition that a stage has not yet read.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct Lag {
+    /// Who reads.
+    pub stage: String,
+    /// What is read.
+    pub topic: String,
+    /// Which part of it.
+    pub partition: u32,
+    /// Offsets between the read position and the end.
+    pub records: u64,
+}
+
+pub(crate) struct Inner {
+    pub parts: Parts,
+    pub producer: Box<dyn Producer>,
+    /// Partitions of the events topic, and the one whose turn it is.
+    pub partitions: u32,
+    pub turn: AtomicU32,
+    pub budget: Arc<Budget>,
+}
+
+impl AppState {
+    /// Takes a producer from the log.
+    ///
+    /// # Errors
+    /// When the log is closed or has no topic of events.
+    pub fn new(parts: Parts) -> Result<Self, LogError> {
+        let producer = parts.log.producer()?;
+        let partitions = parts.log.partitions(&parts.topics.events)?;
+        let budget = Arc::new(Budget::new(parts.limits.held));
+        Ok(Self(Arc::new(Inner { parts, producer, partitions, turn: AtomicU32::new(0), budget })))
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+}
