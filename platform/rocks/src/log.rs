@@ -1,7 +1,8 @@
 //! The embedded log: topics, partitions, transactions, groups, on one RocksDB.
 //!
 //! One thread, the committer, writes. It takes what is queued, gives offsets and append times in that order, and writes all of it in one
-//! batch; a reader sees a batch as a whole or not at all. Offsets are dense: a transaction needs no markers here.
+//! batch, of which a crash leaves all or nothing. Readers see no record before its batch is written; partitions show it one right after the
+//! other, and whoever takes over a partition or an id sees all of it. Offsets are dense: a transaction needs no markers here.
 //!
 //! **Durable.** A producer is answered after the write-ahead log is on the device and `synced.rs` says so. A transaction is answered once it
 //! is visible: it waits for no sync of its own. Why that is right: the write-ahead log is one sequence, so what survives a power cut is
@@ -69,7 +70,7 @@ pub struct LogFigures {
     pub free: Option<u64>,
     /// Bytes of the tables on the device, without the write-ahead log.
     pub table_bytes: u64,
-    /// Bytes of all write buffers and cached blocks of the log.
+    /// Bytes of the cache that all databases share, their write buffers included.
     pub memory: u64,
 }
 
@@ -182,7 +183,7 @@ impl RocksLog {
             clock_ahead: shared.figures.clock_ahead.load(Ordering::Relaxed),
             free: shared.folder.free(),
             table_bytes: property("rocksdb.total-sst-files-size"),
-            memory: property("rocksdb.cur-size-all-mem-tables") + property("rocksdb.block-cache-usage"),
+            memory: property("rocksdb.block-cache-usage"),
         }
     }
 }

@@ -539,7 +539,7 @@ fn a_queue_that_is_full_sends_producers_away() {
 
 #[test]
 fn a_full_device_refuses_loses_nothing_and_takes_again_once_there_is_room() {
-    const FILLER: u64 = 512 << 20;
+    const FILLER: u64 = 2 << 30;
     let dir = tempfile::tempdir().unwrap();
     let free = Folder::open(dir.path()).unwrap().free().unwrap();
     // Not a device that is really full, but one whose reserve the filler eats up.
@@ -585,6 +585,74 @@ fn after_a_failed_sync_nothing_is_believed_any_more() {
     assert!(matches!(reader.poll(Duration::ZERO), Err(LogError::Engine(_))));
     assert!(log.enforce_retention().is_err());
     assert!(log.producer().is_err());
+}
+
+#[test]
+fn appends_that_wait_together_share_one_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut encoded = Vec::new();
+    keys::put_record(&mut encoded, &value(&[1; 100]));
+    let patient = Settings { group_commit_wait: Duration::MAX, group_commit_bytes: 4 * encoded.len(), ..settings(&[("in", 1)]) };
+    let log = Rocks::open(dir.path(), &patient, TestClock::new()).unwrap().log();
+    let mut offsets: Vec<u64> = std::thread::scope(|scope| {
+        let producers: Vec<_> = (0..4).map(|_| log.producer().unwrap()).collect();
+        let append = |producer: Box<dyn Producer>| move || producer.append(&partition("in", 0), &[value(&[1; 100])]).unwrap().0;
+        let appends: Vec<_> = producers.into_iter().map(|producer| scope.spawn(append(producer))).collect();
+        appends.into_iter().map(|append| append.join().unwrap()).collect()
+    });
+    offsets.sort_unstable();
+    assert_eq!(offsets, [0, 1, 2, 3]);
+    assert_eq!((log.figures().syncs, log.figures().batches), (1, 1));
+}
+
+/// Moves records from `in` to `out`, seven in a transaction, until `enough` says so after a commit.
+fn carry(log: &RocksLog, name: &str, enough: impl Fn(u32) -> bool) {
+    let mut reader = subscribe(log, Some("g"), &["in"]);
+    let mut writer = log.writer(name).unwrap();
+    let (mut claim, mut commits) = (alone(), 0);
+    while !enough(commits) {
+        let (from, next) = match reader.poll(Duration::from_millis(20)).unwrap() {
+            Polled::Assigned(assignment) => {
+                claim = assignment.claim;
+                continue;
+            }
+            Polled::Nothing => continue,
+            Polled::Batch(batch) => {
+                batch.iter().take(7).for_each(|r| writer.append(&partition("out", 0), value(r.value.unwrap())).unwrap());
+                (batch.partition.clone(), batch.iter().take(7).last().unwrap().offset.next())
+            }
+        };
+        match writer.commit(&claim, &[(from.clone(), at(next.0))]) {
+            Ok(_) => {
+                commits += 1;
+                reader.seek(&Positions::from([(from, next)])).unwrap();
+            }
+            Err(CommitError::Aborted(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn every_record_is_carried_once_while_members_come_and_go() {
+    const RECORDS: u64 = 4 * 500;
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), &[("in", 4), ("out", 1)]).log();
+    let producer = log.producer().unwrap();
+    for index in 0..4_u32 {
+        let numbers: Vec<_> = (0..500_u32).map(|i| (index * 500 + i).to_be_bytes()).collect();
+        let records: Vec<_> = numbers.iter().map(|n| value(n)).collect();
+        producer.append(&partition("in", index), &records).unwrap();
+    }
+    let all = || log.bounds(&partition("out", 0)).unwrap().1.0 >= RECORDS;
+    std::thread::scope(|scope| {
+        scope.spawn(|| carry(&log, "stays", |_| all()));
+        scope.spawn(|| carry(&log, "stays too", |_| all()));
+        scope.spawn(|| (0..40).for_each(|_| carry(&log, "comes and goes", |commits| commits == 1 || all())));
+    });
+    let mut carried = values(&log, "out");
+    carried.sort_unstable();
+    assert_eq!(carried, (0..4 * 500_u32).map(|n| n.to_be_bytes().to_vec()).collect::<Vec<_>>());
 }
 
 /// Records of one transaction of the child below.

@@ -68,6 +68,9 @@ impl Producer for RocksProducer {
     fn append(&self, to: &Partition, records: &[NewRecord<'_>]) -> Result<Offset, AppendError> {
         let failed = |error: platform_core::log::LogError| AppendError::Failed(error.to_string());
         let slot = self.shared.find(to).map_err(failed)?;
+        if records.is_empty() {
+            return self.shared.slot(slot).map(|slot| Offset(slot.end())).map_err(failed);
+        }
         let mut encoded = Records::default();
         records.iter().for_each(|record| encoded.push(slot, record));
         let size = encoded.size();
