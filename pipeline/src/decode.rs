@@ -186,3 +186,15 @@ mod line;
 pub mod envoy;
 /// Access logs of nginx and Apache.
 pub mod nginx;
+/// What spans of all formats mean.
+mod span;
+/// JSON documents of many spans.
+mod document;
+/// OTLP in Protobuf.
+pub mod otlp_proto;
+/// OTLP in JSON.
+pub mod otlp_json;
+/// Zipkin v2 in JSON.
+pub mod zipkin;
+/// Jaeger in JSON.
+pub mod jaeger;

@@ -9,3 +9,5 @@ pub mod json;
 pub mod record;
 /// The public record, read back.
 pub mod read;
+/// The metrics page: counters that never go back, gauges of the newest window.
+pub mod prometheus;

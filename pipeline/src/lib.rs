@@ -26,3 +26,19 @@ pub mod history;
 pub mod signal;
 /// What leaves: public records and metrics.
 pub mod emit;
+/// By which dimensions events are summed.
+pub mod grouping;
+/// From texts to one small number, once per distinct set of texts.
+pub mod series;
+/// What could not be read, and where it lies.
+pub mod dead_letter;
+/// What became of every decoded item.
+pub mod tally;
+/// FOLD, the map stage: events of one transaction to partials.
+pub mod fold;
+/// CLOSE, the keyed stage: partials to finals and corrections.
+pub mod close;
+/// What a pipeline computes and how long it waits.
+pub mod settings;
+/// The whole chain: which stages there are and how they are joined.
+pub mod topology;

@@ -45,8 +45,7 @@ impl Topics {
 pub const SCHEMA: &str = "schema";
 /// Header: media type of the value.
 pub const CONTENT_TYPE: &str = "content-type";
-/// Header: revision, decimal text. Set by the router.
-pub const REVISION: &str = "revision";
+pub use platform_core::growth::{GROWTH_HEADER as GROWTH, IDENTITY_HEADER as IDENTITY, REVISION_HEADER as REVISION};
 /// Header: tenant.
 pub const TENANT: &str = "tenant";
 /// Header: colour that computed it.
@@ -55,13 +54,8 @@ pub const COLOUR_HEADER: &str = "colour";
 pub const EPOCH_HEADER: &str = "epoch";
 /// Header: sum of the coordinate hashes of the counted events, 16 hex digits.
 pub const HASH: &str = "hash";
-/// Header: identity of series and window (`identity::Identity`), encoded.
-pub const IDENTITY: &str = "identity";
 /// Header: the integers that the value was made from (`aggregate::Aggregate`), encoded.
 pub const AGGREGATE: &str = "aggregate";
-/// Header on the way from CLOSE to ROUTER: where in the value the revision number stands, and the totals of the growth rule.
-pub const GROWTH: &str = "growth";
-
 /// A signals record (SIGNALS §8).
 pub const SCHEMA_SIGNALS: &str = "golden-signals/1";
 /// A line of the late ledger.

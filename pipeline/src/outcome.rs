@@ -170,10 +170,12 @@ pub fn whole_number(text: &str) -> Option<i64> {
 /// Texts of all HTTP statuses of three digits, so that an error's kind is a static text.
 static HTTP_TEXT: [[u8; 3]; 1000] = {
     let mut table = [[b'0'; 3]; 1000];
-    let mut code = 0;
-    while code < 1000 {
-        table[code] = [b'0' + (code / 100) as u8, b'0' + (code / 10 % 10) as u8, b'0' + (code % 10) as u8];
+    let mut rest: &mut [[u8; 3]] = &mut table;
+    let mut code = 0_u16;
+    while let [first, others @ ..] = rest {
+        *first = [b'0' + (code / 100) as u8, b'0' + (code / 10 % 10) as u8, b'0' + (code % 10) as u8];
         code += 1;
+        rest = others;
     }
     table
 };

@@ -129,8 +129,8 @@ impl Timestamps {
             TimeUnit::Number(unit) => unit.places(),
             TimeUnit::Auto => match number.scaled(0).ok_or(Reason::TimeInvalid)? {
                 0..100_000_000_000 => Unit::Seconds.places(),
-                0..100_000_000_000_000 => Unit::Millis.places(),
-                0..100_000_000_000_000_000 => Unit::Micros.places(),
+                100_000_000_000..100_000_000_000_000 => Unit::Millis.places(),
+                100_000_000_000_000..100_000_000_000_000_000 => Unit::Micros.places(),
                 _ => Unit::Nanos.places(),
             },
             TimeUnit::Rfc3339 => return Err(Reason::TimeInvalid),

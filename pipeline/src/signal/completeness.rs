@@ -35,10 +35,10 @@ impl Completeness {
         Self(millionths.min(Self::FULL.0))
     }
 
-    /// From a share as settings state it, 0 to 1, rounded down.
+    /// From a share as settings and records state it, 0 to 1: the nearest millionth.
     #[must_use]
     pub fn from_ratio(ratio: f64) -> Self {
-        Self((ratio.clamp(0.0, 1.0) * 1e6) as u32)
+        Self((ratio.clamp(0.0, 1.0) * 1e6).round() as u32)
     }
 
     /// Millionths.
@@ -83,6 +83,9 @@ mod tests {
         assert_eq!(of(&[Some(119_999_999_999)]), 999_999);
         assert_eq!(of(&[Some(i64::MAX), Some(i64::MAX), Some(0)]), 666_666);
         assert_eq!(Completeness::from_millionths(666_666).ratio(), 0.666_666);
-        assert_eq!(Completeness::from_ratio(1.0), Completeness::FULL);
+        for millionths in (0..=1_000_000).step_by(997).chain([1_000_000]) {
+            let completeness = Completeness::from_millionths(millionths);
+            assert_eq!(Completeness::from_ratio(completeness.ratio()), completeness);
+        }
     }
 }

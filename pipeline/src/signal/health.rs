@@ -9,7 +9,7 @@
 use crate::signal::availability;
 use crate::signal::completeness::Completeness;
 use platform_core::time::EventTime;
-use platform_core::window::WindowLength;
+use platform_core::window::Window;
 
 /// The default rule, verbatim; records name it by the SHA-256 of this text, as bundle version 0.
 pub const DEFAULT_RULE: &str = "requestCount < 60 ? 0 : availability > 99.0 ? 0 : 3";
@@ -141,17 +141,16 @@ pub fn decide(ruled: Ruled, requests: u64, errors: u64, completeness: Completene
     Health { level: Some(level), reason, previous }
 }
 
-/// Rule 3 of the header: whether at `now` the last published window, which ended at `end`, no longer says how the series is.
+/// Rule 3 of the header: whether at `now` the last published window no longer says how the series is.
 #[must_use]
-pub fn is_stale(now: EventTime, end: EventTime, window: WindowLength, stale_after_nanos: i64) -> bool {
-    now > end.plus(window.nanos()).plus(stale_after_nanos)
+pub fn is_stale(now: EventTime, last: Window, stale_after_nanos: i64) -> bool {
+    now > last.end.plus(last.end.since(last.start)).plus(stale_after_nanos)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use sha2::{Digest, Sha256};
-    use std::time::Duration;
 
     fn full(ruled: Ruled, requests: u64, errors: u64) -> Health {
         decide(ruled, requests, errors, Completeness::FULL, Completeness::FULL, Level::Degraded)
@@ -194,8 +193,8 @@ mod tests {
 
     #[test]
     fn a_series_is_stale_once_a_window_and_the_grace_have_passed() {
-        let minute = WindowLength::new(Duration::from_secs(60)).unwrap();
-        let stale = |now| is_stale(EventTime(now), EventTime(0), minute, 180_000_000_000);
+        let last = Window { start: EventTime(-60_000_000_000), end: EventTime(0) };
+        let stale = |now| is_stale(EventTime(now), last, 180_000_000_000);
         assert!(!stale(240_000_000_000) && stale(240_000_000_001));
     }
 }

@@ -161,6 +161,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
         #[test]
         fn quantiles_lie_within_the_bound_of_the_nearest_rank_and_are_those_of_the_crate(samples in samples()) {
             let found = summary(&latency_of(&samples)).unwrap();

@@ -122,6 +122,8 @@ fn a_cleared_sketch_is_empty_keeps_its_memory_and_counts_anew() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn counts_and_v2_bytes_are_those_of_the_crate(samples in samples(400)) {
         let mut histogram = dense();

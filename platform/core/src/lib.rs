@@ -20,6 +20,8 @@ pub mod store;
 pub mod stage;
 /// Which stages there are and how they are joined.
 pub mod pipeline;
+/// What a router must know of a result.
+pub mod growth;
 /// The one clock, handed in.
 pub mod clock;
 /// Which partition a key belongs to.

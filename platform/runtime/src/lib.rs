@@ -10,6 +10,8 @@ pub mod beside;
 pub mod bounded;
 /// The system's clock.
 pub mod clock;
+/// Files as a bounded source.
+pub mod files;
 /// Drives a keyed stage, one fold for each owned partition.
 pub mod keyed_task;
 /// Drives a map stage.

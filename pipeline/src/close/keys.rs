@@ -1,0 +1,82 @@
+//! Keys of CLOSE's store: each kind spelled here. Numbers on disk are never reused.
+
+use crate::identity::sortable;
+use platform_core::time::EventTime;
+
+/// Number of the state's format; another one starts from an empty store and replays.
+pub const FORMAT: u32 = 1;
+
+/// Kinds of key.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)] // on disk: never renumber, never reuse
+pub enum KeyKind {
+    /// `1` → sources, closed through.
+    Meta = 1,
+    /// `2 | window start, 8 B sortable | series key` → aggregate. Lives until the window is purged.
+    Aggregate = 2,
+    /// `3 | window start, 8 B sortable | key of the series or the service` → previous level, level (255: none). Lives as the aggregate.
+    Health = 3,
+    /// `4 | window start, 8 B sortable | id, 16 B` → nothing. Lives as the aggregate.
+    Unique = 4,
+    /// `5 | window start, 8 B sortable` → completeness in millionths, varint: of closed windows that are not complete.
+    Incomplete = 5,
+    /// `6 | window start, 8 B sortable | service key` → aggregate of the late ledger. Lives until the window closes.
+    LateLine = 6,
+}
+
+/// Key of the meta entry.
+#[must_use]
+pub fn meta() -> Vec<u8> {
+    vec![KeyKind::Meta as u8]
+}
+
+/// Prefix of all keys of one kind and window.
+#[must_use]
+pub fn of_window(kind: KeyKind, start: EventTime) -> Vec<u8> {
+    let mut key = vec![kind as u8];
+    key.extend_from_slice(&sortable(start));
+    key
+}
+
+/// A key of one kind and window.
+#[must_use]
+pub fn in_window(kind: KeyKind, start: EventTime, rest: &[u8]) -> Vec<u8> {
+    let mut key = of_window(kind, start);
+    key.extend_from_slice(rest);
+    key
+}
+
+/// The window and the rest of a key that `in_window` made.
+#[must_use]
+pub fn split(key: &[u8]) -> Option<(EventTime, &[u8])> {
+    let (start, rest) = key.get(1..)?.split_first_chunk::<8>()?;
+    Some((EventTime((u64::from_be_bytes(*start) ^ (1 << 63)).cast_signed()), rest))
+}
+
+/// The first key behind all that start with `prefix`.
+#[must_use]
+pub fn behind(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            break;
+        }
+    }
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_split_and_sort_by_window() {
+        let early = in_window(KeyKind::Aggregate, EventTime(-60), b"b");
+        let late = in_window(KeyKind::Aggregate, EventTime(60), b"a");
+        assert!(early < late);
+        assert_eq!(split(&early), Some((EventTime(-60), &b"b"[..])));
+        assert!(behind(&of_window(KeyKind::Aggregate, EventTime(-60))) > early);
+        assert_eq!(behind(&[1, 255]), [2]);
+    }
+}

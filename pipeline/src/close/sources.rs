@@ -1,0 +1,239 @@
+//! What CLOSE knows of the source partitions: what was applied, how far their watermarks are, and which are absent.
+//!
+//! A partition that for `hold` of log-active time neither advanced nor was claimed idle is *absent*: windows close without it and say so.
+//! Log-active time is that of this partition's own messages, and a gap between two counts as at most two seconds: after an outage of
+//! everything, not everyone is absent. Facts in, decisions out; reads no clock.
+
+use crate::fold::partial::Range;
+use crate::signal::completeness::Completeness;
+use platform_core::codec::{CodecError, Cursor, put_i64, put_u64};
+use platform_core::invariants::ranges_are_contiguous;
+use platform_core::record::Offset;
+use platform_core::time::{AppendTime, EventTime, SECOND};
+use platform_core::watermark::combine;
+use platform_core::window::Window;
+
+/// Largest step of log-active time between two messages, in ns.
+const LARGEST_STEP: i64 = 2 * SECOND;
+
+/// How a range fits behind what was applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// It follows.
+    Next,
+    /// All of it was applied before.
+    Replayed,
+    /// Something between is missing, or it overlaps.
+    Torn,
+}
+
+/// One declared source partition.
+#[derive(Clone, Copy, Debug, Default)]
+struct Source {
+    /// Next offset to come; `None` before the first range.
+    applied: Option<Offset>,
+    watermark: Option<EventTime>,
+    /// Log-active time when it last advanced or was claimed idle.
+    moved_at: i64,
+    /// Up to this event time its input has a gap.
+    gap_until: Option<EventTime>,
+}
+
+/// All declared source partitions, as one partition of `partials` sees them.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    list: Vec<Source>,
+    hold: i64,
+    active: i64,
+    last_append: Option<AppendTime>,
+    watermark: EventTime,
+    ended: bool,
+}
+
+impl Sources {
+    /// So many declared partitions, none of which has said anything.
+    #[must_use]
+    pub fn new(declared: usize, hold: i64) -> Self {
+        Self { list: vec![Source::default(); declared], hold, active: 0, last_append: None, watermark: EventTime::MIN, ended: false }
+    }
+
+    /// How a range fits. Of a partition that has said nothing the first range is adopted.
+    #[must_use]
+    pub fn fit(&self, range: &Range) -> Fit {
+        let applied = self.list.get(range.source as usize).and_then(|s| s.applied);
+        match applied {
+            None => Fit::Next,
+            Some(applied) if ranges_are_contiguous(applied, range.from, range.to) => Fit::Next,
+            Some(applied) if range.to <= applied => Fit::Replayed,
+            Some(_) => Fit::Torn,
+        }
+    }
+
+    /// A message came; `append` moves log-active time.
+    pub fn tick(&mut self, append: Option<AppendTime>) {
+        if let Some(append) = append {
+            let step = self.last_append.map_or(0, |last| append.0.saturating_sub(last.0));
+            self.active = self.active.saturating_add(step.clamp(0, LARGEST_STEP));
+            self.last_append = Some(self.last_append.map_or(append, |last| last.max(append)));
+        }
+    }
+
+    /// Applies a range. A torn one leaves a gap: every window open now is incomplete.
+    pub fn apply(&mut self, range: &Range, fit: Fit) {
+        let active = self.active;
+        let Some(source) = self.list.get_mut(range.source as usize) else { return };
+        let advanced = source.applied != Some(range.to) || source.watermark.is_none_or(|w| w < range.watermark);
+        source.applied = Some(source.applied.map_or(range.to, |applied| applied.max(range.to)));
+        source.watermark = Some(source.watermark.map_or(range.watermark, |w| w.max(range.watermark)));
+        if advanced {
+            source.moved_at = active;
+        }
+        if fit == Fit::Torn {
+            source.gap_until = Some(source.watermark.unwrap_or(EventTime::MIN).max(range.watermark).plus(1));
+        }
+    }
+
+    /// The bounded input has ended: every window closes.
+    pub fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// Whether the partition at `place` is absent.
+    #[must_use]
+    pub fn is_absent(&self, place: usize) -> bool {
+        self.list.get(place).is_some_and(|s| self.active.saturating_sub(s.moved_at) > self.hold)
+    }
+
+    /// The partition's watermark now: the least of those that are not absent. Never goes back.
+    pub fn watermark(&mut self) -> EventTime {
+        let present = self.list.iter().enumerate().filter(|(place, _)| !self.is_absent(*place));
+        let times: Vec<EventTime> = present.map(|(_, s)| s.watermark.unwrap_or(EventTime::MIN)).collect();
+        self.watermark = if self.ended { EventTime::MAX } else { combine(self.watermark, times.into_iter()) };
+        self.watermark
+    }
+
+    /// The least watermark of *all* partitions, absent ones too: nothing that will still count is older than this less `retain`.
+    #[must_use]
+    pub fn least(&self) -> EventTime {
+        if self.ended {
+            return EventTime::MAX;
+        }
+        self.list.iter().map(|s| s.watermark.unwrap_or(EventTime::MIN)).min().unwrap_or(EventTime::MIN)
+    }
+
+    /// Share of a window's input that was seen. A bounded input without declared partitions is complete once it has ended.
+    #[must_use]
+    pub fn completeness(&self, window: Window) -> Completeness {
+        if self.ended && self.list.iter().all(|s| s.gap_until.is_none()) {
+            return Completeness::FULL;
+        }
+        Completeness::of(window, self.list.iter().map(|s| s.watermark.filter(|_| s.gap_until.is_none_or(|gap| window.start >= gap))))
+    }
+
+    /// Appends all of it.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        put_u64(out, self.list.len() as u64);
+        for source in &self.list {
+            put_u64(out, source.applied.map_or(0, |o| o.0 + 1));
+            put_i64(out, source.watermark.map_or(i64::MIN, |w| w.0));
+            put_i64(out, source.moved_at);
+            put_i64(out, source.gap_until.map_or(i64::MIN, |g| g.0));
+        }
+        put_i64(out, self.active);
+        put_i64(out, self.last_append.map_or(i64::MIN, |a| a.0));
+        put_i64(out, self.watermark.0);
+        out.push(u8::from(self.ended));
+    }
+
+    /// Reads what `encode` wrote.
+    ///
+    /// # Errors
+    /// When the bytes are damaged.
+    pub fn decode(from: &mut Cursor<'_>, hold: i64) -> Result<Self, CodecError> {
+        let some = |time: i64| (time != i64::MIN).then_some(time);
+        let mut sources = Self::new(0, hold);
+        for _ in 0..from.count()? {
+            let applied = from.u64()?.checked_sub(1).map(Offset);
+            let watermark = some(from.i64()?).map(EventTime);
+            let moved_at = from.i64()?;
+            sources.list.push(Source { applied, watermark, moved_at, gap_until: some(from.i64()?).map(EventTime) });
+        }
+        sources.active = from.i64()?;
+        sources.last_append = some(from.i64()?).map(AppendTime);
+        sources.watermark = EventTime(from.i64()?);
+        sources.ended = from.u8()? == 1;
+        Ok(sources)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(source: u32, from: u64, to: u64, watermark: i64) -> Range {
+        Range { source, from: Offset(from), to: Offset(to), watermark: EventTime(watermark) }
+    }
+
+    fn apply(sources: &mut Sources, r: Range) -> Fit {
+        let fit = sources.fit(&r);
+        sources.apply(&r, fit);
+        fit
+    }
+
+    #[test]
+    fn the_first_range_is_adopted_and_later_ones_must_follow() {
+        let mut sources = Sources::new(1, 100);
+        assert_eq!(apply(&mut sources, range(0, 5, 9, 1)), Fit::Next);
+        assert_eq!(sources.fit(&range(0, 5, 9, 1)), Fit::Replayed);
+        assert_eq!(sources.fit(&range(0, 10, 12, 1)), Fit::Torn);
+        assert_eq!(sources.fit(&range(0, 8, 12, 1)), Fit::Torn);
+        assert_eq!(apply(&mut sources, range(0, 9, 9, 7)), Fit::Next);
+    }
+
+    #[test]
+    fn a_partition_that_has_said_nothing_holds_the_watermark_until_it_is_absent() {
+        let mut sources = Sources::new(2, 45 * SECOND);
+        for second in 0..=46 {
+            sources.tick(Some(AppendTime(second * SECOND)));
+            apply(&mut sources, range(0, second as u64, second as u64 + 1, second));
+            let expected = if second <= 45 { EventTime::MIN } else { EventTime(second) };
+            assert_eq!(sources.watermark(), expected, "at {second}");
+        }
+        assert_eq!(sources.least(), EventTime::MIN);
+        apply(&mut sources, range(1, 0, 1, 3));
+        assert_eq!(sources.watermark(), EventTime(46));
+    }
+
+    #[test]
+    fn after_an_outage_of_everything_nobody_is_absent() {
+        let mut sources = Sources::new(2, 45 * SECOND);
+        sources.tick(Some(AppendTime(0)));
+        sources.tick(Some(AppendTime(3600 * SECOND)));
+        assert!(!sources.is_absent(0) && !sources.is_absent(1));
+    }
+
+    #[test]
+    fn completeness_is_the_mean_share_and_a_gap_counts_nothing() {
+        let window = Window { start: EventTime(0), end: EventTime(60) };
+        let mut sources = Sources::new(2, 100);
+        assert_eq!(sources.completeness(window), Completeness::NONE);
+        apply(&mut sources, range(0, 0, 1, 60));
+        assert_eq!(sources.completeness(window).millionths(), 500_000);
+        apply(&mut sources, range(1, 0, 1, 20));
+        assert_eq!(sources.completeness(window).millionths(), 666_666);
+        apply(&mut sources, range(1, 2, 3, 70));
+        assert_eq!(sources.completeness(window).millionths(), 500_000);
+        assert_eq!(sources.completeness(Window { start: EventTime(120), end: EventTime(180) }), Completeness::NONE);
+    }
+
+    #[test]
+    fn what_is_stored_comes_back() {
+        let mut sources = Sources::new(2, 100);
+        sources.tick(Some(AppendTime(7)));
+        apply(&mut sources, range(0, 3, 9, 60));
+        let (mut bytes, mut again) = (vec![], vec![]);
+        sources.encode(&mut bytes);
+        Sources::decode(&mut Cursor::new(&bytes), 100).unwrap().encode(&mut again);
+        assert_eq!(bytes, again);
+    }
+}

@@ -1,0 +1,491 @@
+//! FOLD, a map stage: source records in, one partial message per transaction and partition out.
+//!
+//! Per record: decode under limits; per item: verdict by its own two times, series, add to the aggregate of (window, series). What cannot be
+//! read becomes a dead letter in the same transaction. The watermark of each source partition is carried along in the ranges. Nothing
+//! survives a transaction but the watermarks (which only rise) and a cache of series.
+//! What FOLD does not do: it closes no window, drops no late event, and looks at no clock.
+
+/// The message between FOLD and CLOSE.
+pub mod partial;
+/// What becomes of an event by its own times.
+pub mod verdict;
+
+use crate::aggregate::Aggregate;
+use crate::dead_letter::{self, Coordinates, Stamp};
+use crate::decode::{Coordinate, Decoder, Input, Items, Reason, Skip};
+use crate::event::Event;
+use crate::grouping::Groupings;
+use crate::names::{CONTENT_TYPE, SCHEMA, SCHEMA_DEAD_LETTER};
+use crate::series::{SeriesId, SeriesTable, service_length};
+use crate::tally::{Counts, Tally};
+use partial::{CHUNK, EntryKind, Head, Range, put_entry};
+use platform_core::log::{CommitError, Committed};
+use platform_core::record::{Batch, NewRecord, Offset, Partition, Topic};
+use platform_core::stage::{Emit, MapStage};
+use platform_core::time::{AppendTime, EventTime};
+use platform_core::watermark::{PartitionWatermark, WatermarkLimits};
+use platform_core::window::WindowLength;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use verdict::{Verdict, VerdictLimits, verdict};
+
+/// Dead letters of one transaction that keep their payload; further ones keep coordinates and reason.
+const DEAD_WITH_PAYLOAD: usize = 1000;
+/// Bytes of the series cache at which it is cleared after a commit.
+const SERIES_CACHE: usize = 64 << 20;
+
+/// Where append times come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeMode {
+    /// From the log.
+    Live,
+    /// Bounded input: there is none. Nothing is late or ahead, and windows close when the input ends.
+    Bounded,
+    /// Bounded input read as if it came live: the append time is the greatest event time so far.
+    Streaming,
+}
+
+/// Settings of FOLD.
+#[derive(Clone, Debug)]
+pub struct FoldSettings {
+    /// Who is said to have written its outputs, and the tenant of all events.
+    pub stamp: Stamp,
+    /// Dimensions of a series.
+    pub groupings: Groupings,
+    /// Length of windows.
+    pub window: WindowLength,
+    /// When an event counts in its window.
+    pub verdicts: VerdictLimits,
+    /// Clamps of the watermark.
+    pub watermark: WatermarkLimits,
+    /// Where append times come from.
+    pub time: TimeMode,
+    /// Where partials go.
+    pub partials: Topic,
+    /// How many partitions `partials` has.
+    pub partitions: u32,
+    /// Where dead letters go (partition 0).
+    pub dead_letters: Topic,
+}
+
+/// FOLD.
+pub struct Fold {
+    decoder: Box<dyn Decoder>,
+    work: Work,
+}
+
+/// All of FOLD but the decoder, which lends it events.
+struct Work {
+    settings: FoldSettings,
+    tally: Arc<Tally>,
+    series: SeriesTable,
+    windows: Vec<OpenWindow>,
+    /// Place of the window used last.
+    recent: usize,
+    spare: Vec<OpenWindow>,
+    unique: Vec<(EventTime, SeriesId, u128, Aggregate)>,
+    late: BTreeMap<(EventTime, Vec<u8>), (u32, Aggregate)>,
+    dead: Vec<(String, Vec<u8>)>,
+    dead_bytes: usize,
+    counts: Counts,
+    events: usize,
+    sources: BTreeMap<Partition, Source>,
+    /// Greatest event time so far, the append time of streaming mode.
+    greatest: EventTime,
+    at: At,
+    ended: bool,
+}
+
+/// Aggregates of one window in one transaction.
+#[derive(Default)]
+struct OpenWindow {
+    start: i64,
+    end: i64,
+    /// By series: place in `aggregates` plus one; 0 is none.
+    places: Vec<u32>,
+    /// The first `used` are in use; the others keep their memory for later.
+    aggregates: Vec<(SeriesId, Aggregate)>,
+    used: usize,
+}
+
+/// The record being decoded.
+#[derive(Clone)]
+struct At {
+    partition: Option<Partition>,
+    offset: Offset,
+    append_time: Option<AppendTime>,
+    seed: u64,
+    watermark: PartitionWatermark,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Source {
+    /// First offset of this transaction, and next one to read.
+    from: Offset,
+    to: Offset,
+    watermark: PartitionWatermark,
+    /// Watermark of the last range sent.
+    sent: PartitionWatermark,
+}
+
+impl Fold {
+    /// A FOLD that reads with this decoder and counts in this tally.
+    #[must_use]
+    pub fn new(settings: FoldSettings, decoder: Box<dyn Decoder>, tally: Arc<Tally>) -> Self {
+        let at = At { partition: None, offset: Offset(0), append_time: None, seed: 0, watermark: PartitionWatermark::default() };
+        let work = Work {
+            settings,
+            tally,
+            series: SeriesTable::default(),
+            windows: vec![],
+            recent: 0,
+            spare: vec![],
+            unique: vec![],
+            late: BTreeMap::new(),
+            dead: vec![],
+            dead_bytes: 0,
+            counts: Counts::default(),
+            events: 0,
+            sources: BTreeMap::new(),
+            greatest: EventTime::MIN,
+            at,
+            ended: false,
+        };
+        Self { decoder, work }
+    }
+}
+
+impl MapStage for Fold {
+    fn assigned(&mut self, partitions: &[(Partition, Committed)]) {
+        self.work.forget();
+        self.work.sources = partitions
+            .iter()
+            .map(|(partition, committed)| {
+                let known = self.work.sources.get(partition).copied().unwrap_or_default();
+                (partition.clone(), Source { from: committed.offset, to: committed.offset, ..known })
+            })
+            .collect();
+    }
+
+    fn process(&mut self, batch: &Batch<'_>) {
+        let work = &mut self.work;
+        let source = work.sources.get(batch.partition).copied().unwrap_or_default();
+        work.at.partition = Some(batch.partition.clone());
+        work.at.watermark = source.watermark;
+        for record in batch.iter() {
+            work.at.offset = record.offset;
+            work.at.append_time = record.append_time;
+            work.at.seed = coordinate_seed(batch.partition.index, record.offset);
+            match record.value {
+                Some(value) => {
+                    let coordinate = Coordinate { partition: batch.partition.index, offset: record.offset.0 };
+                    self.decoder.decode(&Input { headers: record.headers, key: record.key, value, coordinate }, work);
+                },
+                None => work.skipped(0, Skip::Tombstone),
+            }
+        }
+        let to = batch.next_offset().unwrap_or(source.to);
+        let source = Source { to, watermark: work.at.watermark, ..source };
+        if let Some(known) = work.sources.get_mut(batch.partition) {
+            *known = source;
+        }
+    }
+
+    fn idle(&mut self, partition: &Partition, position: Offset, known_before: AppendTime) {
+        let limits = self.work.settings.watermark;
+        if let Some(source) = self.work.sources.get_mut(partition).filter(|s| s.to == position) {
+            source.watermark.claim_idle(known_before, &limits);
+        }
+    }
+
+    fn held(&self) -> usize {
+        let work = &self.work;
+        let aggregates: usize = work.windows.iter().map(|w| w.used).sum();
+        // An event adds at most one entry of four bytes to a sketch; growth by doubling may double that.
+        (aggregates + work.late.len()) * size_of::<(SeriesId, Aggregate)>() + 8 * work.events + work.unique.len() * size_of::<(i64, u128, Aggregate)>() + work.dead_bytes
+    }
+
+    fn has_output(&self) -> bool {
+        self.work.ended || self.work.sources.values().any(|s| s.to != s.from || s.watermark != s.sent)
+    }
+
+    fn emit(&mut self, out: &mut dyn Emit) -> Result<(), CommitError> {
+        self.work.emit(out)
+    }
+
+    fn committed(&mut self) {
+        let work = &mut self.work;
+        work.tally.add(&work.settings.stamp.source, &work.counts);
+        for source in work.sources.values_mut() {
+            source.from = source.to;
+            source.sent = source.watermark;
+        }
+        work.ended = false;
+        work.forget();
+    }
+
+    fn aborted(&mut self) {
+        for source in self.work.sources.values_mut() {
+            source.to = source.from;
+        }
+        self.work.forget();
+    }
+
+    fn ended(&mut self) {
+        self.work.ended = true;
+    }
+}
+
+impl Items for Work {
+    fn event(&mut self, at: u32, event: &Event<'_>) {
+        let append = match self.settings.time {
+            TimeMode::Live => self.at.append_time,
+            TimeMode::Bounded => None,
+            TimeMode::Streaming => {
+                self.greatest = self.greatest.max(event.event_time);
+                Some(AppendTime(self.greatest.0))
+            }
+        };
+        if let Some(append) = append {
+            match verdict(event.event_time, append, &self.settings.verdicts) {
+                Verdict::Folded => self.at.watermark.observe(event.event_time, append, &self.settings.watermark),
+                Verdict::LateLedger => {
+                    self.at.watermark.observe(event.event_time, append, &self.settings.watermark);
+                    return self.late_event(at, event, append);
+                }
+                Verdict::Future => return self.dead(at, Reason::TimeFuture, "the event is further ahead of its append time than `skew`", &[]),
+            }
+        }
+        let Ok(series) = self.series.of_event(&self.settings.stamp.tenant, event, &self.settings.groupings, self.settings.partitions) else {
+            return self.bad_service(at);
+        };
+        self.counts.decoded += 1;
+        self.counts.folded += 1;
+        self.events += 1;
+        match event.dedup {
+            None => {
+                let hash = coordinate_hash(self.at.seed, at);
+                let place = self.window_of(event.event_time);
+                if let Some(window) = self.windows.get_mut(place) {
+                    window.aggregate(series).add(event, hash);
+                }
+            }
+            Some(id) => {
+                let mut aggregate = Aggregate::default();
+                aggregate.add(event, (id as u64) ^ ((id >> 64) as u64));
+                let start = self.settings.window.window_of(event.event_time).start;
+                self.unique.push((start, series, id, aggregate));
+            }
+        }
+    }
+
+    fn skipped(&mut self, _at: u32, reason: Skip) {
+        self.observe_append();
+        self.counts.skip(reason);
+    }
+
+    fn dead(&mut self, at: u32, reason: Reason, detail: &str, bytes: &[u8]) {
+        self.observe_append();
+        self.counts.dead(reason);
+        let Some(partition) = &self.at.partition else { return };
+        let coordinates = Coordinates { partition, offset: self.at.offset, item: at, append_time: self.at.append_time };
+        let payload = (self.dead.len() < DEAD_WITH_PAYLOAD).then_some(bytes);
+        let value = dead_letter::value(&self.settings.stamp, &coordinates, reason, detail, bytes.len(), payload);
+        self.dead_bytes += value.len() + 64;
+        self.dead.push((dead_letter::key(&coordinates), value));
+    }
+}
+
+impl Work {
+    fn window_of(&mut self, time: EventTime) -> usize {
+        if self.windows.get(self.recent).is_some_and(|w| w.start <= time.0 && time.0 < w.end) {
+            return self.recent;
+        }
+        let found = self.windows.iter().position(|w| w.start <= time.0 && time.0 < w.end);
+        self.recent = found.unwrap_or_else(|| {
+            let window = self.settings.window.window_of(time);
+            let mut open = self.spare.pop().unwrap_or_default();
+            (open.start, open.end) = (window.start.0, window.end.0);
+            self.windows.push(open);
+            self.windows.len() - 1
+        });
+        self.recent
+    }
+
+    /// An event of the late ledger: by the service alone, in the window of its append time.
+    fn late_event(&mut self, at: u32, event: &Event<'_>, append: AppendTime) {
+        let Ok(series) = self.series.of_event(&self.settings.stamp.tenant, event, &self.settings.groupings, self.settings.partitions) else {
+            return self.bad_service(at);
+        };
+        self.counts.decoded += 1;
+        self.counts.late += 1;
+        let key = self.series.key(series);
+        let service = key.get(..service_length(key)).unwrap_or(key).to_vec();
+        let start = self.settings.window.window_of(append.as_event_time()).start;
+        let hash = coordinate_hash(self.at.seed, at);
+        let partition = self.series.partition(series);
+        self.late.entry((start, service)).or_insert_with(|| (partition, Aggregate::default())).1.add(event, hash);
+    }
+
+    fn bad_service(&mut self, at: u32) {
+        self.dead(at, Reason::ServiceInvalid, "a service's name has 1 to 256 bytes and no control or bidi characters", &[]);
+    }
+
+    fn observe_append(&mut self) {
+        if let (TimeMode::Live, Some(append)) = (self.settings.time, self.at.append_time) {
+            self.at.watermark.observe_append(append, &self.settings.watermark);
+        }
+    }
+
+    fn head(&self) -> Head {
+        let ranges = match self.settings.time {
+            // A bounded input is read in pieces by several threads; its ranges prove nothing, and its end is said apart.
+            TimeMode::Bounded => vec![],
+            _ => self.sources.iter().map(|(p, s)| Range { source: p.index, from: s.from, to: s.to, watermark: s.watermark.time() }).collect(),
+        };
+        let mut windows: Vec<EventTime> = self.windows.iter().map(|w| EventTime(w.start)).collect();
+        for start in self.unique.iter().map(|u| u.0).chain(self.late.keys().map(|k| k.0)) {
+            if !windows.contains(&start) {
+                windows.push(start);
+            }
+        }
+        Head { epoch: self.settings.stamp.epoch, chunk: 0, last: false, ended: self.ended, control: Offset(0), ranges, windows }
+    }
+
+    fn emit(&mut self, out: &mut dyn Emit) -> Result<(), CommitError> {
+        let head = self.head();
+        let partitions: Vec<Partition> = (0..self.settings.partitions).map(|i| Partition::new(&self.settings.partials, i)).collect();
+        let mut messages: Vec<Message<'_>> = partitions.iter().map(|p| Message::new(p, head.clone())).collect();
+        let mut scratch = Vec::new();
+        for (place, window) in self.windows.iter().enumerate() {
+            for (series, aggregate) in window.aggregates.iter().take(window.used) {
+                let Some(message) = messages.get_mut(self.series.partition(*series) as usize) else { continue };
+                message.push(place, EntryKind::Folded, self.series.key(*series), aggregate, out, &mut scratch)?;
+            }
+        }
+        let place_of = |start: EventTime| head.windows.iter().position(|w| *w == start).unwrap_or_default();
+        for (start, series, id, aggregate) in &self.unique {
+            let Some(message) = messages.get_mut(self.series.partition(*series) as usize) else { continue };
+            message.push(place_of(*start), EntryKind::Unique(*id), self.series.key(*series), aggregate, out, &mut scratch)?;
+        }
+        for ((start, key), (partition, aggregate)) in &self.late {
+            let Some(message) = messages.get_mut(*partition as usize) else { continue };
+            message.push(place_of(*start), EntryKind::Late, key, aggregate, out, &mut scratch)?;
+        }
+        for message in messages {
+            message.finish(out, &mut scratch)?;
+        }
+        let dead_letters = Partition::new(&self.settings.dead_letters, 0);
+        let headers = [(SCHEMA, SCHEMA_DEAD_LETTER.as_bytes()), (CONTENT_TYPE, b"application/json".as_slice())];
+        for (key, value) in &self.dead {
+            out.append(&dead_letters, NewRecord { key: Some(key.as_bytes()), headers: &headers, value: Some(value) })?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the transaction and keeps the memory.
+    fn forget(&mut self) {
+        for mut window in self.windows.drain(..) {
+            window.clear();
+            // Memory for a burst of windows is not kept for ever.
+            if self.spare.len() < 8 {
+                self.spare.push(window);
+            }
+        }
+        self.recent = 0;
+        self.unique.clear();
+        self.late.clear();
+        self.dead.clear();
+        self.dead_bytes = 0;
+        self.events = 0;
+        self.counts = Counts::default();
+        if self.series.held() > SERIES_CACHE {
+            self.series.clear();
+            self.spare.clear();
+        }
+    }
+}
+
+impl OpenWindow {
+    fn aggregate(&mut self, series: SeriesId) -> &mut Aggregate {
+        let at = series.0 as usize;
+        if at >= self.places.len() {
+            self.places.resize((at + 1).next_power_of_two(), 0);
+        }
+        let Self { places, aggregates, used, .. } = self;
+        let place = places.get_mut(at).expect("the list was made long enough above");
+        if *place == 0 {
+            match aggregates.get_mut(*used) {
+                Some(spare) => spare.0 = series,
+                None => aggregates.push((series, Aggregate::default())),
+            }
+            *used += 1;
+            *place = u32::try_from(*used).unwrap_or(u32::MAX);
+        }
+        &mut aggregates.get_mut(*place as usize - 1).expect("every place but 0 was given out above").1
+    }
+
+    fn clear(&mut self) {
+        for (series, aggregate) in self.aggregates.iter_mut().take(self.used) {
+            if let Some(place) = self.places.get_mut(series.0 as usize) {
+                *place = 0;
+            }
+            aggregate.clear();
+        }
+        self.used = 0;
+    }
+}
+
+/// A message to one partition, cut into chunks as it grows.
+struct Message<'a> {
+    to: &'a Partition,
+    head: Head,
+    body: Vec<u8>,
+}
+
+impl<'a> Message<'a> {
+    fn new(to: &'a Partition, head: Head) -> Self {
+        Self { to, head, body: Vec::new() }
+    }
+
+    fn push(&mut self, window: usize, kind: EntryKind, key: &[u8], aggregate: &Aggregate, out: &mut dyn Emit, scratch: &mut Vec<u8>) -> Result<(), CommitError> {
+        put_entry(window, kind, key, &mut self.body);
+        aggregate.encode(&mut self.body);
+        if self.body.len() >= CHUNK {
+            self.send(out, scratch)?;
+            self.head.chunk += 1;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, out: &mut dyn Emit, scratch: &mut Vec<u8>) -> Result<(), CommitError> {
+        self.head.last = true;
+        self.send(out, scratch)
+    }
+
+    fn send(&mut self, out: &mut dyn Emit, scratch: &mut Vec<u8>) -> Result<(), CommitError> {
+        scratch.clear();
+        self.head.encode(scratch);
+        scratch.extend_from_slice(&self.body);
+        self.body.clear();
+        out.append(self.to, NewRecord { key: None, headers: &[], value: Some(scratch) })
+    }
+}
+
+/// First half of a coordinate's hash: the record.
+fn coordinate_seed(partition: u32, offset: Offset) -> u64 {
+    mix(mix(u64::from(partition)).wrapping_add(offset.0))
+}
+
+/// h(partition, offset, item): additive over events, so a lost and a doubled event never cancel (GUARANTEES §5).
+fn coordinate_hash(seed: u64, item: u32) -> u64 {
+    mix(seed.wrapping_add(u64::from(item)))
+}
+
+/// The finaliser of SplitMix64 (Steele, Lea, Flood 2014): every bit of the input moves every bit of the output.
+fn mix(value: u64) -> u64 {
+    let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,132 @@
+//! The tally of decoded items: what became of each, per source, in this process (SIGNALS §1, accounting).
+//!
+//! FOLD adds to it when its transaction has committed, so what is counted is what counts. It starts at zero with the process; the exact
+//! account over restarts is that of the topics.
+
+use crate::decode::{Reason, Skip};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Counts of items.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All items.
+    pub decoded: u64,
+    /// Events that went into a window (ignored ones and copies too; CLOSE tells copies apart).
+    pub folded: u64,
+    /// Events that went into the late ledger.
+    pub late: u64,
+    /// Items that are not requests, by reason.
+    pub skipped: BTreeMap<&'static str, u64>,
+    /// Dead letters, by reason.
+    pub dead: BTreeMap<&'static str, u64>,
+}
+
+impl Counts {
+    /// Counts one item that is not a request.
+    pub fn skip(&mut self, reason: Skip) {
+        self.decoded += 1;
+        *self.skipped.entry(reason.name()).or_default() += 1;
+    }
+
+    /// Counts one dead letter.
+    pub fn dead(&mut self, reason: Reason) {
+        self.decoded += 1;
+        *self.dead.entry(reason.code()).or_default() += 1;
+    }
+
+    /// Number of dead letters.
+    #[must_use]
+    pub fn dead_letters(&self) -> u64 {
+        self.dead.values().sum()
+    }
+
+    /// Number of skipped items.
+    #[must_use]
+    pub fn skipped_items(&self) -> u64 {
+        self.skipped.values().sum()
+    }
+
+    /// I1: every decoded item became exactly one thing.
+    #[must_use]
+    pub fn accounted(&self) -> bool {
+        platform_core::invariants::accounted(self.decoded, self.folded, self.skipped_items(), self.late, self.dead_letters())
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.decoded += other.decoded;
+        self.folded += other.folded;
+        self.late += other.late;
+        for (reason, count) in &other.skipped {
+            *self.skipped.entry(reason).or_default() += count;
+        }
+        for (reason, count) in &other.dead {
+            *self.dead.entry(reason).or_default() += count;
+        }
+    }
+}
+
+/// Counts by source, shared by the FOLD tasks and whoever shows them.
+#[derive(Debug, Default)]
+pub struct Tally {
+    sources: Mutex<BTreeMap<String, Counts>>,
+    duplicates: AtomicU64,
+}
+
+impl Tally {
+    /// Adds the counts of one committed transaction.
+    pub fn add(&self, source: &str, counts: &Counts) {
+        debug_assert!(counts.accounted(), "I1: {counts:?}");
+        let mut all = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        match all.get_mut(source) {
+            Some(sum) => sum.add(counts),
+            None => drop(all.insert(source.to_owned(), counts.clone())),
+        }
+    }
+
+    /// Adds events that CLOSE found to be copies.
+    pub fn duplicates(&self, count: u64) {
+        self.duplicates.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Events that CLOSE found to be copies.
+    #[must_use]
+    pub fn duplicate_events(&self) -> u64 {
+        self.duplicates.load(Ordering::Relaxed)
+    }
+
+    /// The sum over all sources.
+    #[must_use]
+    pub fn total(&self) -> Counts {
+        let mut total = Counts::default();
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner).values().for_each(|c| total.add(c));
+        total
+    }
+
+    /// `golden_signals_decoded_total`, `…_skipped_total` and `…_dead_letters_total` as Prometheus text.
+    pub fn render(&self, out: &mut String) {
+        let all = self.sources.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let _ = writeln!(out, "# HELP golden_signals_decoded_total Items decoded from source records, since the process started.");
+        let _ = writeln!(out, "# TYPE golden_signals_decoded_total counter");
+        for (source, counts) in &all {
+            let _ = writeln!(out, "golden_signals_decoded_total{{source={source:?}}} {}", counts.decoded);
+        }
+        let _ = writeln!(out, "# HELP golden_signals_duplicates_total Events that were there before under their id, since the process started.");
+        let _ = writeln!(out, "# TYPE golden_signals_duplicates_total counter");
+        let _ = writeln!(out, "golden_signals_duplicates_total {}", self.duplicate_events());
+        for (name, what, pick) in [
+            ("skipped", "Items that are not requests here", (|c: &Counts| c.skipped.clone()) as fn(&Counts) -> _),
+            ("dead_letters", "Items that could not be read", |c: &Counts| c.dead.clone()),
+        ] {
+            let _ = writeln!(out, "# HELP golden_signals_{name}_total {what}, by reason, since the process started.");
+            let _ = writeln!(out, "# TYPE golden_signals_{name}_total counter");
+            for (source, counts) in &all {
+                for (reason, count) in pick(counts) {
+                    let _ = writeln!(out, "golden_signals_{name}_total{{source={source:?},reason={reason:?}}} {count}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The whole chain, in one place: which stages there are and how they are joined.
+//!
+//! `service-events → FOLD → partials → CLOSE → signals → (router) → public topic and late ledger → sinks`. The router is handed in: it
+//! knows no golden signal and is known here only by what it reads and writes.
+
+use crate::close::{Close, CloseSettings, Keep, keys};
+use crate::dead_letter::Stamp;
+use crate::decode::Decoder;
+use crate::fold::{Fold, FoldSettings, TimeMode};
+use crate::names::{COLOUR, EPOCH, PIPELINE, Topics};
+use crate::settings::Checked;
+use crate::tally::Tally;
+use platform_core::pipeline::{Kind, Pipeline, Stage};
+use platform_core::time::nanos;
+use std::sync::Arc;
+
+/// Makes the decoder of one FOLD task.
+pub type MakeDecoder = Arc<dyn Fn() -> Box<dyn Decoder> + Send + Sync>;
+
+/// What a deployment adds to the settings.
+pub struct Deployment {
+    /// Settings.
+    pub settings: Checked,
+    /// Names of topics.
+    pub topics: Topics,
+    /// Name of the source, in counters and dead letters.
+    pub source: String,
+    /// Tenant of all events.
+    pub tenant: String,
+    /// Partitions of the source's topic.
+    pub source_partitions: u32,
+    /// Partitions of `partials`, `signals` and the public topics.
+    pub partitions: u32,
+    /// Where append times come from, and so how windows close.
+    pub time: TimeMode,
+    /// Whether records of every grouping carry a health.
+    pub health_of_all: bool,
+    /// FOLD tasks.
+    pub fold_tasks: usize,
+    /// CLOSE tasks.
+    pub close_tasks: usize,
+    /// Decoders.
+    pub decoder: MakeDecoder,
+    /// What became of every item.
+    pub tally: Arc<Tally>,
+}
+
+/// The pipeline: FOLD, CLOSE, the router, then the sinks, which read the public topics.
+#[must_use]
+pub fn pipeline(deployment: Deployment, router: Stage, sinks: Vec<Stage>) -> Pipeline {
+    let mut stages = vec![fold(&deployment), close(&deployment), router];
+    stages.extend(sinks);
+    Pipeline { name: PIPELINE.to_owned(), stages }
+}
+
+fn stamp(deployment: &Deployment) -> Stamp {
+    Stamp { colour: COLOUR, epoch: EPOCH, source: deployment.source.clone(), tenant: deployment.tenant.clone() }
+}
+
+fn fold(deployment: &Deployment) -> Stage {
+    let topics = &deployment.topics;
+    let settings = FoldSettings {
+        stamp: stamp(deployment),
+        groupings: deployment.settings.groupings.clone(),
+        window: deployment.settings.window,
+        verdicts: deployment.settings.verdicts,
+        watermark: deployment.settings.watermark,
+        time: deployment.time,
+        partials: topics.partials.clone(),
+        partitions: deployment.partitions,
+        dead_letters: topics.dead_letters.clone(),
+    };
+    let (decoder, tally) = (Arc::clone(&deployment.decoder), Arc::clone(&deployment.tally));
+    Stage {
+        name: "fold".to_owned(),
+        reads: vec![topics.events.clone()],
+        writes: vec![topics.partials.clone(), topics.dead_letters.clone()],
+        tasks: deployment.fold_tasks,
+        kind: Kind::Map(Box::new(move || Box::new(Fold::new(settings.clone(), decoder(), Arc::clone(&tally))))),
+    }
+}
+
+fn close(deployment: &Deployment) -> Stage {
+    let (topics, checked) = (&deployment.topics, &deployment.settings);
+    let bounded = deployment.time == TimeMode::Bounded;
+    let settings = CloseSettings {
+        stamp: stamp(deployment),
+        groupings: checked.groupings.clone(),
+        window: checked.window,
+        retain: nanos(checked.plain.retain.0),
+        hold: nanos(checked.plain.hold.0),
+        series_ttl: checked.series_ttl,
+        caps: checked.caps(deployment.partitions),
+        min_completeness: checked.min_completeness,
+        empty_windows: deployment.time == TimeMode::Live,
+        health_of_all: deployment.health_of_all,
+        histogram: checked.plain.histogram,
+        suppress_low_confidence: checked.plain.suppress_low_confidence,
+        keep: match deployment.time {
+            TimeMode::Live => Keep::All,
+            TimeMode::Streaming => Keep::Closed,
+            TimeMode::Bounded => Keep::Nothing,
+        },
+        // A bounded input proves nothing by ranges: it is complete when it has ended.
+        declared: if bounded { 0 } else { deployment.source_partitions as usize },
+        signals: topics.signals.clone(),
+        partitions: deployment.partitions,
+    };
+    let tally = Arc::clone(&deployment.tally);
+    Stage {
+        name: "close".to_owned(),
+        reads: vec![topics.partials.clone()],
+        writes: vec![topics.signals.clone()],
+        tasks: deployment.close_tasks,
+        kind: Kind::Keyed(Box::new(move |partition| Box::new(Close::new(settings.clone(), partition, Arc::clone(&tally)))), keys::FORMAT),
+    }
+}

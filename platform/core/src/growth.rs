@@ -1,0 +1,61 @@
+//! Growth: what a router must know of a result to number its revisions, without reading the result.
+//!
+//! A stage that produces results puts this header beside each; the router decides by it and splices the number into the value.
+//! Form: `where the revision stands in the value | complete u8 | totals: count, numbers…`, varints. Under one identity totals only grow.
+
+use crate::codec::{CodecError, Cursor, put_u64};
+
+/// Header: identity of a result; any bytes that sort by window first.
+pub const IDENTITY_HEADER: &str = "identity";
+/// Header: the growth of a result.
+pub const GROWTH_HEADER: &str = "growth";
+/// Header: the number of a revision, decimal; set by the router.
+pub const REVISION_HEADER: &str = "revision";
+
+/// What a router decides by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Growth {
+    /// Byte position of the single digit `0` that stands for the revision in the value.
+    pub revision_at: usize,
+    /// Whether all of the window's input was seen.
+    pub complete: bool,
+    /// Counts that only grow; the number of events comes first.
+    pub totals: Vec<u64>,
+}
+
+impl Growth {
+    /// Appends the header's value.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        put_u64(out, self.revision_at as u64);
+        out.push(u8::from(self.complete));
+        put_u64(out, self.totals.len() as u64);
+        self.totals.iter().for_each(|t| put_u64(out, *t));
+    }
+
+    /// Reads the header's value.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        let mut from = Cursor::new(bytes);
+        let revision_at = usize::try_from(from.u64()?).map_err(|_| CodecError::Overlong)?;
+        let complete = from.u8()? == 1;
+        let totals = (0..from.count()?).map(|_| from.u64()).collect::<Result<_, _>>()?;
+        from.end()?;
+        Ok(Self { revision_at, complete, totals })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_growth_comes_back_and_damage_is_refused() {
+        let growth = Growth { revision_at: 300, complete: true, totals: vec![5, 0, u64::MAX] };
+        let mut bytes = Vec::new();
+        growth.encode(&mut bytes);
+        assert_eq!(Growth::decode(&bytes), Ok(growth));
+        assert!((0..bytes.len()).all(|cut| Growth::decode(&bytes[..cut]).is_err()));
+    }
+}

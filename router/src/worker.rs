@@ -1,0 +1,208 @@
+//! A router worker, a keyed stage: results of one colour in, the public topic out, partition by partition.
+//!
+//! The *published map* (identity → revision, totals) says what stands on the public topic. With one colour it is a fold over the input, since
+//! input, output and map move in one transaction. Bytes pass through undecoded; the revision's digit is replaced in the value.
+//! What this does not do: it makes no result, judges no window, and does not choose between colours.
+
+use crate::rule::{Decision, Published, decide};
+use platform_core::codec::CodecError;
+use platform_core::growth::{GROWTH_HEADER, Growth, IDENTITY_HEADER, REVISION_HEADER};
+use platform_core::map::Map;
+use platform_core::record::{NewRecord, Offset, Partition, Record, Topic};
+use platform_core::stage::{Emit, Emitted, KeyedStage, StageError};
+use platform_core::store::{Changes, Store};
+
+/// Number of the state's format; another one starts from an empty store and replays.
+pub const FORMAT: u32 = 1;
+/// Header that says which form a value has.
+const SCHEMA: &str = "schema";
+/// Prefix of keys of the published map: `1 | identity` → `Published`. Identities sort by window, so old ones leave as a range.
+const PUBLISHED: u8 = 1;
+/// Key of the newest progress record's identity.
+const PROGRESS: [u8; 1] = [2];
+
+/// Settings of a worker.
+#[derive(Clone, Debug)]
+pub struct WorkerSettings {
+    /// Label `pipeline` of its metrics.
+    pub pipeline: String,
+    /// Schema → public topic. Records of another schema stop the worker: it must not lose what it does not know.
+    pub routes: Vec<(&'static str, Topic)>,
+    /// Schema of progress records, which number no revision.
+    pub progress: &'static str,
+    /// How long an identity is remembered after its window's start, in ns; 0: until the process ends, in memory only, which is for
+    /// bounded runs without corrections.
+    pub remember: i64,
+}
+
+/// One worker, for one partition.
+pub struct Worker {
+    settings: WorkerSettings,
+    routes: Vec<(&'static str, Partition)>,
+    /// The published map, as far as it is not in the store.
+    changed: Map<Vec<u8>, Published>,
+    progress: Option<Vec<u8>>,
+    unsaved_progress: bool,
+    /// The record to forward: encoded once it is decided.
+    due: Option<Due>,
+    value: Vec<u8>,
+}
+
+struct Due {
+    route: usize,
+    revision: Option<u64>,
+    key: Option<Vec<u8>>,
+    headers: Vec<(String, Vec<u8>)>,
+    value: Vec<u8>,
+}
+
+impl Worker {
+    /// A worker of partition `partition`.
+    #[must_use]
+    pub fn new(settings: WorkerSettings, partition: u32) -> Self {
+        let routes = settings.routes.iter().map(|(schema, topic)| (*schema, Partition::new(topic, partition))).collect();
+        Self { settings, routes, changed: Map::default(), progress: None, unsaved_progress: false, due: None, value: Vec::new() }
+    }
+
+    fn take(&mut self, record: &Record<'_>, store: &dyn Store) -> Result<(), StageError> {
+        let unreadable = |source| StageError::Unreadable { offset: record.offset, source };
+        let header = |name| record.headers.get(name).ok_or(unreadable(CodecError::Truncated));
+        let schema = header(SCHEMA)?;
+        let identity = header(IDENTITY_HEADER)?;
+        let value = record.value.ok_or(unreadable(CodecError::Truncated))?;
+        if schema == self.settings.progress.as_bytes() {
+            return Ok(self.take_progress(record, identity, value));
+        }
+        let route = self.routes.iter().position(|(name, _)| name.as_bytes() == schema);
+        let route = route.ok_or(unreadable(CodecError::Unknown { what: "schema of length", value: schema.len() as u64 }))?;
+        let growth = Growth::decode(header(GROWTH_HEADER)?).map_err(unreadable)?;
+        let before = match self.changed.get(identity) {
+            Some(published) => Some(published.clone()),
+            None if self.settings.remember == 0 => None,
+            None => store.get(&published_key(identity))?.map(|bytes| Published::decode(&bytes)).transpose().map_err(unreadable)?,
+        };
+        let name = match decide(before.as_ref(), &growth) {
+            Decision::Publish(revision) => {
+                if self.settings.remember > 0 {
+                    self.changed.insert(identity.to_vec(), Published::of(revision, &growth));
+                }
+                self.value.clear();
+                splice(value, growth.revision_at, revision, &mut self.value);
+                self.due = Some(Due { route, revision: Some(revision), key: record.key.map(<[u8]>::to_vec), headers: owned(record), value: self.value.clone() });
+                return Ok(());
+            }
+            Decision::Same => "same",
+            Decision::Stale => "stale",
+            Decision::Conflict => {
+                metrics::counter!("platform_invariant_violations_total", "pipeline" => self.settings.pipeline.clone(), "name" => "I17 growing").increment(1);
+                tracing::error!(offset = record.offset.0, "two results of one identity cannot both be right; the first stands");
+                "conflict"
+            }
+        };
+        metrics::counter!("platform_router_passed_over_total", "pipeline" => self.settings.pipeline.clone(), "reason" => name).increment(1);
+        Ok(())
+    }
+
+    /// A progress record goes out if it is newer than the last one, into the first route's topic.
+    fn take_progress(&mut self, record: &Record<'_>, identity: &[u8], value: &[u8]) {
+        if self.progress.as_deref().is_some_and(|last| last >= identity) {
+            return;
+        }
+        self.progress = Some(identity.to_vec());
+        self.unsaved_progress = true;
+        self.due = Some(Due { route: 0, revision: None, key: None, headers: owned(record), value: value.to_vec() });
+    }
+}
+
+/// Replaces the digit at `at` by a number. A position outside of the value leaves it as it is.
+fn splice(value: &[u8], at: usize, revision: u64, out: &mut Vec<u8>) {
+    match (value.get(..at), value.get(at + 1..)) {
+        (Some(head), Some(tail)) => {
+            out.extend_from_slice(head);
+            out.extend_from_slice(revision.to_string().as_bytes());
+            out.extend_from_slice(tail);
+        }
+        _ => out.extend_from_slice(value),
+    }
+}
+
+fn owned(record: &Record<'_>) -> Vec<(String, Vec<u8>)> {
+    record.headers.iter().filter(|(name, _)| *name != GROWTH_HEADER).map(|(name, value)| (name.to_owned(), value.to_vec())).collect()
+}
+
+fn published_key(identity: &[u8]) -> Vec<u8> {
+    let mut key = vec![PUBLISHED];
+    key.extend_from_slice(identity);
+    key
+}
+
+/// The first eight bytes of an identity, moved back by `nanos`: where older ones end.
+fn moved_back(identity: &[u8], nanos: i64) -> Option<Vec<u8>> {
+    let start = u64::from_be_bytes(*identity.first_chunk::<8>()?);
+    Some(published_key(&start.saturating_sub(nanos.unsigned_abs()).to_be_bytes()))
+}
+
+impl KeyedStage for Worker {
+    fn restore(&mut self, store: &dyn Store, _committed: &[u8]) -> Result<(), StageError> {
+        self.progress = store.get(&PROGRESS)?;
+        Ok(())
+    }
+
+    fn apply(&mut self, record: &Record<'_>, store: &dyn Store) -> Result<(), StageError> {
+        self.take(record, store)
+    }
+
+    fn emit_due(&mut self, _budget: usize, _store: &dyn Store, out: &mut dyn Emit) -> Result<Emitted, StageError> {
+        let Some(due) = self.due.take() else { return Ok(Emitted::All) };
+        let number = due.revision.map(|r| r.to_string());
+        let mut headers: Vec<(&str, &[u8])> = due.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+        if let Some(number) = &number {
+            headers.push((REVISION_HEADER, number.as_bytes()));
+        }
+        if let Some((_, to)) = self.routes.get(due.route) {
+            out.append(to, NewRecord { key: due.key.as_deref(), headers: &headers, value: Some(&due.value) })?;
+        }
+        Ok(Emitted::All)
+    }
+
+    fn emit_at_commit(&mut self, _store: &dyn Store, _out: &mut dyn Emit) -> Result<(), StageError> {
+        Ok(())
+    }
+
+    fn skip_output(&mut self) {
+        self.due = None;
+    }
+
+    fn resume_at(&mut self, _cursor: &[u8]) {}
+
+    fn replay_from(&self, _position: Offset) -> Offset {
+        // The map reaches as far back as the input does: nothing less restores it.
+        Offset(0)
+    }
+
+    fn metadata(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn changes(&mut self, changes: &mut Changes) {
+        if self.settings.remember == 0 {
+            return;
+        }
+        for (identity, published) in self.changed.drain() {
+            changes.put(&published_key(&identity), published.encode());
+        }
+        if std::mem::take(&mut self.unsaved_progress)
+            && let Some(progress) = &self.progress
+        {
+            changes.put(&PROGRESS, progress.clone());
+            changes.list.extend(moved_back(progress, self.settings.remember).map(|end| platform_core::store::Change::DeleteRange(vec![PUBLISHED], end)));
+        }
+    }
+
+    fn held(&self) -> usize {
+        self.changed.len() * 256
+    }
+}
+
+#[cfg(test)]
+mod tests;
