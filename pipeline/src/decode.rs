@@ -198,3 +198,6 @@ pub mod otlp_json;
 pub mod zipkin;
 /// Jaeger in JSON.
 pub mod jaeger;
+/// For tests: what a decoder made of a record.
+#[cfg(test)]
+mod collected;

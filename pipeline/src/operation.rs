@@ -80,13 +80,15 @@ fn is_value(segment: &str) -> bool {
         hex &= byte.is_ascii_hexdigit();
         at |= *byte == b'@';
     }
-    at || (digit && (bytes.iter().all(u8::is_ascii_digit) || (hex && bytes.len() >= 8) || (bytes.len() >= 20 && segment.chars().count() >= 20)))
+    at || (digit
+        && (bytes.iter().all(u8::is_ascii_digit) || (hex && bytes.len() >= 8) || (bytes.len() >= 20 && segment.chars().count() >= 20)))
         || is_uuid(bytes)
 }
 
 /// `8-4-4-4-12` hex digits.
 fn is_uuid(bytes: &[u8]) -> bool {
-    bytes.len() == 36 && bytes.iter().enumerate().all(|(at, b)| if matches!(at, 8 | 13 | 18 | 23) { *b == b'-' } else { b.is_ascii_hexdigit() })
+    bytes.len() == 36
+        && bytes.iter().enumerate().all(|(at, b)| if matches!(at, 8 | 13 | 18 | 23) { *b == b'-' } else { b.is_ascii_hexdigit() })
 }
 
 #[cfg(test)]

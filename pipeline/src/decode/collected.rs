@@ -1,0 +1,102 @@
+//! For tests: what a decoder made of a record, owned.
+
+use crate::decode::{Decoder, Input, Items, Reason, Skip, Wanted};
+use crate::event::{Event, StatusClass, Trace};
+use crate::outcome::Outcome;
+use crate::source::{Format, Source};
+
+/// An event without borrows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OwnedEvent {
+    pub(crate) time: i64,
+    pub(crate) duration: Option<u64>,
+    pub(crate) service: String,
+    pub(crate) namespace: String,
+    pub(crate) operation: String,
+    pub(crate) outcome: Outcome,
+    pub(crate) error_type: String,
+    pub(crate) class: StatusClass,
+    pub(crate) host: String,
+    pub(crate) tags: Vec<String>,
+    pub(crate) weight: u32,
+    pub(crate) trace: Option<Trace>,
+    pub(crate) dedup: Option<u128>,
+}
+
+/// Everything that was made of some records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Collected {
+    pub(crate) events: Vec<(u32, OwnedEvent)>,
+    pub(crate) skipped: Vec<(u32, Skip)>,
+    pub(crate) dead: Vec<(u32, Reason, Vec<u8>)>,
+}
+
+impl Items for Collected {
+    fn event(&mut self, at: u32, event: &Event<'_>) {
+        let owned = OwnedEvent {
+            time: event.event_time.0,
+            duration: event.duration,
+            service: event.service.to_owned(),
+            namespace: event.namespace.to_owned(),
+            operation: event.operation.to_owned(),
+            outcome: event.outcome,
+            error_type: event.error_type.to_owned(),
+            class: event.status_class,
+            host: event.host.to_owned(),
+            tags: event.tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            weight: event.weight,
+            trace: event.trace,
+            dedup: event.dedup,
+        };
+        assert!(!owned.service.is_empty() && !owned.operation.is_empty() && owned.time > 0 && owned.weight > 0);
+        self.events.push((at, owned));
+    }
+
+    fn skipped(&mut self, at: u32, reason: Skip) {
+        self.skipped.push((at, reason));
+    }
+
+    fn dead(&mut self, at: u32, reason: Reason, detail: &str, bytes: &[u8]) {
+        assert!(!detail.is_empty());
+        self.dead.push((at, reason, bytes.to_vec()));
+    }
+}
+
+impl Collected {
+    /// Items seen.
+    pub(crate) fn len(&self) -> usize {
+        self.events.len() + self.skipped.len() + self.dead.len()
+    }
+
+    /// The reasons of the dead, in order.
+    pub(crate) fn reasons(&self) -> Vec<Reason> {
+        self.dead.iter().map(|(_, reason, _)| *reason).collect()
+    }
+
+    /// The only event.
+    pub(crate) fn only(&self) -> &OwnedEvent {
+        match self.events.as_slice() {
+            [(_, event)] if self.len() == 1 => event,
+            _ => panic!("not one event: {self:?}"),
+        }
+    }
+}
+
+/// What `decoder` makes of a value.
+pub(crate) fn decode(decoder: &mut dyn Decoder, value: &[u8]) -> Collected {
+    let mut collected = Collected::default();
+    decoder.decode(&Input::new(value), &mut collected);
+    collected
+}
+
+/// The built-in source of a format, with the time as given, so that tests see what stands in the input.
+pub(crate) fn source(format: Format) -> Source {
+    let mut source = Source::for_format(format);
+    source.placing.wanted = None;
+    source
+}
+
+/// Wants these tags, and traces.
+pub(crate) fn wanted(tags: &[&str]) -> Wanted {
+    Wanted { tags: tags.iter().map(|tag| (*tag).to_owned()).collect(), traces: true }
+}

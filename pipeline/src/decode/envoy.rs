@@ -1,0 +1,241 @@
+//! Access logs of Envoy and Istio: the default text line, and JSON objects with Istio's keys.
+//!
+//! A mesh logs a request at both of its ends; `direction` says which one counts. The service is the source's default, else the host that
+//! the mesh names: in the cluster, or in the server name that was asked for. A line without a method is TCP, another signal.
+
+use crate::decode::fields::{Found, Layer, Preset, Refusal, Slot, View};
+use crate::decode::ids::DedupId;
+use crate::decode::json::scan::Keys;
+use crate::decode::line::{each_line, each_text, flat_object, request_line, set, write_operation};
+use crate::decode::timestamp::{Timestamps, Unit, duration_ns};
+use crate::decode::{Decoder, Input, Items, Reason, Skip, Wanted};
+use crate::outcome::{Grpc, Status, whole_number};
+use crate::source::{Direction, Route, Source};
+
+macro_rules! own_names {
+    ($($constant:ident = $number:literal $name:literal,)+) => {
+        const OWN: &[&str] = &[$($name,)+];
+        $(const $constant: u8 = $number;)+
+    };
+}
+
+own_names! {
+    START_TIME = 0 "start_time",
+    METHOD = 1 "method",
+    PATH = 2 "path",
+    RESPONSE_CODE = 3 "response_code",
+    RESPONSE_FLAGS = 4 "response_flags",
+    GRPC_STATUS = 5 "grpc_status",
+    DURATION = 6 "duration",
+    REQUEST_ID = 7 "request_id",
+    AUTHORITY = 8 "authority",
+    UPSTREAM_HOST = 9 "upstream_host",
+    UPSTREAM_CLUSTER = 10 "upstream_cluster",
+    SERVER_NAME = 11 "requested_server_name",
+    ROUTE_NAME = 12 "route_name",
+    CODE_DETAILS = 13 "response_code_details",
+    FORWARDED_FOR = 14 "x_forwarded_for",
+    USER_AGENT = 15 "user_agent",
+}
+
+/// Reads Istio's default access log line.
+pub struct EnvoyText(Log);
+
+/// Reads access logs in JSON, with Istio's keys.
+pub struct EnvoyJson {
+    log: Log,
+    keys: Keys,
+}
+
+/// What both share.
+struct Log {
+    preset: Preset,
+    times: Timestamps,
+    operation: String,
+    kept: String,
+    id: DedupId,
+}
+
+impl EnvoyText {
+    /// Reads records of this source.
+    #[must_use]
+    pub fn new(source: &Source, wanted: &Wanted) -> Self {
+        Self(Log::new(source, wanted))
+    }
+}
+
+impl EnvoyJson {
+    /// Reads records of this source.
+    #[must_use]
+    pub fn new(source: &Source, wanted: &Wanted) -> Self {
+        Self { log: Log::new(source, wanted), keys: Keys::default() }
+    }
+}
+
+impl Decoder for EnvoyText {
+    fn decode(&mut self, input: &Input<'_>, items: &mut dyn Items) {
+        let mut layer = Layer::default();
+        each_line(input.value, items, |at, line, items| {
+            layer.clear();
+            let not_this_line = Refusal::Dead(Reason::DecodeText, "the line is not of the declared format");
+            read_line(line, &mut layer).ok_or(not_this_line)?;
+            self.0.request(at, &layer, input, items)
+        });
+    }
+}
+
+impl Decoder for EnvoyJson {
+    fn decode(&mut self, input: &Input<'_>, items: &mut dyn Items) {
+        let Self { log, keys } = self;
+        each_text(input.value, items, |mut objects, items| {
+            let mut layer = Layer::default();
+            loop {
+                layer.clear();
+                log.kept.clear();
+                let Some(object) = objects.next(keys, |scan| flat_object(scan, &log.preset.names, &mut layer, &mut log.kept)) else {
+                    break;
+                };
+                let result = object.result.and_then(|()| log.request(object.at, &layer, input, items));
+                if let Err(refusal) = result {
+                    refusal.tell(object.at, object.text.as_bytes(), items);
+                }
+            }
+        });
+    }
+}
+
+/// Reads `[time] "method path protocol" code flags …`. The fields that Envoy quotes hold what callers sent, quotes too: such a field ends at
+/// a quote before a space.
+fn read_line<'a>(line: &'a str, layer: &mut Layer<'a>) -> Option<()> {
+    let (time, rest) = line.strip_prefix('[')?.split_once("] ")?;
+    let mut rest = Some(rest);
+    let mut next = || {
+        let (field, behind) = field(rest?)?;
+        rest = behind;
+        Some(field)
+    };
+    let (method, path) = request_line(next()?);
+    let mut set = |name, text| set(layer, name, Slot::Borrowed(text), "");
+    set(START_TIME, time);
+    set(METHOD, method);
+    set(PATH, path);
+    let code = next().filter(|code| whole_number(code).is_some() || *code == "-")?;
+    set(RESPONSE_CODE, code);
+    set(RESPONSE_FLAGS, next()?);
+    set(CODE_DETAILS, next()?);
+    let _connection_termination_details = next()?;
+    let _upstream_transport_failure_reason = next()?;
+    let _bytes_received = next()?;
+    let _bytes_sent = next()?;
+    set(DURATION, next()?);
+    let _upstream_service_time = next()?;
+    set(FORWARDED_FOR, next()?);
+    set(USER_AGENT, next()?);
+    set(REQUEST_ID, next()?);
+    set(AUTHORITY, next()?);
+    set(UPSTREAM_HOST, next()?);
+    set(UPSTREAM_CLUSTER, next()?);
+    let _upstream_local_address = next()?;
+    let _downstream_local_address = next()?;
+    let _downstream_remote_address = next()?;
+    set(SERVER_NAME, next()?);
+    set(ROUTE_NAME, next()?);
+    Some(())
+}
+
+/// One field, quoted or not, and what stands behind it.
+fn field(text: &str) -> Option<(&str, Option<&str>)> {
+    if let Some(inner) = text.strip_prefix('"') {
+        return match inner.split_once("\" ") {
+            Some((field, rest)) => Some((field, Some(rest))),
+            None => inner.strip_suffix('"').map(|field| (field, None)),
+        };
+    }
+    Some(text.split_once(' ').map_or((text, None), |(field, rest)| (field, Some(rest))))
+}
+
+/// The host that the mesh means, from `outbound|9080|v1|HOST` or `outbound_.9080_.v1_.HOST`; none in a cluster that names no host.
+fn mesh_host<'t>(cluster: &'t str, server_name: &'t str) -> Option<&'t str> {
+    let of_cluster = cluster.splitn(4, '|').nth(3);
+    let of_name = || server_name.strip_prefix("outbound_.").and_then(|rest| rest.splitn(3, "_.").nth(2));
+    of_cluster.filter(|host| !host.is_empty()).map_or_else(of_name, Some).filter(|host| !host.is_empty())
+}
+
+/// Name and namespace of a host: `X.NS.svc.…` is X in NS; any other is a name alone.
+fn service_of(host: &str) -> (&str, &str) {
+    match host.split_once('.').map(|(name, rest)| (name, rest.split_once('.'))) {
+        Some((name, Some((namespace, rest)))) if rest == "svc" || rest.starts_with("svc.") => (name, namespace),
+        _ => (host, ""),
+    }
+}
+
+impl Log {
+    fn new(source: &Source, wanted: &Wanted) -> Self {
+        Self {
+            preset: Preset::new(OWN, alias, source, wanted),
+            times: Timestamps::new(source.timestamp_unit, source.timezone),
+            operation: String::new(),
+            kept: String::new(),
+            id: DedupId::default(),
+        }
+    }
+
+    /// Turns a line's fields into an event.
+    fn request(&mut self, at: u32, layer: &Layer<'_>, input: &Input<'_>, items: &mut dyn Items) -> Result<(), Refusal> {
+        let Self { preset, times, operation, kept, id } = self;
+        let layers = [layer];
+        let view = View { layers: &layers, kept };
+        preset.pass(&view, input)?;
+        let method = view.text(&[METHOD]);
+        if method.is_empty() {
+            return Err(Skip::OtherSignal.into());
+        }
+        let cluster = view.text(&[UPSTREAM_CLUSTER]);
+        let inbound = cluster.starts_with("inbound|");
+        match preset.source.direction {
+            Direction::Inbound if !inbound => return Err(Skip::Direction.into()),
+            Direction::Outbound if inbound => return Err(Skip::Direction.into()),
+            _ => {}
+        }
+
+        let time = times.parse_text(view.text(&[START_TIME]))?;
+        let (service, namespace) = match preset.default_service() {
+            "" => match mesh_host(cluster, view.text(&[SERVER_NAME])) {
+                Some(host) => service_of(host),
+                None if preset.source.authority => service_of(view.text(&[AUTHORITY]).split(':').next().unwrap_or_default()),
+                None => ("", ""),
+            },
+            service => (service, ""),
+        };
+        if service.is_empty() {
+            return Err(Reason::ServiceMissing.into());
+        }
+        let duration = view.first_of(&[DURATION]).map(|(_, text)| duration_ns(text, Unit::Millis)).transpose()?;
+        let http = view.first_of(&[RESPONSE_CODE]).map(|(_, text)| whole_number(text).ok_or(Reason::StatusInvalid)).transpose()?;
+        let grpc = view.first_of(&[GRPC_STATUS]).map(|(_, text)| Grpc::parse(text).ok_or(Reason::StatusInvalid)).transpose()?;
+        match (preset.source.route, view.text(&[ROUTE_NAME])) {
+            (Route::RouteName, route) if !route.is_empty() => crate::operation::with_route(operation, method, route),
+            _ => write_operation(operation, preset.source.operation, method, view.text(&[PATH])),
+        }
+        let end: &[u8] = if inbound { b"inbound" } else { b"outbound" };
+        let request_id = view.first_of(&[REQUEST_ID]).map(|(_, id)| id.as_bytes());
+        let found = Found {
+            time,
+            duration,
+            service,
+            namespace,
+            operation,
+            status: Status { http, grpc, envoy_flag: view.first_of(&[RESPONSE_FLAGS]).map(|(_, flags)| flags), ..Status::default() },
+            host: view.text(&[UPSTREAM_HOST]),
+            threshold: 0,
+            trace: None,
+            id: &[request_id, Some(end)],
+        };
+        preset.finish(at, &found, &view, input, id, items)
+    }
+}
+
+/// Rules may say `status` here as elsewhere.
+fn alias(name: &str) -> &'static [&'static str] {
+    if name == "status" { &["response_code"] } else { &[] }
+}

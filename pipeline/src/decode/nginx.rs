@@ -1,0 +1,223 @@
+//! Access logs of nginx: ingress-nginx's default line, the `combined` line of nginx and Apache, and JSON lines.
+//!
+//! Fields go by nginx's own names, so that tags, filters and rules can name them in all three. The time of nginx is the end of a request,
+//! Apache's the start (`Source::placing`). `upstream_response_time` may be `-` or a list, and is never a duration.
+
+use crate::decode::fields::{Found, Layer, Preset, Refusal, Slot, View};
+use crate::decode::ids::DedupId;
+use crate::decode::json::scan::Keys;
+use crate::decode::line::{Head, each_line, each_text, flat_object, request_line, set, write_operation};
+use crate::decode::timestamp::{Timestamps, Unit, duration_ns};
+use crate::decode::{Decoder, Input, Items, Reason, Wanted};
+use crate::outcome::{Status, whole_number};
+use crate::source::Source;
+
+macro_rules! own_names {
+    ($($constant:ident = $number:literal $name:literal,)+) => {
+        const OWN: &[&str] = &[$($name,)+];
+        $(const $constant: u8 = $number;)+
+    };
+}
+
+own_names! {
+    MSEC = 0 "msec",
+    TIME_ISO8601 = 1 "time_iso8601",
+    TIMESTAMP = 2 "@timestamp",
+    TIME_LOCAL = 3 "time_local",
+    REQUEST_TIME = 4 "request_time",
+    UPSTREAM_NAME = 5 "proxy_upstream_name",
+    METHOD = 6 "request_method",
+    REQUEST_URI = 7 "request_uri",
+    URI = 8 "uri",
+    REQUEST = 9 "request",
+    STATUS = 10 "status",
+    HOST = 11 "host",
+    HTTP_HOST = 12 "http_host",
+    REQUEST_ID = 13 "request_id",
+    REQ_ID = 14 "req_id",
+    REMOTE_ADDR = 15 "remote_addr",
+    REMOTE_USER = 16 "remote_user",
+    BODY_BYTES = 17 "body_bytes_sent",
+    REFERRER = 18 "http_referer",
+    AGENT = 19 "http_user_agent",
+    REQUEST_LENGTH = 20 "request_length",
+}
+
+/// Reads nginx's JSON lines.
+pub struct NginxJson {
+    log: Log,
+    keys: Keys,
+}
+
+/// Reads ingress-nginx's default line.
+pub struct NginxIngress(Log);
+
+/// Reads the `combined` line of nginx and Apache.
+pub struct Combined(Log);
+
+/// What the three share.
+struct Log {
+    preset: Preset,
+    times: Timestamps,
+    operation: String,
+    kept: String,
+    id: DedupId,
+}
+
+impl NginxJson {
+    /// Reads records of this source.
+    #[must_use]
+    pub fn new(source: &Source, wanted: &Wanted) -> Self {
+        Self { log: Log::new(source, wanted), keys: Keys::default() }
+    }
+}
+
+impl NginxIngress {
+    /// Reads records of this source.
+    #[must_use]
+    pub fn new(source: &Source, wanted: &Wanted) -> Self {
+        Self(Log::new(source, wanted))
+    }
+}
+
+impl Combined {
+    /// Reads records of this source.
+    #[must_use]
+    pub fn new(source: &Source, wanted: &Wanted) -> Self {
+        Self(Log::new(source, wanted))
+    }
+}
+
+impl Decoder for NginxJson {
+    fn decode(&mut self, input: &Input<'_>, items: &mut dyn Items) {
+        let Self { log, keys } = self;
+        each_text(input.value, items, |mut objects, items| {
+            let mut layer = Layer::default();
+            loop {
+                layer.clear();
+                log.kept.clear();
+                let Some(object) = objects.next(keys, |scan| flat_object(scan, &log.preset.names, &mut layer, &mut log.kept)) else {
+                    break;
+                };
+                let result = object.result.and_then(|()| log.request(object.at, &layer, input, items));
+                if let Err(refusal) = result {
+                    refusal.tell(object.at, object.text.as_bytes(), items);
+                }
+            }
+        });
+    }
+}
+
+impl Decoder for NginxIngress {
+    fn decode(&mut self, input: &Input<'_>, items: &mut dyn Items) {
+        let mut layer = Layer::default();
+        each_line(input.value, items, |at, line, items| {
+            layer.clear();
+            read_ingress(line, &mut layer).ok_or(NOT_THIS_LINE)?;
+            self.0.request(at, &layer, input, items)
+        });
+    }
+}
+
+impl Decoder for Combined {
+    fn decode(&mut self, input: &Input<'_>, items: &mut dyn Items) {
+        let mut layer = Layer::default();
+        each_line(input.value, items, |at, line, items| {
+            layer.clear();
+            let (head, rest) = Head::read(line).ok_or(NOT_THIS_LINE)?;
+            if !rest.is_empty() && !rest.starts_with(' ') {
+                return Err(NOT_THIS_LINE);
+            }
+            set_head(&head, &mut layer);
+            self.0.request(at, &layer, input, items)
+        });
+    }
+}
+
+const NOT_THIS_LINE: Refusal = Refusal::Dead(Reason::DecodeText, "the line is not of the declared format");
+
+fn set_head<'a>(head: &Head<'a>, layer: &mut Layer<'a>) {
+    let (method, uri) = request_line(head.request);
+    for (name, text) in [
+        (TIME_LOCAL, head.time),
+        (METHOD, method),
+        (REQUEST_URI, uri),
+        (STATUS, head.status),
+        (REMOTE_ADDR, head.address),
+        (REMOTE_USER, head.user),
+        (BODY_BYTES, head.bytes),
+        (REFERRER, head.referrer),
+        (AGENT, head.agent),
+        (REQUEST, head.request),
+    ] {
+        set(layer, name, Slot::Borrowed(text), "");
+    }
+}
+
+/// `head length time [upstream] [alternative] address… lengths… times… statuses… id`, where the four before the id may be lists.
+fn read_ingress<'a>(line: &'a str, layer: &mut Layer<'a>) -> Option<()> {
+    let (head, rest) = Head::read(line)?;
+    let (length, rest) = rest.strip_prefix(' ')?.split_once(' ')?;
+    let (time, rest) = rest.split_once(' ')?;
+    let (upstream, rest) = rest.strip_prefix('[')?.split_once("] [")?;
+    let (_, rest) = rest.split_once("] ")?;
+    let (lists, id) = rest.rsplit_once(' ')?;
+    if lists.split(' ').count() < 4 {
+        return None;
+    }
+    set_head(&head, layer);
+    for (name, text) in [(REQUEST_LENGTH, length), (REQUEST_TIME, time), (UPSTREAM_NAME, upstream), (REQ_ID, id)] {
+        set(layer, name, Slot::Borrowed(text), "");
+    }
+    Some(())
+}
+
+impl Log {
+    fn new(source: &Source, wanted: &Wanted) -> Self {
+        Self {
+            preset: Preset::new(OWN, |_| &[], source, wanted),
+            times: Timestamps::new(source.timestamp_unit, source.timezone),
+            operation: String::new(),
+            kept: String::new(),
+            id: DedupId::default(),
+        }
+    }
+
+    /// Turns a line's fields into an event.
+    fn request(&mut self, at: u32, layer: &Layer<'_>, input: &Input<'_>, items: &mut dyn Items) -> Result<(), Refusal> {
+        let Self { preset, times, operation, kept, id } = self;
+        let layers = [layer];
+        let view = View { layers: &layers, kept };
+        preset.pass(&view, input)?;
+
+        let time = times.parse_text(view.text(&[MSEC, TIME_ISO8601, TIMESTAMP, TIME_LOCAL]))?;
+        let service = match preset.default_service() {
+            "" => view.text(&[UPSTREAM_NAME]),
+            service => service,
+        };
+        if service.is_empty() {
+            return Err(Reason::ServiceMissing.into());
+        }
+        let duration = view.first_of(&[REQUEST_TIME]).map(|(_, text)| duration_ns(text, Unit::Seconds)).transpose()?;
+        let status = view.first_of(&[STATUS]).map(|(_, text)| whole_number(text).ok_or(Reason::StatusInvalid)).transpose()?;
+        let (method, path) = match view.text(&[METHOD]) {
+            "" => request_line(view.text(&[REQUEST])),
+            method => (method, view.text(&[REQUEST_URI, URI])),
+        };
+        write_operation(operation, preset.source.operation, method, path);
+        let request_id = view.first_of(&[REQUEST_ID, REQ_ID]).map(|(_, id)| id.as_bytes());
+        let found = Found {
+            time,
+            duration,
+            service,
+            namespace: "",
+            operation,
+            status: Status { http: status, ..Status::default() },
+            host: view.text(&[HOST, HTTP_HOST]),
+            threshold: 0,
+            trace: None,
+            id: &[request_id],
+        };
+        preset.finish(at, &found, &view, input, id, items)
+    }
+}
