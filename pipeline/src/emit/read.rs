@@ -113,7 +113,6 @@ pub struct LatencyBlock<'a> {
 
 /// Durations of one outcome, ms; a quantile is `None` when it is suppressed.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[expect(missing_docs, reason = "quantiles are their names")]
 pub struct Durations {
     /// Weighted.
     pub count: u64,
@@ -123,11 +122,17 @@ pub struct Durations {
     pub mean: f64,
     /// Exact.
     pub max: f64,
+    /// Median.
     pub p50: Option<f64>,
+    /// 75 of 100 take no longer.
     pub p75: Option<f64>,
+    /// 90 of 100 take no longer.
     pub p90: Option<f64>,
+    /// 95 of 100 take no longer.
     pub p95: Option<f64>,
+    /// 99 of 100 take no longer.
     pub p99: Option<f64>,
+    /// 999 of 1,000 take no longer.
     pub p999: Option<f64>,
 }
 
