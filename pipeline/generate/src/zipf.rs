@@ -8,6 +8,8 @@ pub(crate) const MOST_SERIES: u64 = 10_000_000;
 /// Numbers `0..n`, the one of rank r in proportion to 1 / r^skew; ranks are dealt by the seed.
 #[derive(Debug)]
 pub(crate) struct Zipf {
+    n: u32,
+    /// Empty without skew: then every number is as good as its rank, and a million series need no table that leaves the cache.
     columns: Vec<Column>,
 }
 
@@ -22,6 +24,9 @@ struct Column {
 impl Zipf {
     /// `n` from 1 to [`MOST_SERIES`].
     pub(crate) fn new(n: u32, skew: f64, random: &mut Random) -> Self {
+        if skew == 0.0 {
+            return Self { n, columns: Vec::new() };
+        }
         let mut numbers: Vec<u32> = (0..n).collect();
         for at in (1..numbers.len()).rev() {
             let with = random.below(at as u64 + 1) as usize;
@@ -49,15 +54,15 @@ impl Zipf {
                 }
             }
         }
-        Self { columns }
+        Self { n, columns }
     }
 
     /// One number.
     #[inline]
     pub(crate) fn draw(&self, random: &mut Random) -> u32 {
-        let drawn = u128::from(random.next()) * self.columns.len() as u128;
-        let (at, fraction) = ((drawn >> 64) as usize, (drawn >> 32) as u32);
-        self.columns.get(at).map_or(0, |column| if fraction < column.cut { column.first } else { column.other })
+        let drawn = u128::from(random.next()) * u128::from(self.n);
+        let (at, fraction) = ((drawn >> 64) as u32, (drawn >> 32) as u32);
+        self.columns.get(at as usize).map_or(at, |column| if fraction < column.cut { column.first } else { column.other })
     }
 }
 
