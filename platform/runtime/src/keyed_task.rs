@@ -122,8 +122,11 @@ impl KeyedTask {
             }
             Polled::Nothing => Step::Idle,
         };
-        for fold in self.core.folds.iter_mut().filter(|f| f.is_restoring()) {
-            fold.reached(self.reader.position(&fold.partition), &self.core.setup, &self.core.transactions.metrics)?;
+        if self.core.folds.iter().any(Fold::is_restoring) {
+            for fold in &mut self.core.folds {
+                fold.reached(self.reader.position(&fold.partition), &self.core.setup, &self.core.transactions.metrics)?;
+            }
+            self.look_at_lag()?;
         }
         if self.core.sealed.is_none() && self.core.is_due() {
             self.commit_now()?;

@@ -3,7 +3,8 @@
 //! Each commit carries the positions of *all* owned partitions, so that a claim which is out of date fences idle ones too. Beside each stands
 //! `number: varint`, which rises with every transaction: it tells a doubtful transaction that moved no position from the one before.
 //! The first transaction after an assignment is always made, also an empty one: it fetches the log's time. An idle claim needs a time that the
-//! log gave *before* the partition's end was asked for. After a refusal the stage forgets and the reader goes back to the committed
+//! log gave *before* the partition's end was asked for; it makes a transaction even when the stage has nothing to say about it, since only
+//! the next transaction brings a newer time to claim with. After a refusal the stage forgets and the reader goes back to the committed
 //! positions; a full log is thereby back-pressure.
 
 use crate::task::{Backoff, StatusCell, Step, TaskError, TaskSetup, TaskState};
@@ -121,6 +122,7 @@ impl MapTask {
         let Some(claim) = self.claim.as_ref() else { return Ok(true) };
         self.last_commit = self.setup.clock.monotonic();
         self.read = 0;
+        let mut claimed = false;
         for owned in &mut self.owned {
             let active = std::mem::take(&mut owned.active);
             let Some(known) = self.known.filter(|_| !active) else { continue };
@@ -128,6 +130,7 @@ impl MapTask {
             let position = self.reader.position(&owned.partition);
             if position == self.reader.end(&owned.partition)? {
                 self.stage.idle(&owned.partition, position, known);
+                claimed = true;
             }
         }
         let mut metadata = Vec::with_capacity(10);
@@ -136,7 +139,7 @@ impl MapTask {
             |o: &Owned| (o.partition.clone(), Committed { offset: self.reader.position(&o.partition), metadata: metadata.clone() });
         let read: Read = self.owned.iter().map(position).collect();
         let moved = read.iter().zip(&self.owned).any(|((_, to), o)| to.offset != o.committed);
-        if read.is_empty() || !(self.fresh || moved || self.stage.has_output()) {
+        if read.is_empty() || !(self.fresh || claimed || moved || self.stage.has_output()) {
             return self.look_at_lag().map(|()| true);
         }
         let stage = &mut self.stage;
@@ -147,7 +150,8 @@ impl MapTask {
             Outcome::Committed(newest) => {
                 self.stage.committed();
                 self.number += 1;
-                self.fresh = false;
+                // A doubtful one that took place has fetched no time: one more.
+                self.fresh &= newest.is_none();
                 // A log that has given no time yet says the least there is.
                 self.known = newest.filter(|t| t.0 > i64::MIN).or(self.known);
                 self.backoff.clear();

@@ -473,9 +473,8 @@ impl Writer for MemoryWriter {
             return Err(CommitError::Failed(format!("the metadata of {partition} is over {MAX_METADATA} bytes")));
         }
         let append_time = self.log.now(state.newest);
-        if !self.staged.is_empty() {
-            state.newest = append_time.or(state.newest);
-        }
+        // An empty transaction is given a time as well: every record that comes later has none before it.
+        state.newest = append_time.or(state.newest);
         state.append(self.staged.drain(..), append_time, true);
         let group = state.groups.entry(claim.group.clone()).or_default();
         for (partition, committed) in read {
