@@ -12,7 +12,7 @@ use crate::rocks::OpenError;
 use crate::wait::lock;
 use platform_core::record::Offset;
 use platform_core::store::{Change, Changes, Store, StoreError, Stores, Visit};
-use rocksdb::{DB, ErrorKind, WriteBatch};
+use rocksdb::{DB, WriteBatch};
 use std::sync::{Arc, Mutex};
 
 #[cfg(test)]
@@ -52,7 +52,7 @@ impl RocksStores {
         options.create_if_missing(true);
         let mut discarded = None;
         let opened = match DB::open(&options, &path) {
-            Err(error) if error.kind() == ErrorKind::Corruption => {
+            Err(error) if matches!(engine::open_error(&path, &error), OpenError::Corrupt { .. }) => {
                 discarded = Some(error.to_string());
                 std::fs::remove_dir_all(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
                 DB::open(&options, &path)

@@ -2,7 +2,7 @@
 //!
 //! Order within a round: check → write → visible → transactions answered → sync → sequence file → producers answered.
 
-use super::{Shared, Slot};
+use super::Shared;
 use crate::append_clock::AppendClock;
 use crate::engine;
 use crate::keys;
@@ -308,35 +308,37 @@ impl Committer {
 
     fn enforce_retention(&mut self) -> Result<(), LogError> {
         let shared = Arc::clone(&self.shared);
+        let failed = |error: rocksdb::Error| LogError::Engine(error.to_string());
         let (now, _) = self.clock.now(shared.clock.as_ref());
+        let (mut batch, mut ranges) = (WriteBatch::default(), Vec::new());
         for slot in shared.slots.iter().filter(|slot| slot.retention != Duration::MAX) {
             let oldest = AppendTime(now.0.saturating_sub(nanos(slot.retention)));
             let (start, end) = (slot.start(), slot.end());
             let keep = first_at(start, end, |offset| Ok(shared.time_at(slot, offset)? >= oldest))?;
             if keep > start {
-                self.delete_before(slot, keep, end)?;
+                // Readers are refused what is going before it goes.
+                slot.start.store(keep, Ordering::Release);
+                // From the first offset ever, so that what dropped files left behind of earlier deletions goes as well.
+                let (from, to) = (slot.key(0), slot.key(keep));
+                batch.delete_range(from, to);
+                batch.put(keys::bounds_key(slot.topic, slot.partition.index), keys::bounds_value(keep, end));
+                ranges.push((from, to));
             }
         }
-        Ok(())
-    }
-
-    /// Deletes a partition's records before `keep`. Readers are refused what is going before it goes.
-    fn delete_before(&mut self, slot: &Slot, keep: u64, end: u64) -> Result<(), LogError> {
-        slot.start.store(keep, Ordering::Release);
-        // From the first offset ever, so that what dropped files left behind of earlier deletions goes as well.
-        let (from, to) = (slot.key(0), slot.key(keep));
-        let mut batch = WriteBatch::default();
-        batch.delete_range(from, to);
-        batch.put(keys::bounds_key(slot.topic, slot.partition.index), keys::bounds_value(keep, end));
-        let failed = |error: rocksdb::Error| LogError::Engine(error.to_string());
-        match self.shared.db.write(batch) {
-            // A device so full that not even this fits: the range stays unread, and is deleted next time.
+        if ranges.is_empty() {
+            return Ok(());
+        }
+        match shared.db.write(batch) {
+            // A device so full that not even this fits: nobody reads the ranges, and they are deleted after the next start.
             Err(error) if engine::is_full(&error) => return Ok(()),
             written => written.map_err(failed)?,
         }
-        self.unsynced = true;
+        // Dropping a file cannot be lost in a power cut, so the bounds must not be either: without them an emptied partition would use its
+        // offsets again.
+        self.sync();
+        shared.check()?;
         // Whole files go at once; what shares a file with younger records goes when that is compacted.
-        self.shared.db.delete_file_in_range(from, to).map_err(failed)
+        ranges.iter().try_for_each(|(from, to)| shared.db.delete_file_in_range(from, to)).map_err(failed)
     }
 }
 

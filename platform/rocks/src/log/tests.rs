@@ -347,6 +347,8 @@ fn retention_deletes_what_is_too_old_and_offsets_are_never_used_again() {
     clock.pass(1_000);
     log.enforce_retention().unwrap();
     assert_eq!(content(&log, &["short"]), Content::new());
+    let (_, synced) = crate::synced::SyncedFile::open(&dir.path().join("log.synced")).unwrap();
+    assert_eq!(synced, log.shared.db.latest_sequence_number(), "files are dropped, so the bounds must be durable");
     drop((reader, producer, log, rocks));
 
     let log = Rocks::open(dir.path(), &with, clock).unwrap().log();
@@ -354,6 +356,36 @@ fn retention_deletes_what_is_too_old_and_offsets_are_never_used_again() {
     assert_eq!(log.producer().unwrap().append(&partition("short", 0), &[value(b"next")]), Ok(Offset(100)));
     assert_eq!(values(&log, "short"), [b"next".to_vec()]);
     assert_eq!(values(&log, "long").len(), 100);
+}
+
+#[test]
+fn retention_gives_the_room_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut with = Settings { write_buffers: 4 << 20, cache: 16 << 20, ..settings(&[("short", 2)]) };
+    with.topics[0].retention = Duration::from_secs(60);
+    let log = Rocks::open(dir.path(), &with, clock.clone()).unwrap().log();
+    let producer = log.producer().unwrap();
+    let mut noise = 1_u64;
+    let mut append = |count: u32| {
+        for index in 0..count {
+            let bytes = std::iter::repeat_with(|| {
+                noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (noise >> 56) as u8
+            });
+            let bytes = bytes.take(1 << 20).collect::<Vec<_>>();
+            producer.append(&partition("short", index % 2), &[value(&bytes)]).unwrap();
+        }
+        log.shared.db.wait_for_compact(&rocksdb::WaitForCompactOptions::default()).unwrap();
+    };
+    append(60);
+    let before = log.figures().table_bytes;
+    assert!(before > 50 << 20, "{before}");
+    clock.pass(100);
+    log.enforce_retention().unwrap();
+    append(20);
+    let after = log.figures().table_bytes;
+    assert!(after < 30 << 20, "{before} before, {after} after");
 }
 
 /// The newest write-ahead log of the log's database.
