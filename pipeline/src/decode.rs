@@ -6,6 +6,7 @@
 //! What this does not do: it keeps no state that an outcome depends on, and knows nothing of windows, lateness or series.
 
 use crate::event::Event;
+use crate::source::{Format, Source};
 
 /// Ids of events and traces, and weights.
 pub mod ids;
@@ -176,6 +177,8 @@ reasons! {
     Crash = "crash",
 }
 
+/// Tells what a file is by its first bytes.
+pub mod sniff;
 /// Times and durations, exact.
 pub mod timestamp;
 /// Named texts of an item, and the step from them to an event.
@@ -198,6 +201,29 @@ pub mod otlp_json;
 pub mod zipkin;
 /// Jaeger in JSON.
 pub mod jaeger;
+/// CloudEvents around `json`.
+pub mod cloudevents;
+/// Compression, log shippers, Kafka Connect: what lies around a payload.
+pub mod envelope;
+/// Formats told by the records themselves.
+pub mod auto;
+/// Panics become dead letters.
+pub mod guarded;
+
+/// The decoder of a source, with wrappers taken off and panics caught: the only way in which decoders are made for use.
+#[must_use]
+pub fn decoder(source: &Source, wanted: &Wanted) -> Box<dyn Decoder> {
+    let (source, wanted) = (source.clone(), wanted.clone());
+    Box::new(guarded::Guarded::new(Box::new(move || {
+        let inner = match source.format {
+            Format::Json => envelope::Inner::Json(Box::new(json::Json::new(&source, &wanted))),
+            Format::Auto => envelope::Inner::Auto(auto::open(&source, &wanted)),
+            _ => envelope::Inner::Other(auto::open(&source, &wanted)),
+        };
+        Box::new(envelope::Unwrap::new(inner))
+    })))
+}
+
 /// For tests: what a decoder made of a record.
 #[cfg(test)]
 mod collected;

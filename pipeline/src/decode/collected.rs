@@ -100,3 +100,63 @@ pub(crate) fn source(format: Format) -> Source {
 pub(crate) fn wanted(tags: &[&str]) -> Wanted {
     Wanted { tags: tags.iter().map(|tag| (*tag).to_owned()).collect(), traces: true }
 }
+
+/// Decodes with a decoder that has seen other records and with a new one: what was before must not show.
+pub(crate) fn decode_twice(warm: &mut dyn Decoder, new: &mut dyn Decoder, value: &[u8]) -> Collected {
+    let collected = decode(warm, value);
+    assert_eq!(collected, decode(new, value), "a decoder remembers");
+    collected
+}
+
+/// One change of some bytes.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    Set(proptest::sample::Index, u8),
+    Cut(proptest::sample::Index),
+    Drop(proptest::sample::Index),
+    Double(proptest::sample::Index, proptest::sample::Index),
+}
+
+/// Some changes.
+pub(crate) fn changes() -> impl proptest::strategy::Strategy<Value = Vec<Change>> {
+    use proptest::prelude::*;
+    let index = any::<proptest::sample::Index>;
+    let change = prop_oneof![
+        8 => (index(), any::<u8>()).prop_map(|(i, b)| Change::Set(i, b)),
+        8 => (index(), prop::sample::select(br#"{}[]":,-0 "\null1"#.to_vec())).prop_map(|(i, b)| Change::Set(i, b)),
+        1 => index().prop_map(Change::Cut),
+        3 => index().prop_map(Change::Drop),
+        2 => (index(), index()).prop_map(|(i, j)| Change::Double(i, j)),
+    ];
+    prop::collection::vec(change, 0..4)
+}
+
+/// Bytes with changes applied.
+pub(crate) fn changed(bytes: &[u8], changes: &[Change]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for change in changes {
+        if bytes.is_empty() {
+            break;
+        }
+        match change {
+            Change::Set(at, byte) => {
+                let at = at.index(bytes.len());
+                bytes[at] = *byte;
+            }
+            Change::Cut(at) => {
+                let at = at.index(bytes.len());
+                bytes.truncate(at);
+            }
+            Change::Drop(at) => {
+                let at = at.index(bytes.len());
+                bytes.remove(at);
+            }
+            Change::Double(from, to) => {
+                let (from, to) = (from.index(bytes.len()), to.index(bytes.len()));
+                let part = bytes[from.min(to)..from.max(to)].to_vec();
+                bytes.splice(from.max(to)..from.max(to), part);
+            }
+        }
+    }
+    bytes
+}

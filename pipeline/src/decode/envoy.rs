@@ -104,13 +104,15 @@ impl Decoder for EnvoyJson {
     }
 }
 
-/// Reads `[time] "method path protocol" code flags …`. The fields that Envoy quotes hold what callers sent, quotes too: such a field ends at
-/// a quote before a space.
+/// Reads `[time] "method path protocol" code flags …`.
+///
+/// Envoy hides no quotes inside its quotes. What callers send stands in the middle (addresses, agent, ids), so the line is read from both of
+/// its ends, and no agent's name can shift the fields behind it.
 fn read_line<'a>(line: &'a str, layer: &mut Layer<'a>) -> Option<()> {
     let (time, rest) = line.strip_prefix('[')?.split_once("] ")?;
-    let mut rest = Some(rest);
+    let mut rest = rest;
     let mut next = || {
-        let (field, behind) = field(rest?)?;
+        let (field, behind) = first_field(rest)?;
         rest = behind;
         Some(field)
     };
@@ -119,8 +121,7 @@ fn read_line<'a>(line: &'a str, layer: &mut Layer<'a>) -> Option<()> {
     set(START_TIME, time);
     set(METHOD, method);
     set(PATH, path);
-    let code = next().filter(|code| whole_number(code).is_some() || *code == "-")?;
-    set(RESPONSE_CODE, code);
+    set(RESPONSE_CODE, next().filter(|code| whole_number(code).is_some() || *code == "-")?);
     set(RESPONSE_FLAGS, next()?);
     set(CODE_DETAILS, next()?);
     let _connection_termination_details = next()?;
@@ -129,29 +130,35 @@ fn read_line<'a>(line: &'a str, layer: &mut Layer<'a>) -> Option<()> {
     let _bytes_sent = next()?;
     set(DURATION, next()?);
     let _upstream_service_time = next()?;
-    set(FORWARDED_FOR, next()?);
-    set(USER_AGENT, next()?);
-    set(REQUEST_ID, next()?);
-    set(AUTHORITY, next()?);
-    set(UPSTREAM_HOST, next()?);
-    set(UPSTREAM_CLUSTER, next()?);
-    let _upstream_local_address = next()?;
-    let _downstream_local_address = next()?;
-    let _downstream_remote_address = next()?;
-    set(SERVER_NAME, next()?);
-    set(ROUTE_NAME, next()?);
+
+    let mut last = || {
+        let (before, field) = last_field(rest)?;
+        rest = before;
+        Some(field)
+    };
+    set(ROUTE_NAME, last()?);
+    set(SERVER_NAME, last()?);
+    let _downstream_remote_address = last()?;
+    let _downstream_local_address = last()?;
+    let _upstream_local_address = last()?;
+    set(UPSTREAM_CLUSTER, last()?);
+    set(UPSTREAM_HOST, last()?);
+    set(AUTHORITY, last()?);
+    set(REQUEST_ID, last()?);
+    let (forwarded_for, agent) = first_field(rest)?;
+    set(FORWARDED_FOR, forwarded_for);
+    set(USER_AGENT, agent.trim_matches('"'));
     Some(())
 }
 
-/// One field, quoted or not, and what stands behind it.
-fn field(text: &str) -> Option<(&str, Option<&str>)> {
-    if let Some(inner) = text.strip_prefix('"') {
-        return match inner.split_once("\" ") {
-            Some((field, rest)) => Some((field, Some(rest))),
-            None => inner.strip_suffix('"').map(|field| (field, None)),
-        };
-    }
-    Some(text.split_once(' ').map_or((text, None), |(field, rest)| (field, Some(rest))))
+/// The first field, quoted or not, and what stands behind it.
+fn first_field(text: &str) -> Option<(&str, &str)> {
+    text.strip_prefix('"').map_or_else(|| text.split_once(' '), |inner| inner.split_once("\" "))
+}
+
+/// What stands before the last field, and it, quoted or not.
+fn last_field(text: &str) -> Option<(&str, &str)> {
+    text.strip_suffix('"').map_or_else(|| text.rsplit_once(' '), |inner| inner.rsplit_once(" \""))
 }
 
 /// The host that the mesh means, from `outbound|9080|v1|HOST` or `outbound_.9080_.v1_.HOST`; none in a cluster that names no host.
@@ -239,3 +246,6 @@ impl Log {
 fn alias(name: &str) -> &'static [&'static str] {
     if name == "status" { &["response_code"] } else { &[] }
 }
+
+#[cfg(test)]
+mod tests;

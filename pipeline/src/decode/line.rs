@@ -280,12 +280,10 @@ pub(crate) struct Head<'a> {
     pub(crate) request: &'a str,
     pub(crate) status: &'a str,
     pub(crate) bytes: &'a str,
-    pub(crate) referrer: &'a str,
-    pub(crate) agent: &'a str,
 }
 
 impl<'a> Head<'a> {
-    /// Reads `address ident user [time] "request" status bytes "referrer" "agent"` off the front.
+    /// Reads `address ident user [time] "request" status bytes` off the front; what follows starts behind a space, or is empty.
     ///
     /// The caller chooses the user's name, with spaces and brackets in it if it likes, but no quotes: so the time is what stands in the last
     /// brackets before the first quote.
@@ -296,11 +294,19 @@ impl<'a> Head<'a> {
         let (_, user) = names.split_once(' ')?;
         let (request, rest) = quoted(rest)?;
         let (status, rest) = rest.strip_prefix(' ')?.split_once(' ')?;
-        let (bytes, rest) = rest.split_once(' ')?;
-        let (referrer, rest) = quoted(rest)?;
-        let (agent, rest) = quoted(rest.strip_prefix(' ')?)?;
+        let (bytes, rest) = rest.split_once(' ').unwrap_or((rest, ""));
         let number = |text: &str| text == "-" || (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
         let valid = number(status) && number(bytes) && !address.is_empty();
-        valid.then_some((Self { address, user, time, request, status, bytes, referrer, agent }, rest))
+        valid.then_some((Self { address, user, time, request, status, bytes }, rest))
     }
 }
+
+/// Reads `"referrer" "agent"` off the front.
+pub(crate) fn referrer_and_agent(text: &str) -> Option<(&str, &str, &str)> {
+    let (referrer, rest) = quoted(text)?;
+    let (agent, rest) = quoted(rest.strip_prefix(' ')?)?;
+    Some((referrer, agent, rest))
+}
+
+#[cfg(test)]
+mod tests;

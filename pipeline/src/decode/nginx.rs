@@ -6,7 +6,7 @@
 use crate::decode::fields::{Found, Layer, Preset, Refusal, Slot, View};
 use crate::decode::ids::DedupId;
 use crate::decode::json::scan::Keys;
-use crate::decode::line::{Head, each_line, each_text, flat_object, request_line, set, write_operation};
+use crate::decode::line::{Head, each_line, each_text, flat_object, referrer_and_agent, request_line, set, write_operation};
 use crate::decode::timestamp::{Timestamps, Unit, duration_ns};
 use crate::decode::{Decoder, Input, Items, Reason, Wanted};
 use crate::outcome::{Status, whole_number};
@@ -125,9 +125,11 @@ impl Decoder for Combined {
         each_line(input.value, items, |at, line, items| {
             layer.clear();
             let (head, rest) = Head::read(line).ok_or(NOT_THIS_LINE)?;
-            if !rest.is_empty() && !rest.starts_with(' ') {
+            // Servers cut long lines: what the callers' texts at the end would have been changes nothing about the request.
+            if !rest.is_empty() && !rest.starts_with('"') {
                 return Err(NOT_THIS_LINE);
             }
+            set_callers(referrer_and_agent(rest).map(|(referrer, agent, _)| (referrer, agent)), &mut layer);
             set_head(&head, &mut layer);
             self.0.request(at, &layer, input, items)
         });
@@ -146,17 +148,23 @@ fn set_head<'a>(head: &Head<'a>, layer: &mut Layer<'a>) {
         (REMOTE_ADDR, head.address),
         (REMOTE_USER, head.user),
         (BODY_BYTES, head.bytes),
-        (REFERRER, head.referrer),
-        (AGENT, head.agent),
         (REQUEST, head.request),
     ] {
         set(layer, name, Slot::Borrowed(text), "");
     }
 }
 
+fn set_callers<'a>(texts: Option<(&'a str, &'a str)>, layer: &mut Layer<'a>) {
+    if let Some((referrer, agent)) = texts {
+        set(layer, REFERRER, Slot::Borrowed(referrer), "");
+        set(layer, AGENT, Slot::Borrowed(agent), "");
+    }
+}
+
 /// `head length time [upstream] [alternative] address… lengths… times… statuses… id`, where the four before the id may be lists.
 fn read_ingress<'a>(line: &'a str, layer: &mut Layer<'a>) -> Option<()> {
     let (head, rest) = Head::read(line)?;
+    let (referrer, agent, rest) = referrer_and_agent(rest)?;
     let (length, rest) = rest.strip_prefix(' ')?.split_once(' ')?;
     let (time, rest) = rest.split_once(' ')?;
     let (upstream, rest) = rest.strip_prefix('[')?.split_once("] [")?;
@@ -166,6 +174,7 @@ fn read_ingress<'a>(line: &'a str, layer: &mut Layer<'a>) -> Option<()> {
         return None;
     }
     set_head(&head, layer);
+    set_callers(Some((referrer, agent)), layer);
     for (name, text) in [(REQUEST_LENGTH, length), (REQUEST_TIME, time), (UPSTREAM_NAME, upstream), (REQ_ID, id)] {
         set(layer, name, Slot::Borrowed(text), "");
     }
@@ -221,3 +230,6 @@ impl Log {
         preset.finish(at, &found, &view, input, id, items)
     }
 }
+
+#[cfg(test)]
+mod tests;
