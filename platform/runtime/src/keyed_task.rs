@@ -108,7 +108,7 @@ impl KeyedTask {
             self.core.go_on(place)?;
             return Ok(Step::Progress);
         }
-        let step = match self.reader.poll(wait.min(self.core.until_due(now)))? {
+        let mut step = match self.reader.poll(wait.min(self.core.until_due(now)))? {
             Polled::Batch(batch) => {
                 if let Some(from) = self.core.take(&batch)? {
                     let back = Positions::from([(batch.partition.clone(), from)]);
@@ -129,6 +129,9 @@ impl KeyedTask {
             self.look_at_lag()?;
         }
         if self.core.sealed.is_none() && self.core.is_due() {
+            if self.core.has_uncommitted() {
+                step = Step::Progress;
+            }
             self.commit_now()?;
         }
         Ok(step)

@@ -4,27 +4,39 @@
 //! and tests call the same `step` themselves. Read in this order.
 #![warn(missing_docs)]
 
-/// What a keyed stage keeps beside its committed position, as bytes.
-pub mod beside;
-/// A pipeline over inputs that end.
-pub mod bounded;
-/// The system's clock.
-pub mod clock;
-/// Files as a bounded source.
-pub mod files;
-/// Drives a keyed stage, one fold for each owned partition.
-pub mod keyed_task;
-/// Drives a map stage.
-pub mod map_task;
-/// Log and stores in memory.
-pub mod memory;
-/// Every metric of the runtime: name, labels, unit, meaning.
-pub mod metrics;
-mod outputs;
-/// A whole pipeline on threads.
-pub mod runtime;
 /// What both kinds of task share: steps, errors, budgets, status, the signal to stop.
 pub mod task;
+
+/// Drives a map stage.
+pub mod map_task;
+
+/// Drives a keyed stage, one fold for each owned partition.
+pub mod keyed_task;
+
+/// What a keyed stage keeps beside its committed position, as bytes.
+pub mod beside;
+
+mod transactions;
+
+mod outputs;
+
+/// A whole pipeline on threads.
+pub mod runtime;
+
+/// A pipeline over inputs that end.
+pub mod bounded;
+
+/// Files as a bounded source.
+pub mod files;
+
+/// Log and stores in memory.
+pub mod memory;
+
+/// The system's clock.
+pub mod clock;
+
+/// Every metric of the runtime: name, labels, unit, meaning.
+pub mod metrics;
+
 /// Log lines and traces.
 pub mod traces;
-mod transactions;

@@ -11,7 +11,7 @@ use platform_runtime::task::{RuntimeSettings, TaskError, TaskState};
 use platform_testkit::log::Fault;
 use platform_testkit::seed::{Seed, ShowSeed};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Messages as map stages would have written them, the same to every partition but for the words; the last one ends the input.
@@ -50,7 +50,10 @@ fn fixes(outputs: &[String]) -> BTreeMap<String, String> {
         let fields: Vec<&str> = fix.split(' ').collect();
         let key = format!("{} {}", fields[0], fields[1]);
         let before = last.insert(key, fix.to_owned());
-        assert!(before.is_none_or(|b| b.rsplit(' ').next().unwrap().parse::<u64>().unwrap() < fields[3].parse().unwrap()), "doubled: {fix}");
+        assert!(
+            before.is_none_or(|b| b.rsplit(' ').next().unwrap().parse::<u64>().unwrap() < fields[3].parse().unwrap()),
+            "doubled: {fix}"
+        );
     }
     last
 }
@@ -64,7 +67,8 @@ fn straight(messages: &[(u32, String)]) -> World {
 }
 
 fn run_to_the_end(world: &World, task: &mut KeyedTask) {
-    let ends: Positions = (0..PARTITIONS).map(|i| Partition::new(&partials(), i)).map(|p| (p.clone(), world.log.bounds(&p).unwrap().1)).collect();
+    let ends: Positions =
+        (0..PARTITIONS).map(|i| Partition::new(&partials(), i)).map(|p| (p.clone(), world.log.bounds(&p).unwrap().1)).collect();
     for _ in 0..100_000 {
         task.go().unwrap();
         world.clock.advance(Duration::from_millis(300));
@@ -78,7 +82,7 @@ fn run_to_the_end(world: &World, task: &mut KeyedTask) {
 
 const FAULTS: [Fault; 5] = [Fault::Abort, Fault::DoubtfulCommitted, Fault::DoubtfulLost, Fault::Full, Fault::Fenced];
 
-fn any_faults_any_restarts(number: u64) {
+fn any_faults_any_restarts(number: u64) -> Vec<Fault> {
     let _show = ShowSeed(number);
     let seed = &mut Seed::new(number);
     let messages = messages(seed, 60);
@@ -117,7 +121,6 @@ fn any_faults_any_restarts(number: u64) {
         }
     }
     drop((zombies, task));
-    assert!(!world.log.injected().is_empty());
     world.log.heal();
     run_to_the_end(&world, &mut world.keyed_task(0).unwrap());
     for partition in 0..PARTITIONS {
@@ -125,6 +128,13 @@ fn any_faults_any_restarts(number: u64) {
         assert_eq!(finals(&got), finals(&want), "finals of partition {partition}");
         assert_eq!(fixes(&got), fixes(&want), "corrections of partition {partition}");
     }
+    world.log.injected()
+}
+
+#[test]
+fn these_runs_meet_every_kind_of_fault() {
+    let met: BTreeSet<Fault> = (0..20).flat_map(any_faults_any_restarts).collect();
+    assert_eq!(met, FAULTS.into());
 }
 
 proptest! {

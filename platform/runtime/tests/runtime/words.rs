@@ -41,6 +41,8 @@ pub(crate) struct Adder {
     sums: BTreeMap<(u64, String), u64>,
     moved: bool,
     ended: bool,
+    /// No window closes before the input ends.
+    holds: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -52,7 +54,12 @@ struct Range {
 
 impl Adder {
     pub(crate) fn new(sources: u32, partitions: u32) -> Self {
-        Self { partitions, sources, ranges: BTreeMap::new(), sums: BTreeMap::new(), moved: false, ended: false }
+        Self { partitions, sources, ranges: BTreeMap::new(), sums: BTreeMap::new(), moved: false, ended: false, holds: false }
+    }
+
+    /// One whose watermarks stay where they are until the input ends.
+    pub(crate) fn holding(sources: u32, partitions: u32) -> Self {
+        Self { holds: true, ..Self::new(sources, partitions) }
     }
 }
 
@@ -70,7 +77,7 @@ impl MapStage for Adder {
             let (time, word) = text.split_once(' ').unwrap();
             let time: u64 = time.parse().unwrap();
             range.to = record.offset.next().0;
-            range.watermark = range.watermark.max(time.saturating_sub(BOUND));
+            range.watermark = range.watermark.max(if self.holds { 0 } else { time.saturating_sub(BOUND) });
             *self.sums.entry((time / WINDOW, word.to_owned())).or_default() += 1;
         }
         self.moved = true;
@@ -105,7 +112,8 @@ impl MapStage for Adder {
             for (p, r) in &self.ranges {
                 text += &format!("r {p} {} {} {}\n", r.from, r.to, r.watermark);
             }
-            for ((window, word), count) in self.sums.iter().filter(|((_, word), _)| partition_of(word.as_bytes(), self.partitions) == index) {
+            for ((window, word), count) in self.sums.iter().filter(|((_, word), _)| partition_of(word.as_bytes(), self.partitions) == index)
+            {
                 text += &format!("w {window} {word} {count}\n");
             }
             out.append(&Partition::new(&partials(), index), NewRecord { value: Some(text.as_bytes()), ..NewRecord::default() })?;

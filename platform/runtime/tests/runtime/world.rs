@@ -72,8 +72,13 @@ impl World {
 
     /// Everything visible in one partition of the last topic.
     pub(crate) fn outputs(&self, partition: u32) -> Vec<String> {
-        let wanted = Partition::new(&counts(), partition);
-        let mut reader = self.log.inner().reader(&Subscription { group: None, topics: vec![counts()] }).unwrap();
+        self.texts(&counts(), partition)
+    }
+
+    /// Everything visible in one partition.
+    pub(crate) fn texts(&self, topic: &Topic, partition: u32) -> Vec<String> {
+        let wanted = Partition::new(topic, partition);
+        let mut reader = self.log.inner().reader(&Subscription { group: None, topics: vec![topic.clone()] }).unwrap();
         let mut all = Vec::new();
         while let Polled::Batch(batch) = reader.poll(Duration::ZERO).unwrap() {
             if *batch.partition == wanted {
