@@ -1,0 +1,47 @@
+//! `golden-bench`: figures of speed and memory as ratios within one run; never a test.
+//!
+//! Absolute times drift by half on shared machines, so whole processes run in turn, round by round, and what is quoted is the median and
+//! the range of ratios. A speed counts only when its output is right. This measures `golden` from outside and links none of its loop.
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod check;
+mod decode;
+mod load;
+mod measure;
+mod memory;
+mod speed;
+
+/// Measures golden against a plain reference, in one run.
+#[derive(Parser)]
+#[command(version)]
+struct Command {
+    #[command(subcommand)]
+    step: Step,
+}
+
+#[derive(Subcommand)]
+enum Step {
+    /// CPU, throughput and peak memory of replay and decoding against the reference.
+    Speed(speed::Speed),
+    /// Peak memory of a million series in two open windows.
+    Memory(memory::Memory),
+    /// Write generated events to standard output.
+    Generate(load::Load),
+    /// Decode a file of events and do nothing with them.
+    Decode(decode::Decode),
+    /// Run one command and write down what it took (used by the others).
+    #[command(hide = true)]
+    Measure(measure::Measure),
+}
+
+fn main() -> Result<()> {
+    match Command::parse().step {
+        Step::Speed(step) => step.run(),
+        Step::Memory(step) => step.run(),
+        Step::Generate(load) => load.write(),
+        Step::Decode(step) => step.run(),
+        Step::Measure(step) => step.run(),
+    }
+}
