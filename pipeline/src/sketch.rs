@@ -110,6 +110,8 @@ impl Sketch {
         let total = sum(self.total, other.total)?;
         match &other.form {
             Form::Few(entries) => self.put_few(entries, total),
+            // A page that is hardly used (its sketch was cleared) is no reason to become pages too.
+            Form::Pages(pages) if pages.bins() as usize > FEW => self.paged().add(pages),
             Form::Pages(_) => other.bins().for_each(|(bin, count)| self.put(bin, count)),
         }
         self.total = total;
@@ -133,7 +135,7 @@ impl Sketch {
     pub fn bins(&self) -> Bins<'_> {
         Bins(match &self.form {
             Form::Few(entries) => Place::Few(entries.iter()),
-            Form::Pages(pages) => Place::Pages { pages, bin: 0 },
+            Form::Pages(pages) => Place::Pages { pages, page: 0, occupied: pages.0.first().map_or(0, |p| p.occupied) },
         })
     }
 
@@ -151,7 +153,7 @@ impl Sketch {
     pub fn heap_bytes(&self) -> usize {
         match &self.form {
             Form::Few(entries) => entries.capacity() * size_of::<u32>(),
-            Form::Pages(pages) => size_of::<Pages>() + pages.pages.iter().map(Page::heap_bytes).sum::<usize>(),
+            Form::Pages(pages) => size_of::<Pages>() + pages.0.iter().map(|p| p.cells.heap_bytes()).sum::<usize>(),
         }
     }
 
@@ -159,10 +161,10 @@ impl Sketch {
     /// before less one (the first: the bin), and with `more` the count less two. A bin with one sample mostly takes one byte.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let bins = match &self.form {
-            Form::Few(entries) => entries.len(),
-            Form::Pages(_) => self.bins().count(),
+            Form::Few(entries) => entries.len() as u64,
+            Form::Pages(pages) => u64::from(pages.bins()),
         };
-        codec::put_u64(out, bins as u64);
+        codec::put_u64(out, bins);
         let mut next = 0;
         for (bin, count) in self.bins() {
             codec::put_u64(out, u64::from(bin - next) << 1 | u64::from(count > 1));
@@ -307,61 +309,73 @@ pub struct Bins<'a>(Place<'a>);
 #[derive(Clone)]
 enum Place<'a> {
     Few(std::slice::Iter<'a, u32>),
-    Pages { pages: &'a Pages, bin: usize },
+    /// `occupied`: what is left of the present page.
+    Pages {
+        pages: &'a Pages,
+        page: usize,
+        occupied: u128,
+    },
 }
 
 impl Iterator for Bins<'_> {
     type Item = (u16, u64);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
             Place::Few(entries) => entries.next().map(|e| ((e >> COUNT_BITS) as u16, u64::from(*e) & MAX_ENTRY)),
-            Place::Pages { pages, bin } => {
-                while let Some(page) = pages.pages.get(*bin / PAGE) {
-                    let from = *bin % PAGE;
-                    let found = if pages.live >> (*bin / PAGE) & 1 == 1 { page.next_from(from) } else { None };
-                    if let Some((slot, count)) = found {
-                        *bin += slot - from + 1;
-                        return Some(((*bin - 1) as u16, count));
-                    }
-                    *bin += PAGE - from;
+            Place::Pages { pages, page, occupied } => {
+                while *occupied == 0 {
+                    *page += 1;
+                    *occupied = pages.0.get(*page)?.occupied;
                 }
-                None
+                let slot = occupied.trailing_zeros() as usize;
+                *occupied &= *occupied - 1;
+                let count = pages.0.get(*page).map_or(0, |p| p.cells.get(slot));
+                Some(((*page * PAGE + slot) as u16, count))
             }
         }
     }
 }
 
-/// Counters of all bins, by page; pages without a count own no memory until first used.
+/// Counters of all bins, by page; pages own no memory until first used, and keep it when cleared.
 #[derive(Clone, Default)]
-struct Pages {
-    /// Bit per page: it may hold counts. A cleared page keeps its memory and loses its bit.
-    live: u32,
-    pages: [Page; PAGES],
-}
+struct Pages([Page; PAGES]);
 
 impl Pages {
     fn put(&mut self, bin: u16, count: u64) {
-        let page = usize::from(bin) / PAGE;
-        self.live |= 1 << page;
-        if let Some(page) = self.pages.get_mut(page) {
+        if let Some(page) = self.0.get_mut(usize::from(bin) / PAGE) {
             page.put(usize::from(bin) % PAGE, count);
         }
     }
 
-    fn clear(&mut self) {
-        for (n, page) in self.pages.iter_mut().enumerate() {
-            if self.live >> n & 1 == 1 {
-                page.clear();
-            }
+    fn add(&mut self, other: &Self) {
+        for (mine, theirs) in self.0.iter_mut().zip(&other.0).filter(|(_, theirs)| theirs.occupied != 0) {
+            mine.add(theirs);
         }
-        self.live = 0;
+    }
+
+    fn clear(&mut self) {
+        self.0.iter_mut().filter(|page| page.occupied != 0).for_each(Page::clear);
+    }
+
+    /// Number of bins with a count.
+    fn bins(&self) -> u32 {
+        self.0.iter().map(|page| page.occupied.count_ones()).sum()
     }
 }
 
-/// Counters of 128 neighbouring bins, as narrow as the largest of them allows.
+/// Counters of 128 neighbouring bins.
 #[derive(Clone, Default)]
-enum Page {
+struct Page {
+    /// Bit per counter: it is not zero. Reading a page costs as much as it has counts.
+    occupied: u128,
+    cells: Cells,
+}
+
+/// Counters as narrow as the largest of them allows.
+#[derive(Clone, Default)]
+enum Cells {
     #[default]
     Absent,
     U8(Box<[u8; PAGE]>),
@@ -372,35 +386,79 @@ enum Page {
 
 impl Page {
     fn put(&mut self, slot: usize, count: u64) {
-        loop {
-            let fits = match self {
-                Self::Absent => false,
-                Self::U8(cells) => bump(cells, slot, count),
-                Self::U16(cells) => bump(cells, slot, count),
-                Self::U32(cells) => bump(cells, slot, count),
-                Self::U64(cells) => bump(cells, slot, count),
-            };
-            if fits {
-                return;
-            }
-            *self = match self {
-                Self::Absent => Self::U8(Box::new([0; PAGE])),
-                Self::U8(cells) => Self::U16(Box::new(cells.map(u16::from))),
-                Self::U16(cells) => Self::U32(Box::new(cells.map(u32::from))),
-                Self::U32(cells) => Self::U64(Box::new(cells.map(u64::from))),
-                Self::U64(_) => unreachable!("the total is below 2^63, and so is every count"),
-            };
+        self.occupied |= 1 << slot;
+        while !self.cells.bump(slot, count) {
+            self.cells.widen();
         }
     }
 
-    /// The first counter from `slot` on that is not zero.
-    fn next_from(&self, slot: usize) -> Option<(usize, u64)> {
+    fn add(&mut self, other: &Self) {
+        self.occupied |= other.occupied;
+        let counts = other.cells.all();
+        while !self.cells.bump_all(&counts) {
+            self.cells.widen();
+        }
+    }
+
+    fn clear(&mut self) {
+        self.occupied = 0;
+        self.cells.clear();
+    }
+}
+
+impl Cells {
+    /// Adds to a counter if the sum fits the width.
+    #[inline]
+    fn bump(&mut self, slot: usize, count: u64) -> bool {
+        match self {
+            Self::Absent => false,
+            Self::U8(cells) => bump(cells, slot, count),
+            Self::U16(cells) => bump(cells, slot, count),
+            Self::U32(cells) => bump(cells, slot, count),
+            Self::U64(cells) => bump(cells, slot, count),
+        }
+    }
+
+    /// Adds to all counters if all sums fit the width.
+    fn bump_all(&mut self, counts: &[u64; PAGE]) -> bool {
+        match self {
+            Self::Absent => false,
+            Self::U8(cells) => bump_all(cells, counts, |n| n as u8),
+            Self::U16(cells) => bump_all(cells, counts, |n| n as u16),
+            Self::U32(cells) => bump_all(cells, counts, |n| n as u32),
+            Self::U64(cells) => bump_all(cells, counts, |n| n),
+        }
+    }
+
+    fn widen(&mut self) {
+        *self = match self {
+            Self::Absent => Self::U8(Box::new([0; PAGE])),
+            Self::U8(cells) => Self::U16(Box::new(cells.map(u16::from))),
+            Self::U16(cells) => Self::U32(Box::new(cells.map(u32::from))),
+            Self::U32(cells) => Self::U64(Box::new(cells.map(u64::from))),
+            Self::U64(_) => unreachable!("the total is below 2^63, and so is every count"),
+        };
+    }
+
+    #[inline]
+    fn get(&self, slot: usize) -> u64 {
         match self {
             Self::Absent => None,
-            Self::U8(cells) => first_from(cells, slot),
-            Self::U16(cells) => first_from(cells, slot),
-            Self::U32(cells) => first_from(cells, slot),
-            Self::U64(cells) => first_from(cells, slot),
+            Self::U8(cells) => cells.get(slot).map(|c| u64::from(*c)),
+            Self::U16(cells) => cells.get(slot).map(|c| u64::from(*c)),
+            Self::U32(cells) => cells.get(slot).map(|c| u64::from(*c)),
+            Self::U64(cells) => cells.get(slot).copied(),
+        }
+        .unwrap_or(0)
+    }
+
+    fn all(&self) -> [u64; PAGE] {
+        match self {
+            Self::Absent => [0; PAGE],
+            Self::U8(cells) => cells.map(u64::from),
+            Self::U16(cells) => cells.map(u64::from),
+            Self::U32(cells) => cells.map(u64::from),
+            Self::U64(cells) => **cells,
         }
     }
 
@@ -425,7 +483,7 @@ impl Page {
     }
 }
 
-/// Adds to a counter if the sum fits its width.
+#[inline]
 fn bump<T: Copy + Into<u64> + TryFrom<u64>>(cells: &mut [T; PAGE], slot: usize, count: u64) -> bool {
     let Some(cell) = cells.get_mut(slot) else { return false };
     match T::try_from((*cell).into() + count) {
@@ -437,8 +495,17 @@ fn bump<T: Copy + Into<u64> + TryFrom<u64>>(cells: &mut [T; PAGE], slot: usize, 
     }
 }
 
-fn first_from<T: Copy + Into<u64>>(cells: &[T; PAGE], slot: usize) -> Option<(usize, u64)> {
-    cells.iter().enumerate().skip(slot).map(|(n, c)| (n, (*c).into())).find(|(_, c)| *c != 0)
+/// First the largest sum, then the writing: both without a branch per counter. No sum passes 64 bits, since no total does.
+fn bump_all<T: Copy + Into<u64> + TryFrom<u64>>(cells: &mut [T; PAGE], counts: &[u64; PAGE], narrow: impl Fn(u64) -> T) -> bool {
+    let sums: [u64; PAGE] = std::array::from_fn(|n| {
+        let (cell, count) = (cells.get(n).map_or(0, |c| (*c).into()), counts.get(n).map_or(0, |c| *c));
+        cell.wrapping_add(count)
+    });
+    if T::try_from(sums.iter().fold(0, |bits, sum| bits | sum)).is_err() {
+        return false;
+    }
+    cells.iter_mut().zip(sums).for_each(|(cell, sum)| *cell = narrow(sum));
+    true
 }
 
 /// Dense histogram of the crate, reused: writes what leaves the process in `HdrHistogram`'s own format.

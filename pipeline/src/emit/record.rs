@@ -213,7 +213,7 @@ impl RecordEncoder {
             put_f64(out, value);
         }
         for ((name, k), value) in QUANTILES.iter().zip(summary.quantiles_ms()) {
-            put_key(out, 1, name);
+            put_name(out, name);
             let suppressed = self.settings.suppress_low_confidence && latency::is_low_confidence(samples, *k);
             put_option(out, (!suppressed).then_some(value));
         }
@@ -247,12 +247,20 @@ impl RecordEncoder {
     }
 }
 
+/// Key of a pair of an object; the first has no comma before it.
 fn put_key(out: &mut Vec<u8>, n: usize, name: &str) {
     if n > 0 {
         out.push(b',');
     }
     put_text(out, name);
     out.push(b':');
+}
+
+/// One of our own keys, which need no escapes, behind a comma.
+fn put_name(out: &mut Vec<u8>, name: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
 }
 
 fn put_subject(out: &mut Vec<u8>, schema: &str, tenant: &str, namespace: &str, service: &str) {
@@ -346,7 +354,7 @@ fn put_sources(out: &mut Vec<u8>, sources: Option<&[SourceRange<'_>]>) {
         put_text(out, range.topic);
         let numbers = [("partition", u64::from(range.partition)), ("first_offset", range.first_offset), ("last_offset", range.last_offset)];
         for (key, number) in numbers {
-            put_key(out, 1, key);
+            put_name(out, key);
             put_u64(out, number);
         }
         out.push(b'}');

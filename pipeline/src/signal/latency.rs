@@ -97,13 +97,14 @@ fn summarize(bins: impl Iterator<Item = (u16, u64)>, count: u64, sum_ns: u128, m
     if count == 0 {
         return None;
     }
-    let rank = |k: u64| (u128::from(count) * u128::from(k)).div_ceil(1000).max(1);
+    // ⌈count · k / 1000⌉ without leaving 64 bits.
+    let rank = |k: u64| (count / 1000 * k + (count % 1000 * k).div_ceil(1000)).max(1);
     // A rank that no bin reaches cannot be: the last one is at most the count.
     let mut quantiles_ns = [max_ns; QUANTILES.len()];
     let mut open = quantiles_ns.iter_mut().zip(QUANTILES.map(|(_, k)| rank(k))).peekable();
-    let mut seen = 0_u128;
+    let mut seen = 0;
     for (bin, count) in bins {
-        seen += u128::from(count);
+        seen += count;
         while let Some((value, _)) = open.next_if(|(_, rank)| *rank <= seen) {
             *value = max_ns.min(range_of(bin).1 * 1000);
         }
@@ -179,6 +180,18 @@ mod tests {
                 // The crate takes a rank that it rounds from a float; this one names the r-th smallest without doubt.
                 let theirs = histogram.value_at_quantile((rank as f64 - 0.5) / histogram.len() as f64);
                 prop_assert_eq!(value, found.max_ns.min(theirs * 1000));
+            }
+        }
+
+        #[test]
+        fn ranks_are_exact_up_to_63_bits(count in 1..=i64::MAX.cast_unsigned(), other in 1..=i64::MAX.cast_unsigned()) {
+            let mut latency = Latency { max_ns: u64::MAX, ..Latency::default() };
+            latency.sketch.record(1, count.min(other));
+            latency.sketch.record(2, count - count.min(other));
+            let found = summary(&latency).unwrap();
+            for ((_, k), value) in QUANTILES.iter().zip(found.quantiles_ns) {
+                let rank = (u128::from(count) * u128::from(*k)).div_ceil(1000);
+                prop_assert_eq!(value, if rank <= u128::from(count.min(other)) { 1000 } else { 2000 });
             }
         }
 

@@ -1,0 +1,202 @@
+//! The Prometheus sink, a keyed stage: keeps the counters of the metrics page in its store, with its read position in the same batch, so
+//! that a restart never resets a series and a repeated record counts nothing.
+//!
+//! One stage reads a partition of the public topic, another one of the late ledger. Pages are made from what the stages share
+//! (`Scrapes`); no page is made here.
+
+use crate::aggregate::Aggregate;
+use crate::emit::prometheus::{Format, PageSettings, ScrapeState, put_page};
+use crate::emit::read::PublicRecord;
+use crate::identity::{Identity, sortable};
+use crate::names::{AGGREGATE, IDENTITY, SCHEMA, SCHEMA_LATE, SCHEMA_SIGNALS};
+use platform_core::codec::{CodecError, Cursor};
+use platform_core::map::Map;
+use platform_core::record::{Offset, Record};
+use platform_core::stage::{Emit, Emitted, KeyedStage, StageError};
+use platform_core::store::{Changes, Store};
+use platform_core::time::EventTime;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Number of the state's format; another one starts from an empty store and replays.
+pub const FORMAT: u32 = 1;
+/// `1 | series key` → `ScrapeState`'s kept form of the series.
+const SERIES: u8 = 1;
+/// `2 | identity` → the aggregate that the counters hold of it.
+const COUNTED: u8 = 2;
+
+type Shared = Arc<Mutex<ScrapeState>>;
+
+/// The states of all partitions, as pages need them.
+#[derive(Debug, Default)]
+pub struct Scrapes(Mutex<BTreeMap<(&'static str, u32), Shared>>);
+
+impl Scrapes {
+    /// The state of a stage and partition, made when it is first asked for.
+    fn of(&self, schema: &'static str, partition: u32) -> Shared {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry((schema, partition)).or_default())
+    }
+
+    /// Appends the page of all partitions.
+    pub fn page(&self, format: Format, max_series: usize, stale_after_nanos: i64, now: EventTime, out: &mut Vec<u8>) {
+        let settings = PageSettings { format, tenant_label: false, max_series, stale_after_nanos };
+        let all: Vec<Shared> = self.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect();
+        let held: Vec<_> = all.iter().map(|s| s.lock().unwrap_or_else(PoisonError::into_inner)).collect();
+        let states: Vec<&ScrapeState> = held.iter().map(|s| &**s).collect();
+        put_page(&states, &settings, Some(now), out);
+    }
+}
+
+/// The sink of one partition of one topic.
+pub struct Scrape {
+    schema: &'static str,
+    state: Shared,
+    /// How long after its window's start a counted aggregate is remembered, in ns.
+    remember: i64,
+    /// How long after its last window a series is shown, in ns.
+    ttl: i64,
+    counted: Map<Vec<u8>, Vec<u8>>,
+    touched: BTreeSet<Vec<u8>>,
+    gone: Vec<Vec<u8>>,
+    newest: EventTime,
+    expired_through: EventTime,
+}
+
+impl Scrape {
+    /// The sink of the public topic.
+    #[must_use]
+    pub fn signals(scrapes: &Scrapes, partition: u32, remember: i64, ttl: i64) -> Self {
+        Self::new(SCHEMA_SIGNALS, scrapes, partition, remember, ttl)
+    }
+
+    /// The sink of the late ledger.
+    #[must_use]
+    pub fn late(scrapes: &Scrapes, partition: u32, remember: i64, ttl: i64) -> Self {
+        Self::new(SCHEMA_LATE, scrapes, partition, remember, ttl)
+    }
+
+    fn new(schema: &'static str, scrapes: &Scrapes, partition: u32, remember: i64, ttl: i64) -> Self {
+        Self {
+            schema,
+            state: scrapes.of(schema, partition),
+            remember,
+            ttl,
+            counted: Map::default(),
+            touched: BTreeSet::new(),
+            gone: vec![],
+            newest: EventTime::MIN,
+            expired_through: EventTime::MIN,
+        }
+    }
+
+    fn count(&mut self, record: &Record<'_>, store: &dyn Store) -> Result<(), Trouble> {
+        let header = |name| record.headers.get(name).ok_or(CodecError::Truncated);
+        let encoded = header(IDENTITY)?;
+        let mut identity = Identity::decode(encoded)?;
+        let aggregate = Aggregate::decode(&mut Cursor::new(header(AGGREGATE)?))?;
+        let key = [&[COUNTED], encoded].concat();
+        let before = match self.counted.get(encoded) {
+            Some(bytes) => Some(bytes.clone()),
+            None => store.get(&key).map_err(|e| Trouble::Stage(e.into()))?,
+        };
+        let before = before.map(|bytes| Aggregate::decode(&mut Cursor::new(&bytes))).transpose()?;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let series = if self.schema == SCHEMA_LATE {
+            identity.grouping = "service".to_owned();
+            state.apply_late(&identity, before.as_ref(), &aggregate)
+        } else {
+            let value = serde_json::from_slice::<PublicRecord<'_>>(record.value.unwrap_or_default()).map_err(|_| CodecError::Text)?;
+            state.apply(&identity, &value, before.as_ref(), &aggregate)
+        };
+        self.touched.insert(series);
+        self.newest = self.newest.max(identity.window_start);
+        let through = self.newest.plus(-self.ttl);
+        if through > self.expired_through {
+            self.expired_through = through;
+            self.gone.extend(state.expire(through));
+        }
+        drop(state);
+        self.counted.insert(encoded.to_vec(), header(AGGREGATE)?.to_vec());
+        Ok(())
+    }
+}
+
+enum Trouble {
+    Codec(CodecError),
+    Stage(StageError),
+}
+
+impl From<CodecError> for Trouble {
+    fn from(error: CodecError) -> Self {
+        Self::Codec(error)
+    }
+}
+
+impl KeyedStage for Scrape {
+    fn restore(&mut self, store: &dyn Store, _committed: &[u8]) -> Result<(), StageError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = ScrapeState::default();
+        let mut damaged = None;
+        store.scan(&[SERIES], &[SERIES + 1], &mut |key, value| {
+            if let Err(source) = state.load_series(key.get(1..).unwrap_or_default(), value) {
+                damaged = Some(source);
+            }
+        })?;
+        damaged.map_or(Ok(()), |source| Err(StageError::Unreadable { offset: Offset(0), source }))
+    }
+
+    fn apply(&mut self, record: &Record<'_>, store: &dyn Store) -> Result<(), StageError> {
+        if record.headers.get(SCHEMA) != Some(self.schema.as_bytes()) {
+            return Ok(());
+        }
+        self.count(record, store).map_err(|trouble| match trouble {
+            Trouble::Codec(source) => StageError::Unreadable { offset: record.offset, source },
+            Trouble::Stage(error) => error,
+        })
+    }
+
+    fn emit_due(&mut self, _budget: usize, _store: &dyn Store, _out: &mut dyn Emit) -> Result<Emitted, StageError> {
+        Ok(Emitted::All)
+    }
+
+    fn emit_at_commit(&mut self, _store: &dyn Store, _out: &mut dyn Emit) -> Result<(), StageError> {
+        Ok(())
+    }
+
+    fn skip_output(&mut self) {}
+
+    fn resume_at(&mut self, _cursor: &[u8]) {}
+
+    fn replay_from(&self, _position: Offset) -> Offset {
+        // Counters reach back to the first record: nothing less restores them.
+        Offset(0)
+    }
+
+    fn metadata(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn changes(&mut self, changes: &mut Changes) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for key in std::mem::take(&mut self.touched) {
+            let mut value = Vec::new();
+            state.encode_series(&key, &mut value);
+            if !value.is_empty() {
+                changes.put(&[&[SERIES], key.as_slice()].concat(), value);
+            }
+        }
+        self.gone.drain(..).for_each(|key| changes.delete(&[&[SERIES], key.as_slice()].concat()));
+        for (identity, aggregate) in self.counted.drain() {
+            changes.put(&[&[COUNTED], identity.as_slice()].concat(), aggregate);
+        }
+        if self.newest > EventTime::MIN {
+            let end = [&[COUNTED][..], &sortable(self.newest.plus(-self.remember))].concat();
+            changes.delete_range(&[COUNTED], &end);
+        }
+    }
+
+    fn held(&self) -> usize {
+        self.counted.iter().map(|(k, v)| k.len() + v.len() + 64).sum()
+    }
+}
