@@ -317,4 +317,4 @@ pub(super) fn times(start: Option<u64>, end: u64) -> (Result<i64, Reason>, Resul
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
