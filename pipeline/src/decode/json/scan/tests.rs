@@ -200,7 +200,7 @@ fn nearly_json() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn accepts_and_reads_what_serde_json_does_but_for_duplicate_keys(text in nearly_json()) {
