@@ -4,7 +4,7 @@
 //! The revision is the one number that a later stage may set: the encoder says where in the value it stands, so that it can be replaced
 //! without reading the rest. Absent means switched off (`histogram`, `sources`); null means that there is no value.
 
-use crate::aggregate::{Aggregate, Counts, Exemplar, Latency};
+use crate::aggregate::{Aggregate, Counts, Exemplar};
 use crate::emit::json::{put_f64, put_hex, put_option, put_text, put_time, put_u64};
 use crate::names;
 use crate::signal::completeness::Completeness;
@@ -186,9 +186,14 @@ impl RecordEncoder {
         put_u64(out, samples);
         out.extend_from_slice(b",\"clamped\":");
         put_u64(out, clamped);
-        for (key, summary) in [(&b",\"all\":"[..], all), (b",\"ok\":", ok), (b",\"error\":", error)] {
+        out.extend_from_slice(b",\"all\":");
+        let start = out.len();
+        self.put_summary(out, all.as_ref(), samples);
+        let written = start..out.len();
+        for (key, summary) in [(&b",\"ok\":"[..], ok), (b",\"error\":", error)] {
             out.extend_from_slice(key);
-            self.put_summary(out, summary.as_ref(), samples);
+            // Most windows have one outcome: its numbers are those of all.
+            if summary == all { out.extend_from_within(written.clone()) } else { self.put_summary(out, summary.as_ref(), samples) }
         }
         out.extend_from_slice(b",\"low_confidence\":[");
         for (n, name) in latency::low_confidence(samples).enumerate() {
@@ -225,10 +230,9 @@ impl RecordEncoder {
             return;
         }
         out.extend_from_slice(b",\"histogram\":{\"encoding\":\"hdr-v2\",\"unit\":\"us\"");
-        let sketch = |latency: &Latency| !latency.sketch.is_empty();
         for (key, latency) in [(&b",\"ok\":"[..], Some(aggregate.ok_latency())), (b",\"error\":", aggregate.error_latency())] {
             out.extend_from_slice(key);
-            match latency.filter(|l| sketch(l)) {
+            match latency.filter(|l| !l.sketch.is_empty()) {
                 Some(latency) => self.put_v2(out, &latency.sketch),
                 None => out.extend_from_slice(b"null"),
             }
