@@ -145,6 +145,17 @@ fn late_events_are_those_that_came_marked() {
 }
 
 #[test]
+fn the_encoded_form_is_this_and_changes_only_with_the_state_format() {
+    let bytes = encoded(&aggregate_of(&[plain(Outcome::Ok, Some(1500)), plain(Outcome::Ignored, None), plain(Outcome::Error, None)]));
+    let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    let counts = concat!("03", "00", "02", "02", "02", "20", "04", "01", "00", "fdffffffffffffff");
+    let ok = concat!("01", "05", "00", "b817", "00", "dc0b");
+    let errors = concat!("00", "01", "03353033", "02", "00");
+    let [slowest, first] = ["05dc0b", "03"].map(|head| format!("{head}0a07{}01{}05474554202f", "00".repeat(15), "00".repeat(7)));
+    assert_eq!(hex, format!("{counts}{ok}0b{errors}{slowest}{first}"));
+}
+
+#[test]
 fn damaged_bytes_are_refused() {
     let whole = encoded(&aggregate_of(&[plain(Outcome::Ok, Some(5)), plain(Outcome::Error, Some(6))]));
     for end in 0..whole.len() {
