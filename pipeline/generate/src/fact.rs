@@ -51,7 +51,7 @@ macro_rules! bad {
             /// Every kind.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// The reason code that its dead letter must have.
+            /// The reason code that its dead letter must have where the source's format is `json`. (`auto` may find no format at all.)
             #[must_use]
             pub fn reason(self) -> &'static str {
                 match self { $(Self::$variant => $reason,)+ }
@@ -84,7 +84,7 @@ bad! {
     /// A service with a name of 300 bytes.
     LongService = "service_invalid",
     /// A service that is an object.
-    ServiceIsObject = "schema_mismatch",
+    ServiceIsObject = "mapping_failed",
     /// A latency below zero.
     NegativeLatency = "latency_invalid",
     /// A latency that is a word.
