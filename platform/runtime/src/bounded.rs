@@ -1,7 +1,8 @@
 //! A pipeline over inputs that end: one map stage over several readers, then keyed stages, each partition a chain of its own.
 //!
 //! A *bounded reader* is a `Reader` that brings an assignment first (any claim, every partition with a committed position), then batches,
-//! and `Nothing` exactly when its input has ended; until then it waits as long as it takes, whatever the wait it is given.
+//! and `Nothing` exactly when its input has ended; until then it waits as long as it takes, whatever the wait it is given. It is never asked
+//! to go back, since nothing refuses a transaction here.
 //!
 //! Every reader has a thread (the caller's, when there is one reader). Between its batches a thread also drives the chains of its partitions,
 //! so that what lies between the stages stays bounded. Once all readers have ended, one map stage says so downstream, and the last topic is

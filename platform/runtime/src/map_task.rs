@@ -184,18 +184,25 @@ impl MapTask {
         self.claim = Some(assignment.claim);
         self.owned.clear();
         let mut from = Vec::with_capacity(assignment.partitions.len());
+        let mut begin = Positions::new();
         for (partition, committed) in assignment.partitions {
             let (offset, number) = match committed {
                 // What cannot be read as a number was not written by such a task; counting goes on from the others.
                 Some(c) => (c.offset, Cursor::new(&c.metadata).u64().map_or(0, |n| n + 1)),
-                None => (self.setup.log.bounds(&partition)?.0, 0),
+                None => {
+                    let start = self.setup.log.bounds(&partition)?.0;
+                    begin.insert(partition.clone(), start);
+                    (start, 0)
+                }
             };
             self.number = self.number.max(number);
             from.push((partition.clone(), Committed { offset, metadata: Vec::new() }));
             self.owned.push(Owned { partition, committed: offset, active: false });
         }
         self.stage.assigned(&from);
-        self.seek_to_committed()?;
+        if !begin.is_empty() {
+            self.reader.seek(&begin)?; // the others begin where they were committed
+        }
         // A time from before the assignment is still a time from before any end asked for now.
         (self.fresh, self.read) = (true, 0);
         tracing::info!(task = %self.setup.task_name(), partitions = from.len(), "assigned");
@@ -204,10 +211,6 @@ impl MapTask {
 
     fn rewind(&mut self) -> Result<(), TaskError> {
         self.stage.aborted();
-        self.seek_to_committed()
-    }
-
-    fn seek_to_committed(&mut self) -> Result<(), TaskError> {
         let to: Positions = self.owned.iter().map(|o| (o.partition.clone(), o.committed)).collect();
         Ok(self.reader.seek(&to)?)
     }
@@ -215,7 +218,7 @@ impl MapTask {
     fn until_due(&self, now: Duration) -> Duration {
         match &self.claim {
             None => Duration::MAX,
-            Some(_) if self.fresh => Duration::ZERO,
+            Some(_) if self.fresh && !self.owned.is_empty() => Duration::ZERO,
             Some(_) => self.last_commit.saturating_add(self.setup.settings.commit_interval).saturating_sub(now),
         }
     }

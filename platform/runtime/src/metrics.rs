@@ -137,3 +137,33 @@ impl TaskMetrics {
         gauge!(CONSUMER_LAG, &labels).set(lag as f64);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use platform_core::record::Topic;
+
+    #[test]
+    fn what_is_recorded_is_rendered_under_its_documented_name() {
+        let handle = install_metrics(&[("app_seconds", &[1.0, 2.0])]).unwrap();
+        watermark("p", &Partition::new(&Topic::new("t"), 3), EventTime(1_500_000_000));
+        invariant_violated("p", "contiguous");
+        let task = TaskMetrics::new("p", "s", "p.s.0");
+        task.outcome("committed");
+        task.commit_seconds.record(Duration::from_millis(3));
+        histogram!("app_seconds").record(1.5);
+        handle.upkeep();
+        let text = handle.render();
+        for line in [
+            r#"platform_watermark_timestamp_seconds{pipeline="p",topic="t",partition="3"} 1.5"#,
+            r#"platform_invariant_violations_total{pipeline="p",name="contiguous"} 1"#,
+            r#"platform_transactions_total{pipeline="p",stage="s",outcome="committed"} 1"#,
+            r#"platform_commit_duration_seconds_bucket{pipeline="p",stage="s",le="0.005"} 1"#,
+            r#"app_seconds_bucket{le="2"} 1"#,
+            "# TYPE platform_watermark_timestamp_seconds gauge",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+        assert!(install_metrics(&[]).is_err(), "a process has one recorder");
+    }
+}

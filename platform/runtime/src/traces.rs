@@ -104,3 +104,45 @@ impl Blocking {
         Ok(Response::from_parts(parts, body.read_to_vec()?.into()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(filter: &str, endpoint: Option<&str>) -> TraceSettings {
+        TraceSettings { filter: filter.into(), json: true, otlp_endpoint: endpoint.map(Into::into), service_name: "test".into() }
+    }
+
+    #[test]
+    fn bad_settings_are_refused_before_anything_is_set_up() {
+        assert!(matches!(init_tracing(&settings("a=b=c", None)), Err(TraceError::Filter(_))));
+        assert!(matches!(init_tracing(&settings("info", Some("not a url"))), Err(TraceError::Endpoint(_))));
+        assert!(init_tracing(&settings("info", None)).is_ok());
+        assert!(matches!(init_tracing(&settings("info", None)), Err(TraceError::Twice(_))));
+    }
+
+    #[test]
+    fn spans_leave_by_http_to_the_endpoint() {
+        use opentelemetry::trace::{Span as _, Tracer as _};
+        use std::io::{Read as _, Write as _};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}/v1/traces", listener.local_addr().unwrap());
+        let collector = std::thread::Builder::new().spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            let mut chunk = [0; 1024];
+            while !request.windows(6).any(|w| w == b"commit") {
+                let count = stream.read(&mut chunk).unwrap();
+                assert!(count > 0, "the span is in the request");
+                request.extend_from_slice(&chunk[..count]);
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+            request
+        });
+        let provider = exporting_to(&endpoint, "test").unwrap();
+        provider.tracer("t").start("commit").end();
+        provider.shutdown().unwrap();
+        let request = collector.unwrap().join().unwrap();
+        assert!(request.starts_with(b"POST /v1/traces HTTP/1.1"));
+    }
+}

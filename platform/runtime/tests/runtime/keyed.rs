@@ -169,7 +169,13 @@ fn a_restart_inside_an_emission_goes_on_behind_the_cursor() {
             task.go().unwrap(); // assigned, one batch up to the first part, one part more
         }
         let committed = world.log.committed("words.close", &Partition::new(&partials(), 0)).unwrap().unwrap();
-        with_cursor += u32::from(Beside::decode(&committed.metadata, committed.offset).unwrap().cursor.is_some());
+        let beside = Beside::decode(&committed.metadata, committed.offset).unwrap();
+        if beside.cursor.is_some() {
+            with_cursor += 1;
+            assert_eq!((committed.offset, beside.stage), (Offset(1), b"0".to_vec()), "as before the record that is being emitted");
+        }
+        let applied = world.stores.open("words.close", 0, 1).unwrap().applied().unwrap();
+        assert!(applied <= Some(committed.offset), "the store stands for {applied:?}, and {} is committed", committed.offset);
     }
     run_to_the_end(&world, &mut world.keyed_task(0).unwrap());
     assert!(with_cursor > 3, "the emission left in {with_cursor} parts only");

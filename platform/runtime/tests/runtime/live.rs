@@ -119,7 +119,7 @@ fn words_written_come_out_counted() {
     let mut count = 0;
     while count < 20 {
         let Polled::Batch(batch) = reader.poll(Duration::from_secs(30)).unwrap() else {
-            panic!("nothing came: {:?}", live.running.failure())
+            panic!("nothing came: {:?}", live.running.watch().failure())
         };
         for record in batch.iter() {
             let text = std::str::from_utf8(record.value.unwrap()).unwrap();
@@ -131,8 +131,8 @@ fn words_written_come_out_counted() {
     }
     assert_eq!(count, 20);
     live.running.stop(STOP_DEADLINE).unwrap();
-    assert!(live.running.failure().is_none());
-    let tasks = live.running.tasks();
+    assert!(live.running.watch().failure().is_none());
+    let tasks = live.running.watch().tasks();
     assert_eq!(tasks.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["words.add.0", "words.add.1", "words.close.0", "words.close.1"]);
     assert!(tasks.iter().all(|t| t.state == TaskState::Stopped), "{tasks:?}");
 }
@@ -160,10 +160,10 @@ fn a_stop_commits_all_that_was_processed() {
 fn a_panic_in_a_stage_is_a_failure_with_the_name_of_its_task() {
     let mut live = start(Duration::from_millis(5));
     live.write(1, "0 panic");
-    let failure = live.running.wait_failed(Duration::from_secs(30)).unwrap();
+    let failure = live.running.watch().wait_failed(Duration::from_secs(30)).unwrap();
     let RunError::Task { task, error: TaskError::Panicked(text) } = &*failure else { panic!("{failure}") };
     assert_eq!((task.as_str(), text.as_str()), ("words.add.1", "on command"));
-    assert_eq!(live.running.tasks()[1].state, TaskState::Failed);
+    assert_eq!(live.running.watch().tasks()[1].state, TaskState::Failed);
     live.running.stop(STOP_DEADLINE).unwrap();
 }
 
