@@ -114,6 +114,11 @@ fn any_faults_any_restarts(number: u64) -> Vec<Fault> {
         } else if seed.chance(200) {
             world.stores.flush();
         }
+        for partition in 0..PARTITIONS {
+            let applied = world.stores.open("words.close", partition, 1).unwrap().applied().unwrap();
+            let committed = world.log.committed("words.close", &Partition::new(&partials(), partition)).unwrap().map(|c| c.offset);
+            assert!(applied <= committed.max(Some(Offset(0))), "store {partition} is at {applied:?}, committed is {committed:?}");
+        }
         // A zombie wakes up, and goes on until it notices.
         zombies.retain_mut(|zombie| zombie.go().is_ok());
         if rest.len() == 0 && seed.chance(100) {
@@ -236,6 +241,18 @@ fn a_full_log_is_waited_for_and_what_it_refused_is_sent_again_once() {
     assert_eq!((task.status().get().state, world.outputs(0).len()), (TaskState::Refused, 0));
     run_to_the_end(&world, &mut task);
     assert_eq!(world.log.injected(), [Fault::Full; 5]);
+    assert_eq!(finals(&world.outputs(0)), finals(&expected.outputs(0)));
+}
+
+#[test]
+fn a_doubtful_outcome_is_settled_without_ending_the_task() {
+    let messages = messages(&mut Seed::new(9), 30);
+    let expected = straight(&messages);
+    let world = World::new(RuntimeSettings { emit_budget: 50, ..relaxed() });
+    messages.iter().for_each(|(partition, text)| world.write(&partials(), *partition, text));
+    world.log.script([Some(Fault::DoubtfulCommitted), Some(Fault::DoubtfulLost), None, Some(Fault::DoubtfulCommitted)]);
+    run_to_the_end(&world, &mut world.keyed_task(0).unwrap());
+    assert_eq!(world.log.injected().len(), 3);
     assert_eq!(finals(&world.outputs(0)), finals(&expected.outputs(0)));
 }
 
