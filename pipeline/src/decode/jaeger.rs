@@ -8,7 +8,7 @@ use crate::decode::document::{NO_OBJECT, NO_SPANS, container_at, each, members, 
 use crate::decode::fields::{Layer, Name, Refusal, Slot, View};
 use crate::decode::json::scan::{Fault, Keys, Scan, Value};
 use crate::decode::line::scalar;
-use crate::decode::span::{Dialect, ERROR, HOST_NAME, HOSTNAME, Kind, OTEL_STATUS, SERVICE_NAME, SPAN_KIND, Span, Spans};
+use crate::decode::span::{Dialect, ERROR, HOST_NAME, HOSTNAME, Item, Kind, OTEL_STATUS, SERVICE_NAME, SPAN_KIND, Span, Spans};
 use crate::decode::timestamp::{TimeUnit, Timestamps, Unit, duration_ns};
 use crate::decode::{Decoder, Input, Items, Reason, Wanted};
 use crate::outcome::whole_number;
@@ -202,7 +202,7 @@ impl<'a> Walk<'a, '_> {
         span.kind = Kind::parse(view.text(&[SPAN_KIND]));
         span.failed = view.text(&[ERROR]).eq_ignore_ascii_case("true") || view.text(&[OTEL_STATUS]).eq_ignore_ascii_case("error");
         let bytes = self.text.get(from..scan.position()).unwrap_or_default().as_bytes();
-        spans.take(self.at, &span, &[layer, of_process], kept, bytes, self.input, self.items);
+        spans.take(&span, &Item { at: self.at, view: View { layers: &[layer, of_process], kept }, bytes, input: self.input }, self.items);
         self.at += 1;
         kept.truncate(processes_end);
         Ok(())

@@ -4,11 +4,11 @@
 //! too; 64-bit integers are text or number; enums are numbers or names.
 
 use crate::decode::document::{NO_OBJECT, NO_SPANS, container_at, each, members, object_at, open, pairs, span_id, trace_id};
-use crate::decode::fields::Layer;
+use crate::decode::fields::{Layer, View};
 use crate::decode::json::scan::{Fault, Keys, Scan};
 use crate::decode::line::scalar;
 use crate::decode::otlp_proto::{DIALECT, times};
-use crate::decode::span::{Kind, Span, Spans, threshold};
+use crate::decode::span::{Item, Kind, Span, Spans, threshold};
 use crate::decode::timestamp::{Unit, duration_ns};
 use crate::decode::{Decoder, Input, Items, Reason, Skip, Wanted};
 use crate::outcome::whole_number;
@@ -193,7 +193,11 @@ impl<'a> Walk<'a, '_> {
         };
         let [layer, scope, resource] = &self.layers;
         let bytes = self.text.get(from..scan.position()).unwrap_or_default().as_bytes();
-        self.spans.take(self.at, &span, &[layer, scope, resource], self.kept, bytes, self.input, self.items);
+        self.spans.take(
+            &span,
+            &Item { at: self.at, view: View { layers: &[layer, scope, resource], kept: self.kept }, bytes, input: self.input },
+            self.items,
+        );
         self.at += 1;
         Ok(())
     }

@@ -4,8 +4,8 @@
 //! one dead letter. A span is bounded by its own length, so a broken one is dead alone. Unknown fields are passed over by their wire type.
 //! A text is checked to be UTF-8 only where it is used.
 
-use crate::decode::fields::{Layer, Name, Refusal, Slot};
-use crate::decode::span::{Dialect, HOST_NAME, Kind, SERVER_ADDRESS, Span, Spans, threshold};
+use crate::decode::fields::{Layer, Name, Refusal, Slot, View};
+use crate::decode::span::{Dialect, HOST_NAME, Item, Kind, SERVER_ADDRESS, Span, Spans, threshold};
 use crate::decode::{Decoder, Input, Items, MAX_DEPTH, Reason, Wanted};
 use crate::source::Source;
 use platform_core::codec::{CodecError, Cursor};
@@ -61,7 +61,7 @@ impl Decoder for OtlpProto {
                         // What the span is nested in matters to a span that counts, and to no other.
                         Ok(span) if outer.is_ok() || !self.spans.counts(span.kind) => {
                             let layers = [&layers.span, &layers.scope, &layers.resource];
-                            self.spans.take(at, &span, &layers, &self.kept, bytes, input, items);
+                            self.spans.take(&span, &Item { at, view: View { layers: &layers, kept: &self.kept }, bytes, input }, items);
                         }
                         Ok(_) => Refusal::from(outer.err().unwrap_or(Reason::DecodeProtobuf)).tell(at, bytes, items),
                         Err(reason) => Refusal::from(reason).tell(at, bytes, items),

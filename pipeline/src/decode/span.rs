@@ -3,7 +3,7 @@
 //! A format reads its own encoding into a `Span` and two or three `Layer`s of attributes; what they mean is here, once. A span of a kind
 //! that is not counted is skipped before anything else of it is judged.
 
-use crate::decode::fields::{Found, Layer, Name, Preset, Refusal, Slot, View};
+use crate::decode::fields::{Found, Name, Preset, Refusal, Slot, View};
 use crate::decode::ids::DedupId;
 use crate::decode::{Input, Items, MAX_ITEM, Reason, Skip, Wanted};
 use crate::event::Trace;
@@ -172,6 +172,17 @@ pub(crate) struct Dialect {
     pub(crate) shared_ids: bool,
 }
 
+/// A span at its place.
+pub(crate) struct Item<'t, 'a> {
+    /// Its number in the record.
+    pub(crate) at: u32,
+    /// Its attributes, and those of what it lies in.
+    pub(crate) view: View<'t, 'a>,
+    /// The span as it came.
+    pub(crate) bytes: &'t [u8],
+    pub(crate) input: &'t Input<'t>,
+}
+
 /// Turns spans of one source into events.
 pub(crate) struct Spans {
     pub(crate) preset: Preset,
@@ -190,33 +201,16 @@ impl Spans {
         kind.is_one_of(self.preset.source.span_kinds)
     }
 
-    /// Turns a span into an event, a skip or a dead letter. `bytes` is the span as it came.
-    pub(crate) fn take(
-        &mut self,
-        at: u32,
-        span: &Span<'_>,
-        layers: &[&Layer<'_>],
-        kept: &str,
-        bytes: &[u8],
-        input: &Input<'_>,
-        items: &mut dyn Items,
-    ) {
-        let view = View { layers, kept };
-        if let Err(refusal) = self.event(at, span, &view, bytes.len(), input, items) {
-            refusal.tell(at, bytes, items);
+    /// Turns a span into an event, a skip or a dead letter.
+    pub(crate) fn take(&mut self, span: &Span<'_>, item: &Item<'_, '_>, items: &mut dyn Items) {
+        if let Err(refusal) = self.event(span, item, items) {
+            refusal.tell(item.at, item.bytes, items);
         }
     }
 
-    fn event(
-        &mut self,
-        at: u32,
-        span: &Span<'_>,
-        view: &View<'_, '_>,
-        size: usize,
-        input: &Input<'_>,
-        items: &mut dyn Items,
-    ) -> Result<(), Refusal> {
-        if size > MAX_ITEM {
+    fn event(&mut self, span: &Span<'_>, item: &Item<'_, '_>, items: &mut dyn Items) -> Result<(), Refusal> {
+        let Item { at, view, bytes, input } = item;
+        if bytes.len() > MAX_ITEM {
             return Err(Reason::SizeExceeded.into());
         }
         if !self.counts(span.kind) {
@@ -243,7 +237,7 @@ impl Spans {
             trace: span.trace_id.zip(span.span_id).map(|(trace_id, span_id)| Trace { trace_id, span_id, sampled: span.sampled }),
             id: if self.dialect.shared_ids { &parts } else { parts.get(..2).unwrap_or_default() },
         };
-        self.preset.finish(at, &found, view, input, &mut self.id, items)
+        self.preset.finish(*at, &found, view, input, &mut self.id, items)
     }
 }
 

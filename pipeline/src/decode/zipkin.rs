@@ -3,10 +3,10 @@
 //! Client and server may share one span id, so the kind is part of what makes a span one and the same. Times are microseconds.
 
 use crate::decode::document::{NO_OBJECT, members, object_at, open, span_id, trace_id};
-use crate::decode::fields::Layer;
+use crate::decode::fields::{Layer, View};
 use crate::decode::json::scan::{Fault, Keys, Scan, Value};
 use crate::decode::line::{named, scalar};
-use crate::decode::span::{Dialect, ERROR, IPV4, IPV6, Kind, SERVICE_NAME, Span, Spans};
+use crate::decode::span::{Dialect, ERROR, IPV4, IPV6, Item, Kind, SERVICE_NAME, Span, Spans};
 use crate::decode::timestamp::{TimeUnit, Timestamps, Unit, duration_ns};
 use crate::decode::{Decoder, Input, Items, Reason, Wanted};
 use crate::source::Source;
@@ -118,7 +118,7 @@ impl<'a> Walk<'a, '_> {
         span.start = start.map_or(Err(Reason::TimeMissing), |time| self.times.parse_number(time.text(kept)));
         span.duration = duration.map(|duration| duration_ns(duration.text(kept), Unit::Micros)).transpose();
         let bytes = self.text.get(from..scan.position()).unwrap_or_default().as_bytes();
-        spans.take(at, &span, &[layer], kept, bytes, self.input, self.items);
+        spans.take(&span, &Item { at, view: View { layers: &[layer], kept }, bytes, input: self.input }, self.items);
         Ok(())
     }
 }
