@@ -25,5 +25,12 @@ pub const SIGNALS_STAGE: &str = "history";
 pub const LATE_STAGE: &str = "late-history";
 /// State format of both.
 pub const FORMAT: u32 = 1;
-/// How far back of the newest window the store reaches, in ns of event time: 7 days.
+/// How far back of the newest window the store reaches, in ns of event time: 7 days. A lost store is built again from the log, which must
+/// therefore be kept for two hours more.
 pub const DEFAULT_RETENTION: i64 = 7 * 24 * keys::HOUR;
+
+/// Name of a stage's stores, as the runtime gives it: stages of several pipelines may lie side by side.
+#[must_use]
+pub fn store_name(stage: &str) -> String {
+    format!("{}.{stage}", crate::names::PIPELINE)
+}

@@ -19,7 +19,10 @@ use golden_pipeline::history::{History, ServiceNow};
 use params::nearest;
 
 /// Runs what blocks on a thread that may.
-async fn blocking<T: Send + 'static>(state: AppState, work: impl FnOnce(&AppState) -> Result<T, Problem> + Send + 'static) -> Result<T, Problem> {
+async fn blocking<T: Send + 'static>(
+    state: AppState,
+    work: impl FnOnce(&AppState) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
     tokio::task::spawn_blocking(move || work(&state)).await?
 }
 

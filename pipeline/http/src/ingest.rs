@@ -10,8 +10,6 @@ mod door;
 mod otlp;
 mod refusal;
 mod split;
-#[cfg(test)]
-mod tests;
 mod verdict;
 
 pub(crate) use answer::{Accepted, PartlyRefused};
@@ -27,8 +25,10 @@ use body::{Coding, Held};
 use bytes::Bytes;
 use door::{Door, Kind, Shape};
 use golden_pipeline::names;
+use golden_pipeline::source::Format;
 use platform_core::record::{Headers, NewRecord, Partition, put_headers};
 use refusal::Refusal;
+use split::Piece;
 use std::sync::atomic::Ordering;
 use verdict::Verdict;
 
@@ -121,21 +121,32 @@ fn attributes(headers: &HeaderMap, kind: Kind) -> Vec<(String, Vec<u8>)> {
     kept.map(|(name, value)| (format!("ce_{name}"), value.as_bytes().to_vec())).collect()
 }
 
-fn store(inner: &Inner, kind: Kind, coding: Coding, attributes: &[(String, Vec<u8>)], body: Bytes, held: &mut Held) -> Result<Verdict, Refusal> {
+fn store(
+    inner: &Inner,
+    kind: Kind,
+    coding: Coding,
+    attributes: &[(String, Vec<u8>)],
+    body: Bytes,
+    held: &mut Held,
+) -> Result<Verdict, Refusal> {
     let body = body::inflate(body, coding, inner.parts.limits.body, held)?;
-    let split = split::split(&body, kind.shape)?;
-    let mut headers = vec![(names::CONTENT_TYPE, kind.content_type.as_bytes()), (crate::FORMAT, kind.format.name().as_bytes())];
+    if body.is_empty() && kind.shape == Shape::OtlpProto {
+        return Ok(Verdict::default()); // a request without spans has no bytes at all
+    }
+    let pieces = split::split(&body, kind.shape)?;
+    let mut headers = vec![(names::CONTENT_TYPE, kind.content_type.as_bytes()), (names::FORMAT, kind.format.name().as_bytes())];
     headers.extend(attributes.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
     let mut encoded = Vec::new();
     put_headers(&mut encoded, &headers);
     let mut decoder = (inner.parts.decoders)(kind.format);
-    let mut verdict = Verdict::of(&split, Headers::from_encoded(&encoded), &mut *decoder);
-    let by_offset = matches!(kind.shape, Shape::Lines | Shape::Json) && body.trim_ascii_start().first() != Some(&b'[');
-    if by_offset {
-        verdict.count_lines(&body);
-    }
+    let lines = kind.format == Format::Json && body.trim_ascii_start().first() != Some(&b'[');
+    let verdict = Verdict::of(&body, &pieces, Headers::from_encoded(&encoded), &mut *decoder, lines);
     if verdict.accepted + verdict.skipped > 0 {
-        let records: Vec<NewRecord<'_>> = split.pieces.iter().map(|p| NewRecord { key: None, headers: &headers, value: Some(&p.bytes) }).collect();
+        let values = pieces.iter().filter_map(|piece| match piece {
+            Piece::Record { bytes, .. } => Some(&**bytes),
+            Piece::Oversized { .. } => None,
+        });
+        let records: Vec<NewRecord<'_>> = values.map(|value| NewRecord { key: None, headers: &headers, value: Some(value) }).collect();
         let turn = inner.turn.fetch_add(1, Ordering::Relaxed) % inner.partitions.max(1);
         inner.producer.append(&Partition::new(&inner.parts.topics.events, turn), &records)?;
     }

@@ -1,15 +1,14 @@
 //! Instants as text: RFC 3339 in UTC out, RFC 3339 or a number since 1970 in.
 
 use golden_pipeline::decode::timestamp::{TimeUnit, Timestamps};
-use platform_core::time::{EventTime, SECOND};
+use golden_pipeline::emit::json::put_time;
+use platform_core::time::EventTime;
 
 /// `2022-08-22T03:52:00Z`, with as many fraction digits as are needed.
 pub(crate) fn rfc3339(time: EventTime) -> String {
-    let (seconds, nanos) = (time.0.div_euclid(SECOND), time.0.rem_euclid(SECOND));
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let (year, month, day) = civil(days);
-    let fraction = if nanos == 0 { String::new() } else { format!(".{nanos:09}").trim_end_matches('0').to_owned() };
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}{fraction}Z", second / 3600, second / 60 % 60, second % 60)
+    let mut text = Vec::new();
+    put_time(&mut text, time.0);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// An instant; the unit of a number is told by its size.
@@ -19,21 +18,10 @@ pub(crate) fn parse(text: &str) -> Option<EventTime> {
     Timestamps::new(TimeUnit::Auto, None).parse_text(&text).ok().map(EventTime)
 }
 
-/// Year, month and day of a day since 1970, in the Gregorian calendar. Years begin in March here, so that the leap day comes last.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use platform_core::time::SECOND;
 
     #[test]
     fn instants_come_back() {

@@ -35,8 +35,6 @@ use problem::Problem;
 
 /// The only tenant.
 pub(crate) const TENANT: &str = "default";
-/// Header of an event record: the format in which it came (`source::Format::name`).
-pub const FORMAT: &str = "format";
 
 /// Every route.
 pub fn router(state: AppState) -> Router {

@@ -7,6 +7,7 @@ use utoipa::OpenApi;
 #[openapi(
     info(
         title = "golden-signals",
+        version = "1",
         description = "Availability, requests, errors, latency and health of every service, exactly once, in event time.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),

@@ -80,6 +80,11 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(
 fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WAIT).max_buf_size(HEAD_BYTES);
-    builder.http2().timer(TokioTimer::new()).max_header_list_size(16 << 10).max_concurrent_streams(128).keep_alive_interval(Duration::from_secs(30));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(16 << 10)
+        .max_concurrent_streams(128)
+        .keep_alive_interval(Duration::from_secs(30));
     builder
 }

@@ -59,7 +59,7 @@ impl Default for Limits {
 
 /// What the running pipeline says about itself.
 pub trait Vitals: Send + Sync {
-    /// Whether every task is restored and runs; if not, what is being waited for.
+    /// Whether every task is restored and runs; if not, what is being waited for. Answers at once.
     ///
     /// # Errors
     /// What is not ready, in a few words.

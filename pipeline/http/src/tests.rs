@@ -1,1 +1,7 @@
+//! The whole router over a log and stores in memory, request in, answer and log records out.
 
+mod api;
+mod app;
+mod ingest;
+mod pages;
+mod serve;

@@ -76,8 +76,10 @@ impl History {
     /// # Errors
     /// When a store cannot be opened.
     pub fn open(stores: &dyn Stores, signals: u32, late: u32) -> Result<Self, StoreError> {
-        let open =
-            |stage, partitions| (0..partitions).map(|p| Ok(Mutex::new(stores.open(stage, p, FORMAT)?))).collect::<Result<_, StoreError>>();
+        let open = |stage, partitions| {
+            let name = super::store_name(stage);
+            (0..partitions).map(|p| Ok(Mutex::new(stores.open(&name, p, FORMAT)?))).collect::<Result<_, StoreError>>()
+        };
         Ok(Self { signals: open(SIGNALS_STAGE, signals)?, late: open(LATE_STAGE, late)?, overview: Mutex::new(None) })
     }
 

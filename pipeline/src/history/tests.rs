@@ -126,7 +126,7 @@ fn fold(store: &mut dyn Store, records: &[Public], commit_every: usize) -> Vec<u
 
 fn history_of(records: &[Public]) -> History {
     let stores = Memory::default();
-    fold(&mut *stores.open(SIGNALS_STAGE, 0, FORMAT).unwrap(), records, 3);
+    fold(&mut *stores.open(&store_name(SIGNALS_STAGE), 0, FORMAT).unwrap(), records, 3);
     History::open(&stores, 1, 0).unwrap()
 }
 
@@ -236,7 +236,7 @@ fn a_service_is_read_from_the_partition_where_its_key_belongs() {
     for service in ["a", "b", "c", "yelp/proxy"] {
         let mut key = vec![];
         put_key("default", service, &mut key);
-        fold(&mut *stores.open(SIGNALS_STAGE, partition_of(&key, 4), FORMAT).unwrap(), &[public(service, 0, 0, 1)], 1);
+        fold(&mut *stores.open(&store_name(SIGNALS_STAGE), partition_of(&key, 4), FORMAT).unwrap(), &[public(service, 0, 0, 1)], 1);
     }
     let history = History::open(&stores, 4, 4).unwrap();
     for service in ["a", "b", "c", "yelp/proxy"] {
@@ -248,7 +248,7 @@ fn a_service_is_read_from_the_partition_where_its_key_belongs() {
 fn late_lines_come_in_order_of_window_over_all_partitions() {
     let stores = Memory::default();
     for (partition, starts) in [(0, [3 * MINUTE, 5 * MINUTE]), (1, [0, 4 * MINUTE])] {
-        let mut store = stores.open(LATE_STAGE, partition, FORMAT).unwrap();
+        let mut store = stores.open(&store_name(LATE_STAGE), partition, FORMAT).unwrap();
         let mut stage = HistoryStage::late(2 * HOUR);
         stage.restore(&*store, &[]).unwrap();
         for (at, start) in starts.into_iter().enumerate() {

@@ -1,7 +1,7 @@
 //! `GET /api/v1/services/{service}/health`: how a service is now, and what that rests on.
 
 use super::params::Params;
-use super::record::{Health, Record, health_now, is_stale};
+use super::record::{Health, health_now, is_stale, published, record_of};
 use super::{find_service, service_name};
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -53,21 +53,26 @@ pub(crate) struct ServiceHealth {
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn health(State(state): State<AppState>, service: Result<Path<String>, PathRejection>, uri: Uri) -> Result<Json<ServiceHealth>, Problem> {
+pub(crate) async fn health(
+    State(state): State<AppState>,
+    service: Result<Path<String>, PathRejection>,
+    uri: Uri,
+) -> Result<Json<ServiceHealth>, Problem> {
     let service = service_name(service)?;
     let params = Params::of(&uri, &["namespace"])?;
     super::blocking(state, move |state| {
         let found = find_service(&state.inner().parts.history, &service, params.text("namespace"))?;
-        let record = Record::of(&found)?;
+        let record = record_of(&found)?;
         let stale = is_stale(state, &found);
+        let published = published(&record);
         Ok(Json(ServiceHealth {
-            service: found.key.service,
-            namespace: found.key.namespace,
-            health: health_now(&record.health, stale),
-            published: record.health,
+            service: found.key.service.clone(),
+            namespace: found.key.namespace.clone(),
+            health: health_now(&published, stale),
+            published,
             stale,
-            window_start: record.window_start,
-            window_end: record.window_end,
+            window_start: record.window_start.to_string(),
+            window_end: record.window_end.to_string(),
             requests: record.requests.count,
             errors: record.errors.count,
             availability_ratio: record.availability_ratio,

@@ -12,7 +12,8 @@ pub(super) struct Params(Vec<(String, String)>);
 
 impl Params {
     pub(super) fn of(uri: &Uri, known: &[&str]) -> Result<Self, Problem> {
-        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|_| Problem::bad_request("the query cannot be read"))?;
+        let Query(pairs) =
+            Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|_| Problem::bad_request("the query cannot be read"))?;
         for (at, (name, _)) in pairs.iter().enumerate() {
             if !known.contains(&&**name) {
                 let names = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
@@ -54,7 +55,8 @@ impl Params {
 /// Up to three names that are near to `name`, nearest first, each once.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<String> {
     let name = name.to_lowercase();
-    let mut near: Vec<(f64, &str)> = known.map(|k| (strsim::jaro_winkler(&name, &k.to_lowercase()), k)).filter(|(score, _)| *score >= 0.7).collect();
+    let mut near: Vec<(f64, &str)> =
+        known.map(|k| (strsim::jaro_winkler(&name, &k.to_lowercase()), k)).filter(|(score, _)| *score >= 0.7).collect();
     near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
     near.dedup_by(|a, b| a.1 == b.1);
     near.into_iter().take(3).map(|(_, k)| k.to_owned()).collect()

@@ -1,7 +1,7 @@
 //! `GET /api/v1/services`: every service with its newest window.
 
 use super::params::Params;
-use super::record::{Health, Record, health_now, is_stale};
+use super::record::{Health, health_now, is_stale, published, record_of};
 use crate::instant::rfc3339;
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -93,23 +93,24 @@ pub(crate) async fn services(State(state): State<AppState>, uri: Uri) -> Result<
 }
 
 fn overview(state: &AppState, service: &ServiceNow) -> Result<Service, Problem> {
-    let record = Record::of(service)?;
+    let record = record_of(service)?;
     let stale = is_stale(state, service);
-    let latency = record.latency.and_then(|l| l.all);
-    let recent = service.trail.iter().map(|r| RecentWindow { window_start: rfc3339(r.window_start), requests: r.requests, errors: r.errors });
+    let latency = record.latency.as_ref().and_then(|l| l.all.as_ref());
+    let recent =
+        service.trail.iter().map(|r| RecentWindow { window_start: rfc3339(r.window_start), requests: r.requests, errors: r.errors });
     Ok(Service {
         namespace: service.key.namespace.clone(),
         service: service.key.service.clone(),
-        window_start: record.window_start,
-        window_end: record.window_end,
+        window_start: record.window_start.to_string(),
+        window_end: record.window_end.to_string(),
         revision: service.revision,
         requests: record.requests.count,
         requests_per_second: record.requests.rate,
         errors: record.errors.count,
         availability_ratio: record.availability_ratio,
-        p50_ms: latency.as_ref().and_then(|l| l.p50),
-        p99_ms: latency.as_ref().and_then(|l| l.p99),
-        health: health_now(&record.health, stale),
+        p50_ms: latency.and_then(|l| l.p50),
+        p99_ms: latency.and_then(|l| l.p99),
+        health: health_now(&published(&record), stale),
         completeness: record.completeness,
         stale,
         recent: recent.collect(),

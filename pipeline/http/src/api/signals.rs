@@ -59,7 +59,11 @@ pub(crate) struct Signals {
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn signals(State(state): State<AppState>, service: Result<Path<String>, PathRejection>, uri: Uri) -> Result<Json<Signals>, Problem> {
+pub(crate) async fn signals(
+    State(state): State<AppState>,
+    service: Result<Path<String>, PathRejection>,
+    uri: Uri,
+) -> Result<Json<Signals>, Problem> {
     let service = service_name(service)?;
     let params = Params::of(&uri, &["from", "to", "grouping", "namespace", "limit"])?;
     let (from, to, limit) = (params.time("from")?, params.time("to")?, params.limit(1000, 10_000)?);

@@ -8,10 +8,17 @@ function add(parent, tag, text, look) {
   return node;
 }
 
+// Text in which `…` is code.
+function prose(parent, tag, text, look) {
+  const node = add(parent, tag, "", look);
+  text.split("`").forEach((part, at) => (at % 2 === 0 ? node.append(part) : add(node, "code", part)));
+  return node;
+}
+
 function pair(list, term, meaning) {
   const dt = add(list, "dt");
   add(dt, "code", term);
-  if (meaning) add(list, "dd", meaning);
+  if (meaning) prose(list, "dd", meaning);
 }
 
 function typeOf(schema) {
@@ -40,19 +47,22 @@ function operation(parent, method, path, what) {
   } else {
     add(title, "code", path);
   }
-  for (const text of [what.summary, what.description]) if (text) add(parent, "p", text);
+  for (const text of [what.summary, what.description]) if (text) prose(parent, "p", text);
   section(parent, "Parameters", (what.parameters || []).map((p) => [p.name + (p.required ? " (required)" : ""), p.description]));
   const body = what.requestBody;
   if (body) section(parent, "Body", Object.keys(body.content).map((type, at) => [type, at === 0 ? body.description : ""]));
-  const answers = Object.entries(what.responses || {}).map(([status, r]) => {
+  // Statuses that mean the same stand in one line.
+  const answers = new Map();
+  for (const [status, r] of Object.entries(what.responses || {})) {
     const types = Object.entries(r.content || {}).map(([type, c]) => [type, typeOf(c.schema)].filter(Boolean).join(": "));
-    return [status, [r.description, ...types].filter(Boolean).join(" · ")];
-  });
-  section(parent, "Answers", answers);
+    const meaning = [r.description, ...types].filter(Boolean).join(" · ");
+    answers.set(meaning, (answers.has(meaning) ? answers.get(meaning) + ", " : "") + status);
+  }
+  section(parent, "Answers", [...answers].map(([meaning, statuses]) => [statuses, meaning]));
 }
 
 function show(description) {
-  document.getElementById("about").textContent = description.info.description + " Version " + description.info.version + ".";
+  document.getElementById("about").textContent = description.info.description + " API version " + description.info.version + ".";
   const paths = document.getElementById("paths");
   for (const tag of description.tags) {
     add(paths, "h2", tag.description);
@@ -66,7 +76,7 @@ function show(description) {
   for (const [name, schema] of Object.entries(description.components.schemas)) {
     const part = add(paths, "section");
     add(add(part, "h3"), "code", name);
-    if (schema.description) add(part, "p", schema.description);
+    if (schema.description) prose(part, "p", schema.description);
     const fields = Object.entries(schema.properties || {}).map(([field, s]) => [field + ": " + typeOf(s), s.description]);
     section(part, "Fields", fields);
   }

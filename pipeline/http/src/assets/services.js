@@ -5,6 +5,11 @@ const EVERY = 2000;
 const DEAD_EVERY = 10000;
 const DEAD_LIMIT = 100;
 const SVG = "http://www.w3.org/2000/svg";
+// Name, classes, and the title that a narrow screen shows above the value.
+const FIELDS = [
+  ["health", "", ""], ["rate", "number", "Requests/s"], ["errors", "number", "Errors"], ["availability", "number", "Availability"],
+  ["p50", "number", "p50"], ["p99", "number", "p99"], ["trail", "spare", ""], ["window", "number", "Window"],
+];
 
 const rows = new Map();
 const byId = (id) => document.getElementById(id);
@@ -42,7 +47,9 @@ function keyOf(service) {
 function newRow(service) {
   const row = document.createElement("tr");
   const name = row.appendChild(document.createElement("th"));
+  row.setAttribute("role", "row");
   name.scope = "row";
+  name.setAttribute("role", "rowheader");
   if (service.namespace) {
     const namespace = name.appendChild(document.createElement("span"));
     namespace.className = "namespace";
@@ -52,10 +59,11 @@ function newRow(service) {
   link.textContent = service.service;
   link.href = "/api/v1/services/" + encodeURIComponent(service.service) + "/signals?namespace=" + encodeURIComponent(service.namespace);
   const cells = {};
-  for (const [field, look] of [["health", ""], ["rate", "number"], ["errors", "number"], ["availability", "number"],
-    ["p50", "number spare"], ["p99", "number"], ["trail", "spare"], ["window", "number spare"]]) {
+  for (const [field, look, title] of FIELDS) {
     cells[field] = row.appendChild(document.createElement("td"));
+    cells[field].setAttribute("role", "cell");
     cells[field].className = look;
+    if (title) cells[field].dataset.name = title;
   }
   cells.word = cells.health.appendChild(document.createElement("span"));
   return { row, cells, state: null };

@@ -51,7 +51,8 @@ enum Encoding {
 }
 
 fn encoding(content_type: Option<&HeaderValue>) -> Encoding {
-    let json = content_type.and_then(|v| v.to_str().ok()).is_some_and(|v| v.trim_start().to_ascii_lowercase().starts_with("application/json"));
+    let json =
+        content_type.and_then(|v| v.to_str().ok()).is_some_and(|v| v.trim_start().to_ascii_lowercase().starts_with("application/json"));
     if json { Encoding::Json } else { Encoding::Protobuf }
 }
 
@@ -119,7 +120,9 @@ fn partial_success(encoding: Encoding, verdict: &Verdict) -> Response {
             body
         }
         Encoding::Json if rejected == 0 => b"{}".to_vec(),
-        Encoding::Json => json!({"partialSuccess": {"rejectedSpans": rejected.to_string(), "errorMessage": message}}).to_string().into_bytes(),
+        Encoding::Json => {
+            json!({"partialSuccess": {"rejectedSpans": rejected.to_string(), "errorMessage": message}}).to_string().into_bytes()
+        }
     };
     encoded(encoding, StatusCode::OK, body)
 }

@@ -45,7 +45,8 @@ pub(super) struct Held {
 impl Held {
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
         let most = self.budget.most;
-        let grown = self.budget.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| used.checked_add(bytes).filter(|sum| *sum <= most));
+        let grown =
+            self.budget.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| used.checked_add(bytes).filter(|sum| *sum <= most));
         grown.map_err(|_| Refusal::Overloaded)?;
         self.bytes += bytes;
         Ok(())
@@ -119,7 +120,8 @@ pub(super) fn inflate(body: Bytes, coding: Coding, limit: usize, held: &mut Held
     }
 }
 
-const NOT_COMPRESSED: Refusal = Refusal::Broken("the body is not what its content-encoding says: send it compressed so, or leave the header out");
+const NOT_COMPRESSED: Refusal =
+    Refusal::Broken("the body is not what its content-encoding says: send it compressed so, or leave the header out");
 
 fn drain(mut from: impl Read, limit: usize, held: &mut Held) -> Result<Bytes, Refusal> {
     let mut out: Vec<u8> = Vec::new();

@@ -3,7 +3,7 @@
 //! Protobuf is walked on the wire and never decoded into messages; JSON is walked as raw values. Fields that are not known are kept.
 
 use super::refusal::Refusal;
-use super::split::{Piece, Split, not_json};
+use super::split::{Piece, not_json, rebuilt};
 use golden_pipeline::decode::{MAX_ITEM, Reason};
 use platform_core::codec::{CodecError, Cursor, put_bytes, put_u64};
 use serde::Deserialize;
@@ -27,28 +27,24 @@ struct Group<'a> {
     spans: Vec<&'a [u8]>,
 }
 
-pub(super) fn split_proto(body: &[u8]) -> Result<Split<'static>, Refusal> {
+pub(super) fn split_proto(body: &[u8]) -> Result<Vec<Piece<'static>>, Refusal> {
     let groups = proto_groups(body).map_err(|e| Refusal::Unreadable { reason: Reason::DecodeProtobuf, detail: e.to_string() })?;
-    Ok(pack(&groups, put_proto, |out| out))
+    Ok(pack(&groups, put_proto, b""))
 }
 
-pub(super) fn split_json(body: &[u8]) -> Result<Split<'static>, Refusal> {
+pub(super) fn split_json(body: &[u8]) -> Result<Vec<Piece<'static>>, Refusal> {
     let groups = json_groups(body).map_err(|e| not_json(&e))?;
-    Ok(pack(&groups, put_json, |mut out| {
-        out.extend_from_slice(b"]}");
-        out
-    }))
+    Ok(pack(&groups, put_json, b"]}"))
 }
 
-/// Puts spans into pieces, in order, numbered through the body.
-fn pack(groups: &[Group<'_>], put: impl Fn(&mut Vec<u8>, &Heads, &[&[u8]]), finish: impl Fn(Vec<u8>) -> Vec<u8>) -> Split<'static> {
-    let mut split = Split::default();
-    let mut number = 0_u32;
+/// Puts spans into pieces, in order; each piece ends with `end`.
+fn pack(groups: &[Group<'_>], put: impl Fn(&mut Vec<u8>, &Heads, &[&[u8]]), end: &[u8]) -> Vec<Piece<'static>> {
+    let mut pieces = Vec::new();
     let mut open: Vec<u8> = Vec::new();
-    let mut base = 0_u32;
-    let close = |open: &mut Vec<u8>, split: &mut Split<'static>, base: u32| {
+    let close = |open: &mut Vec<u8>, pieces: &mut Vec<Piece<'static>>| {
         if !open.is_empty() {
-            split.pieces.push(Piece { bytes: finish(std::mem::take(open)).into(), base });
+            open.extend_from_slice(end);
+            pieces.push(rebuilt(std::mem::take(open)));
         }
     };
     for Group { heads, spans } in groups {
@@ -56,31 +52,28 @@ fn pack(groups: &[Group<'_>], put: impl Fn(&mut Vec<u8>, &Heads, &[&[u8]]), fini
         let mut rest = spans.as_slice();
         while let Some((first, others)) = rest.split_first() {
             if around + first.len() + PER_SPAN > MAX_ITEM {
-                close(&mut open, &mut split, base);
-                split.oversized.push(number);
-                (number, rest) = (number + 1, others);
-                base = number;
+                close(&mut open, &mut pieces);
+                pieces.push(Piece::Oversized { offset: 0 });
+                rest = others;
                 continue;
             }
-            let room = MAX_ITEM.saturating_sub(open.len() + around);
-            let mut used = 0;
-            let fit = rest.iter().take_while(|span| { used += span.len() + PER_SPAN; used <= room }).count();
-            let (now, later) = rest.split_at(fit);
+            let mut room = MAX_ITEM.saturating_sub(open.len() + around);
+            let mut fits = |span: &[u8]| {
+                let left = room.checked_sub(span.len() + PER_SPAN);
+                room = left.unwrap_or(room);
+                left.is_some()
+            };
+            let (now, later) = rest.split_at(rest.iter().take_while(|span| fits(span)).count());
             if now.is_empty() {
-                close(&mut open, &mut split, base);
-                base = number;
-                continue;
+                close(&mut open, &mut pieces);
+            } else {
+                put(&mut open, heads, now);
+                rest = later;
             }
-            if open.is_empty() {
-                base = number;
-            }
-            put(&mut open, heads, now);
-            number = number.saturating_add(u32::try_from(now.len()).unwrap_or(u32::MAX));
-            rest = later;
         }
     }
-    close(&mut open, &mut split, base);
-    split
+    close(&mut open, &mut pieces);
+    pieces
 }
 
 /// One field of a message: its number, itself with its tag, and its content when it has a length.
@@ -203,7 +196,8 @@ fn json_groups(body: &[u8]) -> Result<Vec<Group<'_>>, serde_json::Error> {
     let mut groups = Vec::new();
     let request: Object<'_> = serde_json::from_slice(body)?;
     for resource_spans in request.apart(["resourceSpans", "batches"])?.0 {
-        let (scopes, resource) = serde_json::from_str::<Object<'_>>(resource_spans.get())?.apart(["scopeSpans", "instrumentationLibrarySpans"])?;
+        let (scopes, resource) =
+            serde_json::from_str::<Object<'_>>(resource_spans.get())?.apart(["scopeSpans", "instrumentationLibrarySpans"])?;
         for scope_spans in scopes {
             let (spans, scope) = serde_json::from_str::<Object<'_>>(scope_spans.get())?.apart(["spans", "spans"])?;
             let spans = spans.into_iter().map(|span| span.get().as_bytes()).collect();

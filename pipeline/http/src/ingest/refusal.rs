@@ -71,7 +71,10 @@ impl Refusal {
             Self::Overloaded => "nothing was stored: send the same again after the time in Retry-After".into(),
             Self::Full => "nothing was stored: make room, or lower the retention; then send the same again".into(),
             Self::LogFailed => "whether this was stored is unknown; the program's log says more".into(),
-            Self::TooLarge { limit } => format!("a body may have {} MiB after inflating, and at most 200 times what was sent: send smaller batches", limit.div_ceil(1 << 20)),
+            Self::TooLarge { limit } => format!(
+                "a body may have {} MiB after inflating, and at most 200 times what was sent: send smaller batches",
+                limit.div_ceil(1 << 20)
+            ),
             Self::TooSlow => "nothing was stored: send smaller batches".into(),
             Self::Coding => "content-encoding may be gzip, zstd or identity".into(),
             Self::MediaType(takes) => (*takes).into(),

@@ -1,6 +1,6 @@
 //! What the decoder made of a body: how many items are good, and which are not and why.
 
-use super::split::Split;
+use super::split::Piece;
 use golden_pipeline::decode::{Decoder, Input, Items, Reason, Skip};
 use golden_pipeline::event::Event;
 use platform_core::record::Headers;
@@ -22,11 +22,11 @@ pub(super) struct Verdict {
 /// An item that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Rejected {
-    /// The item's number in the body, from 0; with objects one after the other, the number of its line.
-    pub item: u32,
+    /// The item's number in the body, from 0.
+    pub item: u64,
     /// The line on which it begins, from 1, for objects one after the other.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub line: Option<u32>,
+    pub line: Option<usize>,
     /// Reason code; the same as in a dead letter.
     pub reason: &'static str,
     /// What is wrong, without any of the item's text.
@@ -34,50 +34,38 @@ pub(crate) struct Rejected {
 }
 
 impl Verdict {
-    /// Decodes every piece as the pipeline will. Nothing is written here.
-    pub(super) fn of(split: &Split<'_>, headers: Headers<'_>, decoder: &mut dyn Decoder) -> Self {
-        let mut verdict = Self::default();
-        for &item in &split.oversized {
-            verdict.reject(item, Reason::SizeExceeded, "an item may have 1 MiB");
+    /// Decodes every piece of `body` as the pipeline will. With `lines`, places of items are byte offsets and told as lines.
+    /// Nothing is written here.
+    pub(super) fn of(body: &[u8], pieces: &[Piece<'_>], headers: Headers<'_>, decoder: &mut dyn Decoder, lines: bool) -> Self {
+        let lines = lines.then_some(Lines { body, at: 0, before: 0 });
+        let mut judge = Judge { verdict: Self::default(), offset: 0, lines };
+        for piece in pieces {
+            match piece {
+                Piece::Record { bytes, offset } => {
+                    judge.offset = *offset;
+                    decoder.decode(&Input { headers, ..Input::new(bytes) }, &mut judge);
+                }
+                Piece::Oversized { offset } => {
+                    judge.offset = *offset;
+                    judge.dead(0, Reason::SizeExceeded, "an item may have 1 MiB", &[]);
+                }
+            }
         }
-        for piece in &split.pieces {
-            let mut items = Judge { verdict: &mut verdict, base: piece.base };
-            decoder.decode(&Input { headers, ..Input::new(&piece.bytes) }, &mut items);
-        }
-        verdict.rejected.sort_by_key(|r| r.item);
-        verdict.rejected.truncate(NAMED);
-        verdict
+        judge.verdict
     }
 
     /// Whether nothing in it is worth keeping.
     pub(super) fn is_all_bad(&self) -> bool {
         self.accepted == 0 && self.skipped == 0 && self.rejected_total > 0
     }
-
-    /// Items were given by byte offset: turns that into lines.
-    pub(super) fn count_lines(&mut self, body: &[u8]) {
-        let (mut at, mut lines) = (0_usize, 0_usize);
-        for rejected in &mut self.rejected {
-            let offset = usize::try_from(rejected.item).unwrap_or(usize::MAX).min(body.len());
-            lines += memchr::memchr_iter(b'\n', body.get(at..offset).unwrap_or_default()).count();
-            at = at.max(offset);
-            rejected.item = u32::try_from(lines).unwrap_or(u32::MAX);
-            rejected.line = Some(rejected.item.saturating_add(1));
-        }
-    }
-
-    fn reject(&mut self, item: u32, reason: Reason, detail: &str) {
-        self.rejected_total += 1;
-        // Twice, since oversized items come first and all are sorted before the rest is cut off.
-        if self.rejected.len() < 2 * NAMED {
-            self.rejected.push(Rejected { item, line: None, reason: reason.code(), detail: detail.to_owned() });
-        }
-    }
 }
 
+/// Every item gives one call, in order: that numbers them, whatever places a format has.
 struct Judge<'a> {
-    verdict: &'a mut Verdict,
-    base: u32,
+    verdict: Verdict,
+    /// Where in the body the piece at hand begins.
+    offset: usize,
+    lines: Option<Lines<'a>>,
 }
 
 impl Items for Judge<'_> {
@@ -90,6 +78,28 @@ impl Items for Judge<'_> {
     }
 
     fn dead(&mut self, at: u32, reason: Reason, detail: &str, _bytes: &[u8]) {
-        self.verdict.reject(self.base.saturating_add(at), reason, detail);
+        let verdict = &mut self.verdict;
+        if verdict.rejected.len() < NAMED {
+            let item = verdict.accepted + verdict.skipped + verdict.rejected_total;
+            let offset = self.offset.saturating_add(usize::try_from(at).unwrap_or(usize::MAX));
+            let line = self.lines.as_mut().map(|lines| lines.line_of(offset));
+            verdict.rejected.push(Rejected { item, line, reason: reason.code(), detail: detail.to_owned() });
+        }
+        verdict.rejected_total += 1;
+    }
+}
+
+/// Counts lines as far as they were asked for.
+struct Lines<'a> {
+    body: &'a [u8],
+    at: usize,
+    before: usize,
+}
+
+impl Lines<'_> {
+    fn line_of(&mut self, offset: usize) -> usize {
+        self.before += memchr::memchr_iter(b'\n', self.body.get(self.at..offset).unwrap_or_default()).count();
+        self.at = self.at.max(offset);
+        self.before + 1
     }
 }

@@ -1,0 +1,160 @@
+//! What was published, as the API gives it.
+
+use super::app::{App, MINUTE, Setup, WINDOW, app, published};
+use axum::http::StatusCode;
+use golden_pipeline::names;
+use platform_core::log::Log;
+use platform_core::record::{NewRecord, Partition};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn services_are_listed_with_their_newest_window() {
+    let app = app();
+    assert_eq!(app.get("/api/v1/services").await.json(), json!({"services": [], "total": 0}));
+    let mut cart = published("cart", WINDOW, 210);
+    cart.level = 3;
+    app.publish(&[published("cart", WINDOW - MINUTE, 100), cart, published("<b>&\"shop", WINDOW, 7)], false);
+    let body = app.get("/api/v1/services").await.json();
+    assert_eq!(body["total"], 2);
+    assert_eq!(body["services"][0]["service"], "<b>&\"shop");
+    let cart = &body["services"][1];
+    let expected = json!({
+        "namespace": "", "service": "cart", "window_start": "2022-08-22T03:52:00Z", "window_end": "2022-08-22T03:53:00Z", "revision": 0,
+        "requests": 210, "requests_per_second": 3.5, "errors": 2, "availability_ratio": 0.99, "p50_ms": 5.215, "p99_ms": 78.335,
+        "health": {"level": 3, "state": "critical", "reason": "rule", "previous": 0}, "completeness": 1.0, "stale": false,
+        "recent": [{"window_start": "2022-08-22T03:51:00Z", "requests": 100, "errors": 2}, {"window_start": "2022-08-22T03:52:00Z", "requests": 210, "errors": 2}],
+    });
+    assert_eq!(*cart, expected);
+    assert_eq!(app.get("/api/v1/services?limit=1").await.json()["services"].as_array().unwrap().len(), 1);
+    assert_eq!(app.get("/api/v1/services?namespace=shop").await.json()["total"], 0);
+}
+
+#[tokio::test]
+async fn health_is_unknown_once_nothing_was_published_for_a_while() {
+    for (late_by, stale) in [(3 * MINUTE, false), (3 * MINUTE + 1, true)] {
+        let app = App::new(Setup { late_by, ..Setup::default() });
+        app.publish(&[published("cart", WINDOW, 1)], false);
+        let health = app.get("/api/v1/services/cart/health").await.json();
+        assert_eq!(health["stale"], stale);
+        assert_eq!(health["published"]["state"], "healthy");
+        let now =
+            if stale { json!({"level": null, "state": "unknown", "reason": "stale", "previous": 0}) } else { health["published"].clone() };
+        assert_eq!(health["health"], now);
+        assert_eq!(app.get("/api/v1/services").await.json()["services"][0]["health"], now);
+    }
+}
+
+#[tokio::test]
+async fn signals_are_the_public_records_as_they_are() {
+    let app = app();
+    let records = [published("yelp/api proxy", WINDOW, 1), published("yelp/api proxy", WINDOW + MINUTE, 2)];
+    app.publish(&records, false);
+    let path = "/api/v1/services/yelp%2Fapi%20proxy/signals";
+    let answer = app.get(path).await;
+    let text = String::from_utf8(answer.body.clone()).unwrap();
+    assert!(text.contains(&format!("[{},{}]", records[0].json(), records[1].json())), "{text}");
+    let body = answer.json();
+    assert_eq!((&body["from"], &body["to"]), (&json!("2022-08-22T02:54:00Z"), &json!("2022-08-22T03:54:00Z")));
+    for range in ["from=2022-08-22T03:53:00Z&to=1661140440", "from=1661140380", "from=2022-08-22T05:53:00+02:00"] {
+        let some = app.get(&format!("{path}?{range}")).await.json();
+        assert_eq!(some["records"], json!([serde_json::from_str::<Value>(&records[1].json()).unwrap()]), "{range}");
+    }
+    let first = app.get(&format!("{path}?limit=1&grouping=service")).await.json();
+    assert_eq!((first["records"].as_array().unwrap().len(), &first["next_from"]), (1, &json!("2022-08-22T03:53:00Z")));
+}
+
+#[tokio::test]
+async fn a_misspelt_service_or_parameter_gets_a_suggestion() {
+    let app = app();
+    app.publish(&[published("frontend", WINDOW, 1), published("cart", WINDOW, 1)], false);
+    let answer = app.get("/api/v1/services/fronted/health").await;
+    assert_eq!((answer.status, answer.header("content-type")), (StatusCode::NOT_FOUND, "application/problem+json"));
+    assert_eq!(answer.json()["suggestions"], json!(["frontend"]));
+    let answer = app.get("/api/v1/services/cart/signals?form=1").await;
+    assert_eq!((answer.status, &answer.json()["suggestions"][0]), (StatusCode::BAD_REQUEST, &json!("from")));
+    assert!(answer.json()["detail"].as_str().unwrap().contains("grouping"));
+}
+
+#[tokio::test]
+async fn requests_that_make_no_sense_are_refused() {
+    let app = app();
+    app.publish(&[published("cart", WINDOW, 1)], false);
+    for path in [
+        "/api/v1/services?limit=0",
+        "/api/v1/services?limit=x",
+        "/api/v1/services?limit=1&limit=2",
+        "/api/v1/status?x=1",
+        "/api/v1/services/cart/signals?from=yesterday",
+        "/api/v1/services/cart/signals?from=2000000000&to=1000000000",
+        "/api/v1/services/%ff/health",
+        "/api/v1/dead-letters?payload=yes",
+    ] {
+        let answer = app.get(path).await;
+        assert_eq!((answer.status, answer.header("content-type")), (StatusCode::BAD_REQUEST, "application/problem+json"), "{path}");
+        assert!(!answer.json()["detail"].as_str().unwrap().is_empty());
+    }
+    assert_eq!(app.get("/nowhere").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(app.get("/api/v1/events").await.status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn a_name_in_several_namespaces_needs_one() {
+    let app = app();
+    let mut other = published("cart", WINDOW, 9);
+    other.namespace = "shop".into();
+    app.publish(&[published("cart", WINDOW, 1), other], false);
+    let answer = app.get("/api/v1/services/cart/health").await;
+    assert_eq!((answer.status, &answer.json()["suggestions"]), (StatusCode::BAD_REQUEST, &json!(["", "shop"])));
+    assert_eq!(app.get("/api/v1/services/cart/health?namespace=shop").await.json()["requests"], 9);
+    assert_eq!(app.get("/api/v1/services/cart/health?namespace=").await.json()["requests"], 1);
+    assert_eq!(app.get("/api/v1/services/cart/health?namespace=x").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn late_lines_are_given_by_service_and_time() {
+    let app = app();
+    app.publish(&[published("a", WINDOW, 1), published("b", WINDOW + MINUTE, 2)], true);
+    let counts = |body: Value| -> Vec<u64> { body["lines"].as_array().unwrap().iter().map(|l| l["events"].as_u64().unwrap()).collect() };
+    assert_eq!(counts(app.get("/api/v1/late").await.json()), [1, 2]);
+    assert_eq!(counts(app.get("/api/v1/late?service=b").await.json()), [2]);
+    assert_eq!(counts(app.get("/api/v1/late?to=1661140380").await.json()), [1]);
+}
+
+#[tokio::test]
+async fn dead_letters_come_newest_first_each_coordinate_once() {
+    let app = app();
+    let producer = app.log.producer().unwrap();
+    let append = |partition: u32, key: &str, item: u64| {
+        let value =
+            json!({"schema": names::SCHEMA_DEAD_LETTER, "reason": "time_missing", "item": item, "payload_base64": "AAAA"}).to_string();
+        let headers = [(names::SCHEMA, names::SCHEMA_DEAD_LETTER.as_bytes())];
+        let record = NewRecord { key: Some(key.as_bytes()), headers: &headers, value: Some(value.as_bytes()) };
+        producer.append(&Partition::new(&app.topics.dead_letters, partition), &[record]).unwrap();
+    };
+    assert_eq!(app.get("/api/v1/dead-letters").await.json(), json!({"dead_letters": []}));
+    for i in 0..50 {
+        append(i % 3, &format!("service-events/0/{i:03}/0"), u64::from(i));
+        append(i % 3, &format!("service-events/0/{i:03}/0"), u64::from(i));
+    }
+    let all = app.get("/api/v1/dead-letters").await.json();
+    let items: Vec<u64> = all["dead_letters"].as_array().unwrap().iter().map(|l| l["item"].as_u64().unwrap()).collect();
+    assert_eq!(items, (0..50).rev().collect::<Vec<_>>(), "the test clock stands, so keys decide");
+    assert!(all["dead_letters"][0].get("payload_base64").is_none());
+    let few = app.get("/api/v1/dead-letters?limit=2&payload=true").await.json();
+    assert_eq!((few["dead_letters"].as_array().unwrap().len(), &few["dead_letters"][0]["payload_base64"]), (2, &json!("AAAA")));
+}
+
+#[tokio::test]
+async fn probes_metrics_and_status_speak_for_the_pipeline() {
+    let app = app();
+    assert_eq!(app.get("/-/healthy").await.status, StatusCode::OK);
+    assert_eq!(app.get("/-/ready").await.status, StatusCode::OK);
+    *app.vitals.0.lock().unwrap() = Err("restoring close 3".into());
+    let answer = app.get("/-/ready").await;
+    assert_eq!((answer.status, &*answer.body), (StatusCode::SERVICE_UNAVAILABLE, &b"not ready: restoring close 3\n"[..]));
+    assert_eq!(app.get("/api/v1/status").await.json()["version"], "1.2.3");
+    let metrics = app.get("/metrics").await;
+    assert!(
+        metrics.header("content-type").starts_with("text/plain; version=0.0.4") && metrics.body.starts_with(b"golden_signals_build_info")
+    );
+}

@@ -1,0 +1,262 @@
+//! A router over a log in memory, with the decoders of the pipeline.
+
+use crate::{AppState, Limits, Parts, Status, Vitals, router};
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use golden_pipeline::decode::{Wanted, decoder};
+use golden_pipeline::history::{FORMAT, History, HistoryStage, LATE_STAGE, SIGNALS_STAGE, store_name};
+use golden_pipeline::identity::{Identity, put_key};
+use golden_pipeline::names::{self, Topics};
+use golden_pipeline::source::Source;
+use http_body_util::BodyExt;
+use platform_core::clock::Clock;
+use platform_core::log::{AppendError, Committed, Log, LogError, Polled, Producer, Reader, Subscription, Writer};
+use platform_core::partitioner::partition_of;
+use platform_core::record::{BatchBuffer, NewRecord, Offset, Partition, Topic, put_headers};
+use platform_core::stage::KeyedStage;
+use platform_core::store::{Changes, Stores};
+use platform_core::time::{EventTime, SECOND};
+use platform_runtime::memory::{AppendTimes, MemoryLog, MemoryStores, TopicSettings};
+use serde_json::Value;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tower::ServiceExt;
+
+pub(super) const MINUTE: i64 = 60 * SECOND;
+/// Start of the window that tests speak of: 2022-08-22T03:52:00Z.
+pub(super) const WINDOW: i64 = 1_661_140_320 * SECOND;
+pub(super) const PARTITIONS: u32 = 3;
+
+pub(super) struct FixedClock(pub i64);
+
+impl Clock for FixedClock {
+    fn wall(&self) -> i64 {
+        self.0
+    }
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// A log whose producer refuses.
+struct Refusing(MemoryLog, Option<AppendError>);
+
+struct RefusingProducer(AppendError);
+
+impl Producer for RefusingProducer {
+    fn append(&self, _to: &Partition, _records: &[NewRecord<'_>]) -> Result<Offset, AppendError> {
+        Err(self.0.clone())
+    }
+}
+
+impl Log for Refusing {
+    fn reader(&self, subscription: &Subscription) -> Result<Box<dyn Reader>, LogError> {
+        self.0.reader(subscription)
+    }
+    fn writer(&self, transactional_id: &str) -> Result<Box<dyn Writer>, LogError> {
+        self.0.writer(transactional_id)
+    }
+    fn producer(&self) -> Result<Box<dyn Producer>, LogError> {
+        match &self.1 {
+            Some(error) => Ok(Box::new(RefusingProducer(error.clone()))),
+            None => self.0.producer(),
+        }
+    }
+    fn partitions(&self, topic: &Topic) -> Result<u32, LogError> {
+        self.0.partitions(topic)
+    }
+    fn bounds(&self, partition: &Partition) -> Result<(Offset, Offset), LogError> {
+        self.0.bounds(partition)
+    }
+    fn committed(&self, group: &str, partition: &Partition) -> Result<Option<Committed>, LogError> {
+        self.0.committed(group, partition)
+    }
+}
+
+/// What the pipeline says in tests.
+pub(super) struct TestVitals(pub Mutex<Result<(), String>>);
+
+impl Vitals for TestVitals {
+    fn ready(&self) -> Result<(), String> {
+        self.0.lock().unwrap().clone()
+    }
+    fn status(&self) -> Status {
+        Status { version: "1.2.3".into(), ..Status::default() }
+    }
+    fn metrics(&self, out: &mut String) {
+        out.push_str("golden_signals_build_info 1\n");
+    }
+}
+
+/// A published record.
+#[derive(Clone)]
+pub(super) struct Published {
+    pub service: String,
+    pub namespace: String,
+    pub start: i64,
+    pub requests: u64,
+    pub level: u8,
+}
+
+pub(super) fn published(service: &str, start: i64, requests: u64) -> Published {
+    Published { service: service.into(), namespace: String::new(), start, requests, level: 0 }
+}
+
+impl Published {
+    pub(super) fn json(&self) -> String {
+        let Self { service, namespace, start, requests, level } = self;
+        let (start, end) = (crate::instant::rfc3339(EventTime(*start)), crate::instant::rfc3339(EventTime(start + MINUTE)));
+        let state = ["healthy", "degraded", "impaired", "critical"][usize::from(*level)];
+        let service = Value::from(service.as_str());
+        format!(
+            r#"{{"schema":"golden-signals/1","tenant":"default","service_namespace":"{namespace}","service":{service},"grouping":"service","dimensions":{{}},"overflow":false,"window_start":"{start}","window_end":"{end}","window_seconds":60,"revision":0,"completeness":1,"events":{requests},"late_events":0,"requests":{{"count":{requests},"rate":3.5}},"errors":{{"count":2,"rate":0.03,"ratio":0.01,"by_type":{{}}}},"ignored":0,"status_classes":{{}},"availability_ratio":0.99,"latency":{{"unit":"ms","samples":9,"clamped":0,"all":{{"count":9,"sum":1,"mean":1,"max":9,"p50":5.215,"p75":6,"p90":7,"p95":8,"p99":78.335,"p999":90}},"ok":null,"error":null,"low_confidence":[]}},"saturation":null,"health":{{"level":{level},"state":"{state}","reason":"rule","previous":0}},"override":{{"version":0,"sha256":"34"}}}}"#
+        )
+    }
+}
+
+pub(super) struct App {
+    pub router: Router,
+    pub log: MemoryLog,
+    pub topics: Topics,
+    pub stores: MemoryStores,
+    pub vitals: Arc<TestVitals>,
+}
+
+#[derive(Default)]
+pub(super) struct Setup {
+    pub refuse: Option<AppendError>,
+    pub limits: Limits,
+    pub late_by: i64,
+}
+
+pub(super) struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {:?}", String::from_utf8_lossy(&self.body)))
+    }
+
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |v| v.to_str().unwrap())
+    }
+}
+
+pub(super) fn app() -> App {
+    App::new(Setup::default())
+}
+
+impl App {
+    pub(super) fn new(setup: Setup) -> Self {
+        let log = MemoryLog::new(AppendTimes::Clock(Arc::new(FixedClock(WINDOW))));
+        let topics = Topics::of("blue");
+        for topic in [&topics.events, &topics.public, &topics.late, &topics.dead_letters] {
+            log.create_topic(topic, PARTITIONS, TopicSettings::default());
+        }
+        let stores = MemoryStores::default();
+        let vitals = Arc::new(TestVitals(Mutex::new(Ok(()))));
+        let parts = Parts {
+            log: Arc::new(Refusing(log.clone(), setup.refuse)),
+            topics: topics.clone(),
+            history: History::open(&stores, PARTITIONS, PARTITIONS).unwrap(),
+            clock: Arc::new(FixedClock(WINDOW + 2 * MINUTE + setup.late_by)),
+            decoders: Box::new(|format| decoder(&Source::for_format(format), &Wanted::default())),
+            vitals: vitals.clone(),
+            limits: setup.limits,
+        };
+        Self { router: router(AppState::new(parts).unwrap()), log, topics, stores, vitals }
+    }
+
+    pub(super) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes().to_vec() }
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    pub(super) async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
+        let mut request = Request::post(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(body.into()).unwrap()).await
+    }
+
+    pub(super) async fn post_json(&self, path: &str, body: impl Into<Body>) -> Answer {
+        self.post(path, &[("content-type", "application/json")], body).await
+    }
+
+    /// Partition, headers and value of every record of the events topic.
+    pub(super) fn written(&self) -> Vec<Written> {
+        let mut reader = self.log.reader(&Subscription { group: None, topics: vec![self.topics.events.clone()] }).unwrap();
+        let mut all = vec![];
+        loop {
+            match reader.poll(Duration::ZERO).unwrap() {
+                Polled::Batch(batch) => {
+                    for record in batch.iter() {
+                        let headers = record.headers.iter().map(|(n, v)| (n.to_owned(), String::from_utf8(v.to_vec()).unwrap())).collect();
+                        all.push(Written { partition: batch.partition.index, headers, value: record.value.unwrap().to_vec() });
+                    }
+                }
+                Polled::Assigned(_) => {}
+                Polled::Nothing => return all,
+            }
+        }
+    }
+
+    /// Folds records into the history, as the stages do.
+    pub(super) fn publish(&self, records: &[Published], late: bool) {
+        let (stage_name, schema) = if late { (LATE_STAGE, names::SCHEMA_LATE) } else { (SIGNALS_STAGE, names::SCHEMA_SIGNALS) };
+        for partition in 0..PARTITIONS {
+            let mut store = self.stores.open(&store_name(stage_name), partition, FORMAT).unwrap();
+            let mut stage = if late { HistoryStage::late(7 * 24 * 60 * MINUTE) } else { HistoryStage::signals(7 * 24 * 60 * MINUTE) };
+            stage.restore(&*store, &[]).unwrap();
+            let mut buffer = BatchBuffer::default();
+            buffer.start(&Partition::new(&self.topics.public, partition));
+            for (at, record) in records.iter().enumerate() {
+                let mut key = vec![];
+                put_key("default", &record.service, &mut key);
+                if partition_of(&key, PARTITIONS) != partition {
+                    continue;
+                }
+                let identity = Identity {
+                    window_start: EventTime(record.start),
+                    window_nanos: MINUTE,
+                    tenant: "default".into(),
+                    namespace: record.namespace.clone(),
+                    service: record.service.clone(),
+                    grouping: "service".into(),
+                    dimensions: vec![],
+                };
+                let (mut encoded, mut headers) = (vec![], vec![]);
+                identity.encode(&mut encoded);
+                put_headers(&mut headers, &[(names::SCHEMA, schema.as_bytes()), (names::REVISION, b"0"), (names::IDENTITY, &encoded)]);
+                buffer.push(Offset(at as u64), None, Some(&key), &headers, Some(record.json().as_bytes()));
+            }
+            buffer.batch().unwrap().iter().for_each(|r| stage.apply(&r, &*store).unwrap());
+            let mut changes = Changes::default();
+            stage.changes(&mut changes);
+            store.write(&changes, Offset(records.len() as u64)).unwrap();
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Written {
+    pub partition: u32,
+    pub headers: Vec<(String, String)>,
+    pub value: Vec<u8>,
+}
+
+impl Written {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| &**v)
+    }
+}
