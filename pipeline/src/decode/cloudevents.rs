@@ -23,6 +23,7 @@ pub struct CloudEvents {
 /// Attributes of one event, unescaped.
 #[derive(Debug, Default)]
 struct Attributes {
+    /// Also where base64 is unescaped, before the id comes.
     id: String,
     source: String,
     time: String,
@@ -104,7 +105,10 @@ impl CloudEvents {
         match (event.data, event.base64) {
             (Some(raw), _) if !event.other_type => data.extend_from_slice(raw.as_bytes()),
             (_, Some(base64)) if !event.other_type => {
-                if STANDARD.decode_vec(base64.raw(), data).is_err() {
+                attributes.id.clear();
+                base64.unescape_into(&mut attributes.id);
+                let decoded = STANDARD.decode_vec(&attributes.id, data);
+                if decoded.is_err() {
                     items.dead(at, Reason::EnvelopeInvalid, "data_base64 is not base64", raw);
                     return Ok(());
                 }

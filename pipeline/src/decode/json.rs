@@ -12,7 +12,7 @@ use super::timestamp::{Timestamps, Unit, duration_ns};
 use super::{Coordinate, Decoder, Input, Items, MAX_ITEM, Reason, Skip, Wanted};
 use crate::event::{Event, MAX_WANTED, Trace};
 use crate::operation;
-use crate::outcome::{Grpc, Outcome, Status, classify};
+use crate::outcome::{Grpc, Outcome, Status, classify, whole_number};
 use crate::source::{Dedup, OperationRule, Path, Source};
 use platform_core::record::Headers;
 use platform_core::time::EventTime;
@@ -401,11 +401,17 @@ struct Look<'t> {
 impl<'t> Look<'t> {
     #[inline]
     fn find(&self, places: &[Place]) -> Option<Found<'t>> {
-        places.iter().find_map(|place| match place {
-            Place::Body(slot) => self.reader.get(*slot, self.text),
-            Place::Header(name) => text_of(self.around.headers.get(name)),
-            Place::Key => text_of(self.around.key),
-        })
+        for place in places {
+            let found = match place {
+                Place::Body(slot) => self.reader.get(*slot, self.text),
+                Place::Header(name) => text_of(self.around.headers.get(name)),
+                Place::Key => text_of(self.around.key),
+            };
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
     }
 
     fn text(&self, places: &[Place]) -> Option<&'t str> {
@@ -427,13 +433,11 @@ impl<'t> Look<'t> {
         match self.find(&places.status) {
             None => {}
             Some(Found::Text(text)) => status.set_text(text),
-            // 200.0 is what some languages make of 200.
             Some(Found::Number(number)) => {
-                status.http = number.split('.').next().and_then(crate::outcome::whole_number);
-                let whole = number.split_once('.').is_none_or(|(_, fraction)| fraction.bytes().all(|digit| digit == b'0'));
-                if status.http.is_none() || !whole {
-                    return Err((Reason::StatusInvalid, "a status that is no whole number"));
-                }
+                // 200.0 is what some languages make of 200.
+                let plain = || number.split_once('.').filter(|(_, fraction)| fraction.bytes().all(|digit| digit == b'0'));
+                let code = whole_number(number).or_else(|| whole_number(plain()?.0));
+                status.http = Some(code.ok_or((Reason::StatusInvalid, "a status that is no whole number"))?);
             }
             Some(_) => return Err((Reason::StatusInvalid, "a status that is neither number nor text")),
         }

@@ -33,6 +33,9 @@ fn both_modes_give_the_same_event() {
     assert_eq!(binary.only().time, 1_700_000_000_000_000_000);
     assert!(binary.only().dedup.is_some());
     assert_eq!([&http, &text, &base64], [&binary; 3]);
+    let escaped = STANDARD.encode(r#"{"service":"???"}"#).replace('/', "\\/");
+    assert!(escaped.contains('\\'));
+    assert_eq!(decode_with(&[], &structured(&format!(r#""data_base64":"{escaped}""#))).only().service, "???");
 }
 
 #[test]

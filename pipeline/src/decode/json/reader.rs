@@ -190,6 +190,7 @@ impl Reader {
 
     /// What stands at a wanted place of the item that was read from `text`.
     #[must_use]
+    #[inline]
     pub fn get<'t>(&'t self, slot: Slot, text: &'t str) -> Option<Found<'t>> {
         let node = self.nodes.get(slot.0).filter(|node| node.item == self.item)?;
         let slice = |text: &'t str| text.get(node.from..node.to).filter(|t| !t.is_empty());
@@ -429,10 +430,17 @@ impl Reader {
     }
 }
 
-/// Whether `literal` stands at `at`. Keys are short: two words decide most of them without a call.
+/// Whether `literal` stands at `at`. Keys are short: a few words decide, without a call to compare memory.
 #[inline]
 fn starts_with(bytes: &[u8], at: usize, literal: &[u8]) -> bool {
-    bytes.get(at..).is_some_and(|rest| rest.starts_with(literal))
+    let Some(there) = bytes.get(at..at + literal.len()) else { return false };
+    match (there.last_chunk::<8>(), literal.last_chunk::<8>()) {
+        (Some(end), Some(expected)) => {
+            let words = there.as_chunks::<8>().0.iter().zip(literal.as_chunks::<8>().0);
+            end == expected && words.fold(0, |differ, (a, b)| differ | (u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b))) == 0
+        }
+        _ => there.iter().zip(literal).all(|(a, b)| a == b),
+    }
 }
 
 #[cfg(test)]

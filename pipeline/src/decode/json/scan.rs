@@ -409,10 +409,9 @@ fn prefix(key: Text<'_>) -> u64 {
         return u64::from_be_bytes(word);
     }
     let raw = key.raw.as_bytes();
-    raw.first_chunk().map_or_else(
-        || raw.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)) << (8 * (8 - raw.len())) % 64,
-        |word| u64::from_be_bytes(*word),
-    )
+    let mut word = [0; 8];
+    word.iter_mut().zip(raw).for_each(|(to, from)| *to = *from);
+    u64::from_be_bytes(word)
 }
 
 impl<'a> Text<'a> {
