@@ -88,7 +88,8 @@ proptest! {
             let mut warm = ZipkinJson::new(&source, &wanted);
             decode(&mut warm, sample.as_bytes());
             let found = decode_twice(&mut warm, &mut ZipkinJson::new(&source, &wanted), &value);
-            let elements = serde_json::from_slice::<serde_json::Value>(&value).map(|v| v.as_array().map_or(1, Vec::len));
+            // Elements are counted without reading their numbers, which may be of any size.
+            let elements = serde_json::from_slice::<Vec<serde::de::IgnoredAny>>(&value).map(|list| list.len());
             prop_assert!(found.len() <= elements.unwrap_or(1));
         }
     }
