@@ -19,7 +19,12 @@ pub struct History {
     signals: Vec<Mutex<Box<dyn Store>>>,
     late: Vec<Mutex<Box<dyn Store>>>,
     /// All services, and the positions that the stores stood for when they were read.
-    overview: Mutex<Option<(Vec<Option<Offset>>, Arc<[ServiceNow]>)>>,
+    overview: Mutex<Option<Overview>>,
+}
+
+struct Overview {
+    at: Vec<Option<Offset>>,
+    services: Arc<[ServiceNow]>,
 }
 
 /// Which service.
@@ -90,10 +95,8 @@ impl History {
     pub fn services(&self) -> Result<Arc<[ServiceNow]>, StoreError> {
         let mut overview = locked(&self.overview);
         let at = self.signals.iter().map(|s| locked(s).applied()).collect::<Result<Vec<_>, _>>()?;
-        if let Some((known, services)) = &*overview
-            && *known == at
-        {
-            return Ok(Arc::clone(services));
+        if let Some(known) = overview.as_ref().filter(|known| known.at == at) {
+            return Ok(Arc::clone(&known.services));
         }
         let mut services = Vec::new();
         let (from, to) = keys::all_services();
@@ -102,7 +105,7 @@ impl History {
         }
         services.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         let services: Arc<[ServiceNow]> = services.into();
-        *overview = Some((at, Arc::clone(&services)));
+        *overview = Some(Overview { at, services: Arc::clone(&services) });
         Ok(services)
     }
 

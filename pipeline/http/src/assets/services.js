@@ -107,9 +107,7 @@ function update(entry, service, news) {
   set(cells.p50, millis(service.p50_ms));
   set(cells.p99, millis(service.p99_ms));
   draw(cells.trail, service.recent);
-  const start = new Date(service.window_start);
-  const seconds = Math.round((new Date(service.window_end) - start) / 1000);
-  set(cells.window, start.toLocaleTimeString("en-GB") + " + " + seconds + " s");
+  set(cells.window, new Date(service.window_start).toLocaleTimeString("en-GB"));
   cells.window.title = service.window_start + " to " + service.window_end;
 }
 

@@ -23,7 +23,7 @@ fn lines_are_cut_at_their_ends_and_know_their_offsets() {
     let body = format!("{}{}\n{line}", line.repeat(4), "b".repeat(MAX_ITEM + 1));
     let records = records(body.as_bytes(), Shape::Lines);
     for (bytes, offset) in &records {
-        assert!(bytes.len() <= MAX_ITEM && body[*offset..].as_bytes().starts_with(bytes));
+        assert!(bytes.len() <= MAX_ITEM && body.as_bytes()[*offset..].starts_with(bytes));
     }
     assert_eq!(records.iter().map(|(bytes, _)| bytes.len()).sum::<usize>(), 5 * line.len());
     assert!(split(body.as_bytes(), Shape::Lines).unwrap().contains(&Piece::Oversized { offset: 4 * line.len() }));
