@@ -207,6 +207,8 @@ pub mod cloudevents;
 pub mod envelope;
 /// Formats told by the records themselves.
 pub mod auto;
+/// Records that say themselves in which format they came.
+pub mod by_header;
 /// Panics become dead letters.
 pub mod guarded;
 

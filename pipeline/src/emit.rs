@@ -11,3 +11,5 @@ pub mod record;
 pub mod read;
 /// The metrics page: counters that never go back, gauges of the newest window.
 pub mod prometheus;
+/// The sink that keeps the counters of the metrics page.
+pub mod scrape;

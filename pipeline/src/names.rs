@@ -43,6 +43,8 @@ impl Topics {
 
 /// Header: which form the value has; one of the `SCHEMA_…` names. Readers pass over a schema that they do not know.
 pub const SCHEMA: &str = "schema";
+/// Header of an event that HTTP took in: its format (`source::Format::name`).
+pub const FORMAT: &str = "format";
 /// Header: media type of the value.
 pub const CONTENT_TYPE: &str = "content-type";
 pub use platform_core::growth::{GROWTH_HEADER as GROWTH, IDENTITY_HEADER as IDENTITY, REVISION_HEADER as REVISION};

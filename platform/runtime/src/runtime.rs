@@ -100,12 +100,9 @@ impl Runtime {
                 tasks.push(make.task(setup, reader).map_err(|error| RunError::Task { task, error })?);
             }
         }
-        let mut running = Running {
-            signal,
-            statuses: tasks.iter().map(|t| t.status()).collect(),
-            ended: Arc::new(Ended { state: Mutex::default(), changed: Condvar::new() }),
-            threads: Vec::new(),
-        };
+        let statuses = tasks.iter().map(|t| t.status()).collect();
+        let ended = Arc::new(Ended { state: Mutex::default(), changed: Condvar::new() });
+        let mut running = Running { signal, watch: Watch { statuses, ended }, threads: Vec::new() };
         for task in tasks {
             running.spawn(task)?;
         }
@@ -173,9 +170,15 @@ impl Task {
 /// A pipeline that runs. Dropping it abandons what is not committed; `stop` ends it in order.
 pub struct Running {
     signal: Arc<Signal>,
+    watch: Watch,
+    threads: Vec<(String, JoinHandle<()>)>,
+}
+
+/// What a running pipeline shows of itself, for whoever watches it from another thread.
+#[derive(Clone)]
+pub struct Watch {
     statuses: Vec<Arc<StatusCell>>,
     ended: Arc<Ended>,
-    threads: Vec<(String, JoinHandle<()>)>,
 }
 
 struct Ended {
@@ -191,7 +194,7 @@ struct EndedTasks {
     failure: Option<Arc<RunError>>,
 }
 
-impl Running {
+impl Watch {
     /// What every task shows of itself, in the order of flow.
     #[must_use]
     pub fn tasks(&self) -> Vec<TaskStatus> {
@@ -211,6 +214,14 @@ impl Running {
         let waited = self.ended.changed.wait_timeout_while(state, wait, |s| s.failure.is_none());
         waited.unwrap_or_else(PoisonError::into_inner).0.failure.clone()
     }
+}
+
+impl Running {
+    /// What it shows of itself.
+    #[must_use]
+    pub fn watch(&self) -> &Watch {
+        &self.watch
+    }
 
     /// Asks every task to finish and commit, and joins those that do so within `deadline`.
     ///
@@ -220,11 +231,11 @@ impl Running {
         self.signal.stop();
         let all = self.threads.len();
         for wait in [deadline, ABANDON] {
-            let state = lock(&self.ended.state);
-            drop(self.ended.changed.wait_timeout_while(state, wait, |s| s.names.len() < all));
+            let state = lock(&self.watch.ended.state);
+            drop(self.watch.ended.changed.wait_timeout_while(state, wait, |s| s.names.len() < all));
             self.signal.abandon();
         }
-        let ended = lock(&self.ended.state).names.clone();
+        let ended = lock(&self.watch.ended.state).names.clone();
         let mut late = Vec::new();
         for (name, thread) in self.threads.drain(..) {
             if !ended.contains(&name) || thread.join().is_err() {
@@ -237,7 +248,7 @@ impl Running {
     fn spawn(&mut self, mut task: Task) -> Result<(), RunError> {
         let status = task.status();
         let name = status.get().name;
-        let (signal, ended, thread_name) = (Arc::clone(&self.signal), Arc::clone(&self.ended), name.clone());
+        let (signal, ended, thread_name) = (Arc::clone(&self.signal), Arc::clone(&self.watch.ended), name.clone());
         let body = move || {
             let result = catch_unwind(AssertUnwindSafe(|| task.run(&signal))).unwrap_or_else(|panic| Err(panicked(&*panic)));
             let state = if result.is_ok() { TaskState::Stopped } else { TaskState::Failed };

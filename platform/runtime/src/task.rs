@@ -208,6 +208,20 @@ pub enum TaskState {
     Failed,
 }
 
+impl TaskState {
+    /// One word for people and pages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Restoring => "restoring",
+            Self::Running => "running",
+            Self::Refused => "refused",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// What a task shows of itself, for readiness and operators.
 #[derive(Clone, Debug)]
 pub struct TaskStatus {

@@ -1,0 +1,189 @@
+//! `golden replay`: the pipeline over files, bounded. Assembles inputs, the stages in memory, and the output; counts nothing itself.
+
+mod input;
+mod output;
+mod summary;
+
+use crate::commands::{Moment, OutputForm, ReplayArgs};
+use crate::failure::{Failure, Outcome, suggestion};
+use golden_pipeline::decode;
+use golden_pipeline::event::MAX_NAME;
+use golden_pipeline::fold::TimeMode;
+use golden_pipeline::names::{PIPELINE, SCHEMA_LATE, SCHEMA_PROGRESS, SCHEMA_SIGNALS, Topics};
+use golden_pipeline::settings::{Checked, PipelineSettings};
+use golden_pipeline::source::{Format, Source};
+use golden_pipeline::tally::Tally;
+use golden_pipeline::topology::{Deployment, pipeline};
+use golden_router::worker::{self, Worker, WorkerSettings};
+use output::Output;
+use platform_core::clock::Clock;
+use platform_core::pipeline::{Kind, Stage};
+use platform_core::record::Topic;
+use platform_core::time::nanos;
+use platform_runtime::bounded::Bounded;
+use platform_runtime::clock::SystemClock;
+use platform_runtime::memory::{AppendTimes, MemoryLog, MemoryStores, TopicSettings};
+use platform_runtime::task::RuntimeSettings;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use summary::DeadLetters;
+
+/// Bytes that aggregates of FOLD may take before they are handed on. Large: there is nothing to wait for but the end.
+const HELD: usize = 256 << 20;
+/// Bytes of results made at once.
+const EMITTED: usize = 4 << 20;
+
+pub(crate) fn replay(args: &ReplayArgs) -> Outcome {
+    let checked = settings(args)?;
+    let time = if args.streaming { TimeMode::Streaming } else { TimeMode::Bounded };
+    let threads = if args.streaming { 1 } else { u32::from(args.threads) };
+    let inputs = input::open(args)?;
+    let source = Arc::new(source(args, inputs.format)?);
+    let tally = Arc::new(Tally::default());
+    let topics = Topics::of("replay");
+    let wanted = checked.groupings.wanted(checked.plain.exemplars);
+    let clock = Arc::new(SystemClock::new());
+    let log = log(&topics, threads);
+    let dead_letters = DeadLetters::start(&log, &topics.dead_letters, args.dead_letters.as_deref())?;
+    let output = Mutex::new(Output::new(args.output, checked.groupings.dimensions(), SCHEMA_SIGNALS));
+    let deployment = Deployment {
+        settings: checked,
+        topics: topics.clone(),
+        source: source.name.clone(),
+        tenant: "default".to_owned(),
+        source_partitions: 1,
+        partitions: threads,
+        time,
+        health_of_all: true,
+        fold_tasks: 1,
+        close_tasks: 1,
+        decoder: Arc::new(move || decode::decoder(&source, &wanted)),
+        tally: Arc::clone(&tally),
+    };
+    let remember = if args.streaming { nanos(deployment.settings.plain.retain.0) * 2 } else { 0 };
+    let router = router(&topics, remember);
+    let bounded = Bounded {
+        pipeline: pipeline(deployment, router, vec![]),
+        log: log.clone(),
+        stores: Arc::new(MemoryStores::default()),
+        clock: Arc::clone(&clock) as Arc<dyn Clock>,
+        settings: runtime(args.streaming),
+    };
+    let readers = (0..threads).map(|_| inputs.files.reader()).collect();
+    let progress = summary::Progress::start(&inputs, args.quiet);
+    // In a streaming run results leave as windows close; else all of them do at the end, in one order over all partitions.
+    let take = |batch: &platform_core::record::Batch<'_>| {
+        for record in batch.iter() {
+            output.lock().unwrap_or_else(PoisonError::into_inner).record(&record);
+        }
+    };
+    let while_reading: Option<&(dyn Fn(&platform_core::record::Batch<'_>) + Sync)> = if args.streaming { Some(&take) } else { None };
+    let begun = clock.monotonic();
+    let run = bounded.run(readers, while_reading);
+    progress.finish();
+    let chains = run.map_err(Failure::usage)?;
+    let mut output = output.into_inner().unwrap_or_else(PoisonError::into_inner);
+    output.chains(chains).map_err(Failure::failed)?;
+    let rows = output.finish().map_err(Failure::failed)?;
+    let kept = dead_letters.finish()?;
+    let took = clock.monotonic().saturating_sub(begun);
+    if !args.quiet {
+        summary::print(&tally, &log, &topics.late, rows, kept, took);
+    }
+    Ok(())
+}
+
+/// Settings of the pipeline from the flags.
+fn settings(args: &ReplayArgs) -> Result<Checked, Failure> {
+    let mut by = args.by.iter().map(|name| name.trim().to_owned());
+    if by.next().as_deref() != Some("service") {
+        return Err(Failure::usage(format!("--by {}: begin with `service`, as in --by service,operation", args.by.join(","))));
+    }
+    let dimensions: Vec<String> = by.collect();
+    if let Some(bad) = dimensions.iter().find(|d| d.is_empty() || d.len() > MAX_NAME) {
+        return Err(Failure::usage(format!("--by: `{bad}` is not a name of a tag: name operation, svc_host or tags")));
+    }
+    let grouping = std::iter::once("service").chain(dimensions.iter().map(String::as_str)).collect::<Vec<_>>().join("_");
+    let settings = PipelineSettings {
+        window: args.window,
+        groupings: BTreeMap::from([(grouping, dimensions)]),
+        exemplars: args.output == OutputForm::Ndjson,
+        ..PipelineSettings::default()
+    };
+    settings.check().map_err(|error| Failure::usage(error.to_string().replace("pipeline.window", "--window").replace("pipeline.groupings", "--by")))
+}
+
+/// The source from the mapping file and the flags, which win.
+fn source(args: &ReplayArgs, told: Format) -> Result<Source, Failure> {
+    let mut source = match &args.mapping {
+        Some(path) => {
+            let file = path.display().to_string();
+            let yaml = std::fs::read_to_string(path).map_err(|e| Failure::usage(format!("cannot read mapping file {file}: {e}")))?;
+            let source = Source::from_yaml(&file, &yaml).map_err(Failure::usage)?;
+            if args.format.is_some() || source.format == Format::Auto { source.as_format(told) } else { source }
+        }
+        None => Source::for_format(told),
+    };
+    if let Some(service) = &args.service {
+        source.defaults.service = Some(service.clone());
+    }
+    if let Some(moment) = args.event_time {
+        source.placing.wanted = match moment {
+            Moment::Start => Some(golden_pipeline::decode::timestamp::Moment::Start),
+            Moment::End => Some(golden_pipeline::decode::timestamp::Moment::End),
+            Moment::Given => None,
+        };
+    }
+    if !args.span_kinds.is_empty() {
+        let kinds = &mut source.span_kinds;
+        (kinds.server, kinds.consumer, kinds.client, kinds.producer, kinds.internal) = Default::default();
+        for kind in &args.span_kinds {
+            *match kind.as_str() {
+                "server" => &mut kinds.server,
+                "consumer" => &mut kinds.consumer,
+                "client" => &mut kinds.client,
+                "producer" => &mut kinds.producer,
+                "internal" => &mut kinds.internal,
+                other => {
+                    let hint = suggestion(other, ["server", "consumer", "client", "producer", "internal"]);
+                    return Err(Failure::usage(format!("--span-kinds: there is no kind `{other}`{hint}")));
+                }
+            } = true;
+        }
+    }
+    Ok(source)
+}
+
+/// Topics of a bounded run, in memory; what was read between stages is forgotten.
+fn log(topics: &Topics, partitions: u32) -> MemoryLog {
+    let log = MemoryLog::new(AppendTimes::None);
+    let passing = TopicSettings { forget_after_read: true, ..TopicSettings::default() };
+    for topic in [&topics.partials, &topics.signals] {
+        log.create_topic(topic, partitions, passing);
+    }
+    for topic in [&topics.public, &topics.late] {
+        log.create_topic(topic, partitions, TopicSettings::default());
+    }
+    log.create_topic(&topics.dead_letters, 1, TopicSettings::default());
+    log
+}
+
+fn router(topics: &Topics, remember: i64) -> Stage {
+    let routes: Vec<(&'static str, Topic)> = vec![(SCHEMA_SIGNALS, topics.public.clone()), (SCHEMA_LATE, topics.late.clone())];
+    let settings = WorkerSettings { pipeline: PIPELINE.to_owned(), routes, progress: SCHEMA_PROGRESS, remember };
+    Stage {
+        name: "router".to_owned(),
+        reads: vec![topics.signals.clone()],
+        writes: vec![topics.public.clone(), topics.late.clone()],
+        tasks: 1,
+        kind: Kind::Keyed(Box::new(move |partition| Box::new(Worker::new(settings.clone(), partition))), worker::FORMAT),
+    }
+}
+
+/// In a streaming run a commit stands for every block, so that windows close as they do live; else memory alone decides.
+fn runtime(streaming: bool) -> RuntimeSettings {
+    let day = Duration::from_secs(24 * 3600);
+    let read_budget = if streaming { 1 << 20 } else { usize::MAX };
+    RuntimeSettings { commit_interval: day, read_budget, held_budget: HELD, emit_budget: EMITTED }
+}

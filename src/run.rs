@@ -1,0 +1,255 @@
+//! `golden run`: the service in one process. Opens the data folder, starts the pipeline and HTTP, waits for a signal, stops in order.
+
+mod demo;
+mod vitals;
+
+use crate::commands::RunArgs;
+use crate::failure::{Failure, Outcome};
+use crate::settings::{self, Settings, cores};
+use golden_pipeline::decode;
+use golden_pipeline::emit::scrape::{self, Scrape, Scrapes};
+use golden_pipeline::fold::TimeMode;
+use golden_pipeline::history::{self, History, HistoryStage};
+use golden_pipeline::names::{COLOUR, PIPELINE, SCHEMA_LATE, SCHEMA_PROGRESS, SCHEMA_SIGNALS, Topics};
+use golden_pipeline::settings::{Checked, Span};
+use golden_pipeline::source::{Format, Source};
+use golden_pipeline::tally::Tally;
+use golden_pipeline::topology::{Deployment, pipeline};
+use golden_router::worker::{self, Worker, WorkerSettings};
+use platform_core::clock::Clock;
+use platform_core::log::Log;
+use platform_core::pipeline::{Kind, Stage};
+use platform_core::record::Topic;
+use platform_core::time::nanos;
+use platform_rocks::rocks::{self, OpenError, Rocks, TopicSettings};
+use platform_runtime::clock::SystemClock;
+use platform_runtime::metrics::install_metrics;
+use platform_runtime::runtime::{Runtime, STOP_DEADLINE, Watch};
+use platform_runtime::task::RuntimeSettings;
+use platform_runtime::traces::{TraceSettings, init_tracing};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use vitals::RunVitals;
+
+/// How often the program looks whether a task has failed.
+const LOOK: Duration = Duration::from_millis(200);
+/// Name of the source of events that come by HTTP.
+const SOURCE: &str = "http";
+
+pub(crate) fn run(args: &RunArgs) -> Outcome {
+    let settings = with_flags(settings::load(args.settings.config.as_deref())?.settings, args);
+    let checked = settings.pipeline.check().map_err(Failure::usage)?;
+    let source = mapping(&settings)?;
+    let traces = TraceSettings {
+        filter: settings.traces.filter.clone(),
+        json: settings.traces.json,
+        otlp_endpoint: settings.traces.endpoint.clone(),
+        service_name: "golden-signals".to_owned(),
+    };
+    let _traces = init_tracing(&traces).map_err(Failure::usage)?;
+    let metrics = install_metrics(&[]).map_err(Failure::failed)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let topics = Topics::of(COLOUR);
+    // Taken first: a port in use is said before anything is opened or written.
+    let listener = listen(settings.http.listen)?;
+    let data = open(&settings, &topics, args.accept_loss, Arc::clone(&clock))?;
+    let log: Arc<dyn Log> = data.log();
+    let (tally, scrapes) = (Arc::new(Tally::default()), Arc::new(Scrapes::default()));
+    let stages = pipeline(
+        deployment(&settings, &checked, &topics, &source, &tally),
+        router(&topics, &checked),
+        sinks(&topics, &checked, &settings, &scrapes),
+    );
+    let stores = data.stores();
+    let runtime = RuntimeSettings { commit_interval: settings.runtime.commit_interval.0, held_budget: 64 << 20, ..RuntimeSettings::default() };
+    let readers = vitals::readers(&stages, &*log);
+    let mut running = Runtime::start(stages, Arc::clone(&log), Arc::clone(&stores) as _, Arc::clone(&clock), runtime).map_err(Failure::failed)?;
+    let history = History::open(&*stores, settings.log.partitions, settings.log.partitions).map_err(Failure::failed)?;
+    let watch = running.watch().clone();
+    let shared = RunVitals { watch: watch.clone(), log: data.log(), readers, metrics, scrapes, tally, clock: Arc::clone(&clock) };
+    let wanted = checked.groupings.wanted(true);
+    let for_edge = Arc::clone(&source);
+    let parts = golden_http::Parts {
+        log: Arc::clone(&log),
+        topics,
+        history,
+        clock: Arc::clone(&clock),
+        decoders: Box::new(move |format| decode::decoder(&for_edge.as_format(format), &wanted)),
+        vitals: Arc::new(shared),
+        limits: golden_http::Limits::default(),
+    };
+    let state = golden_http::AppState::new(parts).map_err(Failure::failed)?;
+    let address = listener.local_addr().map_err(Failure::failed)?;
+    announce(address, args.demo, &settings.data);
+    let demo = args.demo.then(|| demo::Feed::start(address, Arc::clone(&clock))).transpose().map_err(Failure::failed)?;
+    let served = serve(listener, state, watch);
+    drop(demo);
+    let stopped = running.stop(STOP_DEADLINE);
+    if let Some(failure) = running.watch().failure() {
+        return Err(Failure::failed(format!("{failure}. What was acknowledged is safe: start again, and it goes on from there")));
+    }
+    served?;
+    stopped.map_err(Failure::failed)
+}
+
+/// Flags win over settings; the demo has windows of 10 s and a folder of its own.
+fn with_flags(mut settings: Settings, args: &RunArgs) -> Settings {
+    if args.demo {
+        let seconds = |s| Span(Duration::from_secs(s));
+        // The scenario is out of order by two seconds at most: a short bound shows signals soon.
+        (settings.pipeline.window, settings.pipeline.bound) = (seconds(10), seconds(3));
+        settings.runtime.commit_interval = Span(Duration::from_millis(500));
+        if args.data.is_none() {
+            settings.data = std::env::temp_dir().join(format!("golden-demo-{}", std::process::id()));
+        }
+    }
+    if let Some(data) = &args.data {
+        settings.data.clone_from(data);
+    }
+    if let Some(listen) = args.listen {
+        settings.http.listen = listen;
+    }
+    settings
+}
+
+/// The mapping of events that come by HTTP.
+pub(crate) fn mapping(settings: &Settings) -> Result<Arc<Source>, Failure> {
+    let mut source = match &settings.mapping {
+        Some(path) => read_mapping(path)?,
+        None => Source::for_format(Format::Auto),
+    };
+    source.name = SOURCE.to_owned();
+    Ok(Arc::new(source))
+}
+
+fn read_mapping(path: &Path) -> Result<Source, Failure> {
+    let file = path.display().to_string();
+    let yaml = std::fs::read_to_string(path).map_err(|e| Failure::usage(format!("cannot read mapping file {file}: {e}")))?;
+    Source::from_yaml(&file, &yaml).map_err(Failure::usage)
+}
+
+fn listen(address: SocketAddr) -> Result<std::net::TcpListener, Failure> {
+    let busy = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::AddrInUse => Failure::usage(format!("address {address} is in use: stop what listens there, or choose another with --listen")),
+        _ => Failure::usage(format!("cannot listen on {address}: {e}")),
+    };
+    let listener = std::net::TcpListener::bind(address).map_err(busy)?;
+    listener.set_nonblocking(true).map_err(Failure::failed)?;
+    Ok(listener)
+}
+
+fn open(settings: &Settings, topics: &Topics, accept_loss: bool, clock: Arc<dyn Clock>) -> Result<Rocks, Failure> {
+    let retain = settings.pipeline.retain.0;
+    // Own topics reach back as far as a restart may have to read.
+    let own = retain * 2 + Duration::from_secs(3600);
+    let topic = |topic: &Topic, partitions, retention: Duration| TopicSettings { topic: topic.clone(), partitions, retention };
+    let partitions = settings.log.partitions;
+    let public = settings.log.public_retention.0;
+    let list = vec![
+        topic(&topics.events, partitions, settings.log.events_retention.0),
+        topic(&topics.partials, partitions, own),
+        topic(&topics.signals, partitions, own),
+        topic(&topics.public, partitions, public),
+        topic(&topics.late, partitions, public),
+        topic(&topics.dead_letters, 1, public),
+    ];
+    let rocks = rocks::Settings { topics: list, accept_loss, reserve: settings.log.reserve_mib << 20, ..rocks::Settings::default() };
+    Rocks::open(&settings.data, &rocks, clock).map_err(|error| match error {
+        OpenError::Io { .. } | OpenError::InUse { .. } | OpenError::NotOurs { .. } | OpenError::PartitionsChanged { .. } => Failure::usage(error),
+        error => Failure::missing(error),
+    })
+}
+
+fn deployment(settings: &Settings, checked: &Checked, topics: &Topics, source: &Arc<Source>, tally: &Arc<Tally>) -> Deployment {
+    let wanted = checked.groupings.wanted(checked.plain.exemplars);
+    let source = Arc::clone(source);
+    let partitions = settings.log.partitions;
+    let fold_tasks = match settings.runtime.fold_tasks {
+        0 => cores().min(partitions as usize),
+        n => n,
+    };
+    Deployment {
+        settings: checked.clone(),
+        topics: topics.clone(),
+        source: source.name.clone(),
+        tenant: "default".to_owned(),
+        source_partitions: partitions,
+        partitions,
+        time: TimeMode::Live,
+        health_of_all: false,
+        fold_tasks,
+        close_tasks: settings.runtime.close_tasks,
+        decoder: Arc::new(move || decode::by_header::decoder(&source, &wanted)),
+        tally: Arc::clone(tally),
+    }
+}
+
+fn router(topics: &Topics, checked: &Checked) -> Stage {
+    let routes: Vec<(&'static str, Topic)> = vec![(SCHEMA_SIGNALS, topics.public.clone()), (SCHEMA_LATE, topics.late.clone())];
+    let remember = nanos(checked.plain.retain.0) * 2;
+    let settings = WorkerSettings { pipeline: PIPELINE.to_owned(), routes, progress: SCHEMA_PROGRESS, remember };
+    Stage {
+        name: "router".to_owned(),
+        reads: vec![topics.signals.clone()],
+        writes: vec![topics.public.clone(), topics.late.clone()],
+        tasks: 1,
+        kind: Kind::Keyed(Box::new(move |partition| Box::new(Worker::new(settings.clone(), partition))), worker::FORMAT),
+    }
+}
+
+fn sinks(topics: &Topics, checked: &Checked, settings: &Settings, scrapes: &Arc<Scrapes>) -> Vec<Stage> {
+    let kept = nanos(settings.history.retention.0);
+    let (remember, ttl) = (nanos(checked.plain.retain.0) * 2, checked.series_ttl);
+    let (of_signals, of_late) = (Arc::clone(scrapes), Arc::clone(scrapes));
+    let sink = |name: &str, reads: &Topic, kind| Stage { name: name.to_owned(), reads: vec![reads.clone()], writes: vec![], tasks: 1, kind };
+    vec![
+        sink(history::SIGNALS_STAGE, &topics.public, Kind::Keyed(Box::new(move |_| Box::new(HistoryStage::signals(kept))), history::FORMAT)),
+        sink(history::LATE_STAGE, &topics.late, Kind::Keyed(Box::new(move |_| Box::new(HistoryStage::late(kept))), history::FORMAT)),
+        sink("scrape", &topics.public, Kind::Keyed(Box::new(move |p| Box::new(Scrape::signals(&of_signals, p, remember, ttl))), scrape::FORMAT)),
+        sink("scrape-late", &topics.late, Kind::Keyed(Box::new(move |p| Box::new(Scrape::late(&of_late, p, remember, ttl))), scrape::FORMAT)),
+    ]
+}
+
+/// What a person needs to know first.
+fn announce(address: SocketAddr, demo: bool, data: &PathBuf) {
+    eprintln!("golden-signals {} is running", env!("CARGO_PKG_VERSION"));
+    for (what, path) in [("services", "/"), ("API", "/api/docs"), ("metrics", "/metrics"), ("send events to", "/api/v1/events")] {
+        eprintln!("  {what:15} http://{address}{path}");
+    }
+    eprintln!("  {:15} {}", "data", data.display());
+    if demo {
+        eprintln!("\nThe demo shop is being fed; its first signals show within 20 seconds. Incidents of each cycle:");
+        demo::print_timetable();
+    }
+    eprintln!("\nStop with Ctrl-C.");
+}
+
+/// Serves until a signal comes or a task fails.
+fn serve(listener: std::net::TcpListener, state: golden_http::AppState, watch: Watch) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(cores().clamp(2, 8)).enable_all().build().map_err(Failure::failed)?;
+    runtime.block_on(async move {
+        let listener = TcpListener::from_std(listener).map_err(Failure::failed)?;
+        let shutdown = async move {
+            let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+                Ok(signal) => signal,
+                Err(error) => return tracing::error!(%error, "signals cannot be taken"),
+            };
+            let mut look = tokio::time::interval(LOOK);
+            loop {
+                tokio::select! {
+                    _ = tokio::signal::ctrl_c() => return,
+                    _ = terminate.recv() => return,
+                    _ = look.tick() => {
+                        if watch.failure().is_some() {
+                            return;
+                        }
+                    }
+                }
+            }
+        };
+        golden_http::serve(listener, golden_http::router(state), shutdown).await.map_err(Failure::failed)
+    })
+}

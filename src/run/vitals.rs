@@ -1,0 +1,119 @@
+//! What the running program shows of itself: readiness, tasks, lag, metrics.
+
+use golden_http::{Lag, Status, Vitals};
+use golden_pipeline::emit::prometheus::Format;
+use golden_pipeline::emit::scrape::Scrapes;
+use golden_pipeline::tally::Tally;
+use platform_core::clock::Clock;
+use platform_core::log::Log;
+use platform_core::pipeline::Pipeline;
+use platform_core::record::Partition;
+use platform_core::time::EventTime;
+use platform_rocks::log::RocksLog;
+use platform_runtime::metrics::MetricsHandle;
+use platform_runtime::runtime::Watch;
+use platform_runtime::task::TaskState;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// Most series on the metrics page.
+const MAX_SERIES: usize = 50_000;
+/// ns after the window behind a series' last one until its gauges say unknown.
+const STALE_AFTER: i64 = 180 * platform_core::time::SECOND;
+
+/// Who reads what: stage, its group, its topics' partitions.
+pub(super) struct Reads {
+    stage: String,
+    group: String,
+    partitions: Vec<Partition>,
+}
+
+/// The readers of a pipeline's topics.
+pub(super) fn readers(pipeline: &Pipeline, log: &dyn Log) -> Vec<Reads> {
+    let partitions = |stage: &platform_core::pipeline::Stage| {
+        let all = stage.reads.iter().flat_map(|topic| (0..log.partitions(topic).unwrap_or(0)).map(|i| Partition::new(topic, i)));
+        all.collect()
+    };
+    let reads = |stage: &platform_core::pipeline::Stage| Reads {
+        stage: stage.name.clone(),
+        group: format!("{}.{}", pipeline.name, stage.name),
+        partitions: partitions(stage),
+    };
+    pipeline.stages.iter().map(reads).collect()
+}
+
+pub(super) struct RunVitals {
+    pub(super) watch: Watch,
+    pub(super) log: Arc<RocksLog>,
+    pub(super) readers: Vec<Reads>,
+    pub(super) metrics: MetricsHandle,
+    pub(super) scrapes: Arc<Scrapes>,
+    pub(super) tally: Arc<Tally>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl RunVitals {
+    fn lag(&self) -> Vec<Lag> {
+        let mut all = Vec::new();
+        for reads in &self.readers {
+            for partition in &reads.partitions {
+                let end = self.log.bounds(partition).map_or(0, |(_, end)| end.0);
+                let position = self.log.committed(&reads.group, partition).ok().flatten().map_or(0, |c| c.offset.0);
+                let records = end.saturating_sub(position);
+                all.push(Lag { stage: reads.stage.clone(), topic: partition.topic.to_string(), partition: partition.index, records });
+            }
+        }
+        all
+    }
+}
+
+impl Vitals for RunVitals {
+    fn ready(&self) -> Result<(), String> {
+        match self.watch.tasks().iter().find(|t| t.state != TaskState::Running) {
+            None => Ok(()),
+            Some(task) => Err(format!("task {} is {}", task.name, task.state.name())),
+        }
+    }
+
+    fn status(&self) -> Status {
+        let failure = self.watch.failure().map(|f| f.to_string());
+        let tasks = self.watch.tasks().into_iter().map(|task| {
+            let mut names = task.name.rsplit('.');
+            let slot = names.next().and_then(|n| n.parse().ok()).unwrap_or(0);
+            let failed = task.state == TaskState::Failed;
+            golden_http::TaskStatus {
+                stage: names.next().unwrap_or_default().to_owned(),
+                task: slot,
+                state: task.state.name().to_owned(),
+                error: failure.clone().filter(|_| failed),
+            }
+        });
+        Status { version: env!("CARGO_PKG_VERSION").to_owned(), watermark: None, tasks: tasks.collect(), lag: self.lag() }
+    }
+
+    fn metrics(&self, out: &mut String) {
+        let mut page = Vec::new();
+        self.scrapes.page(Format::Text, MAX_SERIES, STALE_AFTER, EventTime(self.clock.wall()), &mut page);
+        out.push_str(&String::from_utf8_lossy(&page));
+        self.tally.render(out);
+        let _ = writeln!(out, "# HELP golden_signals_build_info The running program.");
+        let _ = writeln!(out, "# TYPE golden_signals_build_info gauge");
+        let _ = writeln!(out, "golden_signals_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+        self.metrics.upkeep();
+        out.push_str(&self.metrics.render());
+        self.log_figures(out);
+    }
+}
+
+impl RunVitals {
+    fn log_figures(&self, out: &mut String) {
+        let figures = self.log.figures();
+        for (name, kind, help, value) in [
+            ("platform_log_queued_bytes", "gauge", "Bytes of records that wait to be written.", figures.queued_bytes as f64),
+            ("platform_log_syncs_total", "counter", "Syncs of the log to its device.", figures.syncs as f64),
+            ("platform_log_sync_seconds_total", "counter", "Time spent in syncs.", figures.sync_time.as_secs_f64()),
+        ] {
+            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Settings of the program: defaults < `golden.yaml` < `GOLDEN_*` environment < flags. Unknown keys are refused with a suggestion.
+//!
+//! Plain values; nothing is opened or started here. This file alone reads the environment.
+
+use crate::failure::{Failure, suggestion};
+use figment::providers::{Env, Format, Serialized, Yaml};
+use figment::value::Value;
+use figment::Figment;
+use golden_pipeline::settings::{PipelineSettings, Span};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The file that is read when it is there and no other is named.
+const DEFAULT_FILE: &str = "golden.yaml";
+
+/// All settings.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    /// Folder for the log and all state.
+    pub(crate) data: PathBuf,
+    /// HTTP.
+    pub(crate) http: HttpSettings,
+    /// The embedded log.
+    pub(crate) log: LogSettings,
+    /// What is computed.
+    pub(crate) pipeline: PipelineSettings,
+    /// Mapping file of events that come by HTTP; none: the built-in names.
+    pub(crate) mapping: Option<PathBuf>,
+    /// How work is spread and committed.
+    pub(crate) runtime: TaskSettings,
+    /// What is kept for the API and pages.
+    pub(crate) history: HistorySettings,
+    /// Where traces of the program itself go.
+    pub(crate) traces: TracesSettings,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HttpSettings {
+    /// Address to listen on.
+    pub(crate) listen: SocketAddr,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LogSettings {
+    /// Partitions of every topic. Cannot be changed on an existing data folder.
+    pub(crate) partitions: u32,
+    /// How long events are kept after they were appended.
+    pub(crate) events_retention: Span,
+    /// How long public records, late ledger and dead letters are kept.
+    pub(crate) public_retention: Span,
+    /// Bytes that stay free on the device; below it nothing is taken in.
+    pub(crate) reserve_mib: u64,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TaskSettings {
+    /// Longest time between two commits of a stage.
+    pub(crate) commit_interval: Span,
+    /// FOLD tasks; 0: one for each core, at most one for each partition.
+    pub(crate) fold_tasks: usize,
+    /// CLOSE tasks.
+    pub(crate) close_tasks: usize,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HistorySettings {
+    /// How long windows stay readable, in event time.
+    pub(crate) retention: Span,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TracesSettings {
+    /// Which log lines are written: a level, or levels by module, as in `info,platform_runtime=debug`.
+    pub(crate) filter: String,
+    /// Whether log lines are JSON.
+    pub(crate) json: bool,
+    /// OTLP/HTTP endpoint, as in `http://127.0.0.1:4318/v1/traces`; none: traces are off.
+    pub(crate) endpoint: Option<String>,
+}
+
+fn seconds(s: u64) -> Span {
+    Span(Duration::from_secs(s))
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("data"),
+            http: HttpSettings::default(),
+            log: LogSettings::default(),
+            pipeline: PipelineSettings::default(),
+            mapping: None,
+            runtime: TaskSettings::default(),
+            history: HistorySettings::default(),
+            traces: TracesSettings::default(),
+        }
+    }
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)) }
+    }
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { partitions: 4, events_retention: seconds(24 * 3600), public_retention: seconds(7 * 24 * 3600), reserve_mib: 256 }
+    }
+}
+
+impl Default for TaskSettings {
+    fn default() -> Self {
+        Self { commit_interval: seconds(1), fold_tasks: 0, close_tasks: 1 }
+    }
+}
+
+impl Default for TracesSettings {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), json: false, endpoint: None }
+    }
+}
+
+impl Default for HistorySettings {
+    fn default() -> Self {
+        Self { retention: seconds(7 * 24 * 3600) }
+    }
+}
+
+/// Settings and where each came from.
+pub(crate) struct Loaded {
+    pub(crate) settings: Settings,
+    figment: Figment,
+}
+
+impl Loaded {
+    /// Every setting on a line of its own, with its source behind it.
+    pub(crate) fn lines(&self) -> Result<Vec<String>, Failure> {
+        let values = Value::serialize(&self.settings).map_err(Failure::failed)?;
+        let mut lines = Vec::new();
+        walk(&values, &mut Vec::new(), &mut |path, value| {
+            let origin = self.figment.find_metadata(path).map_or("default", |m| match m.name.as_ref() {
+                name if name.contains("environment") => "environment",
+                name if name.contains("YAML") => "file",
+                _ => "default",
+            });
+            lines.push(format!("{path}: {value}  # {origin}"));
+        });
+        Ok(lines)
+    }
+}
+
+/// Visits every leaf of a tree of settings with its dotted path.
+fn walk(value: &Value, path: &mut Vec<String>, visit: &mut dyn FnMut(&str, &str)) {
+    match value {
+        Value::Dict(_, dict) if !dict.is_empty() => {
+            for (key, value) in dict {
+                path.push(key.clone());
+                walk(value, path, visit);
+                path.pop();
+            }
+        }
+        leaf => {
+            let text = serde_json::to_string(leaf).unwrap_or_default();
+            visit(&path.join("."), &text);
+        }
+    }
+}
+
+/// Reads the settings.
+///
+/// # Errors
+/// What cannot be used, where it stands, and what would be right.
+pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
+    let mut figment = Figment::from(Serialized::defaults(Settings::default()));
+    let found = file.map(Path::to_owned).or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|p| p.exists()));
+    if let Some(path) = &found {
+        let text = std::fs::read_to_string(path).map_err(|e| Failure::usage(format!("cannot read settings {}: {e}", path.display())))?;
+        figment = figment.merge(Yaml::string(&text));
+    }
+    let figment = figment.merge(Env::prefixed("GOLDEN_").split("__"));
+    let place = found.map_or_else(|| "the environment".to_owned(), |p| p.display().to_string());
+    let settings: Settings = figment.extract().map_err(|error| Failure::usage(explain(error, &place)))?;
+    settings.pipeline.check().map_err(|e| Failure::usage(format!("{place}: {e}")))?;
+    if settings.log.partitions == 0 || settings.log.partitions > 256 {
+        return Err(Failure::usage(format!("{place}: log.partitions is {}, and must be from 1 to 256", settings.log.partitions)));
+    }
+    if settings.runtime.close_tasks == 0 {
+        return Err(Failure::usage(format!("{place}: runtime.close_tasks is 0, and must be at least 1")));
+    }
+    // Partials must reach back as far as corrections do, twice over, or a restart could not rebuild what it corrects.
+    Ok(Loaded { settings, figment })
+}
+
+/// One message for whatever is wrong first.
+fn explain(error: figment::Error, place: &str) -> String {
+    let Some(first) = error.into_iter().next() else { return format!("{place}: the settings cannot be used") };
+    let path = first.path.join(".");
+    let from = first.metadata.as_ref().filter(|m| m.name.contains("environment")).map_or(place, |_| "the environment");
+    match &first.kind {
+        figment::error::Kind::UnknownField(field, known) => {
+            let path = if path.is_empty() { field.clone() } else { format!("{path}.{field}") };
+            format!("{from}: there is no setting `{path}`{}", suggestion(field, known.iter().copied()))
+        }
+        kind if path.is_empty() => format!("{from}: {kind}"),
+        kind => format!("{from}: {path}: {kind}"),
+    }
+}
+
+/// The names of settings, for tests of the documentation.
+#[cfg(test)]
+fn names() -> Vec<String> {
+    let values = Value::serialize(Settings::default()).unwrap();
+    let mut names = Vec::new();
+    walk(&values, &mut Vec::new(), &mut |path, _| names.push(path.to_owned()));
+    names
+}
+
+/// Cores of this machine, at least one.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
