@@ -181,9 +181,8 @@ fn router(topics: &Topics, remember: i64) -> Stage {
     }
 }
 
-/// In a streaming run a commit stands for every block, so that windows close as they do live; else memory alone decides.
+/// In a streaming run every block is a transaction, so that windows close and corrections leave as they do live; else memory alone decides.
 fn runtime(streaming: bool) -> RuntimeSettings {
-    let day = Duration::from_secs(24 * 3600);
-    let read_budget = if streaming { 1 << 20 } else { usize::MAX };
-    RuntimeSettings { commit_interval: day, read_budget, held_budget: HELD, emit_budget: EMITTED }
+    let commit_interval = if streaming { Duration::ZERO } else { Duration::from_secs(24 * 3600) };
+    RuntimeSettings { commit_interval, read_budget: usize::MAX, held_budget: HELD, emit_budget: EMITTED }
 }

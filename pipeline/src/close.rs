@@ -523,7 +523,11 @@ impl Close {
 
     /// Forgets windows that nothing can reach any more: `retain` behind the least watermark of all partitions.
     fn purge(&mut self) {
-        let through = self.sources.least().plus(-self.settings.retain).min(self.closed_through);
+        let mut through = self.sources.least().plus(-self.settings.retain).min(self.closed_through);
+        // What still has to leave stays until it has left.
+        if let Some(((start, _), _)) = self.corrections.first_key_value() {
+            through = through.min(EventTime(*start));
+        }
         if through <= self.purged_through {
             return;
         }
@@ -597,6 +601,7 @@ impl Close {
                 return Err(error.into());
             }
         }
+        self.purge();
         Ok(())
     }
 }
