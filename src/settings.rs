@@ -125,7 +125,7 @@ impl Default for TaskSettings {
 
 impl Default for TracesSettings {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), json: false, endpoint: None }
+        Self { filter: "info,platform_runtime=warn".to_owned(), json: false, endpoint: None }
     }
 }
 

@@ -1,0 +1,46 @@
+# Few targets, each of which sets up what it needs. `make` alone lists them.
+#
+# One target folder outside the clone, one profile, one set of features: RocksDB is compiled once on a machine, however many clones there are
+# and whatever is run. That is why every cargo call here says --release --workspace.
+
+CARGO_TARGET_DIR ?= $(HOME)/.cache/golden-signals/target
+export CARGO_TARGET_DIR
+GOLDEN := $(CARGO_TARGET_DIR)/release/golden
+CARGO_FLAGS := --release --workspace --locked
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-fast check fmt bench docs setup build
+
+help: ## lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## sets up, builds, and starts the demo; prints the links to open
+	$(GOLDEN) run --demo
+
+test: setup ## the whole suite, and all that it needs
+	cargo test $(CARGO_FLAGS)
+
+test-fast: ## the pure part: no C++ compiler, under a minute once built
+	cargo test --locked -p platform-core -p golden-router -p golden-pipeline --lib
+
+check: setup ## formatting, lints, documentation; licences where cargo-deny is installed
+	cargo fmt --all --check
+	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --no-deps
+	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; else echo "not run: cargo-deny is not installed"; fi
+
+fmt: ## formats everything
+	cargo fmt --all
+
+bench: build ## speed and memory against a plain reference, as ratios (docs/benchmarks.md)
+	$(CARGO_TARGET_DIR)/release/golden-bench speed --golden $(GOLDEN) $(BENCH_ARGS)
+	$(CARGO_TARGET_DIR)/release/golden-bench memory --golden $(GOLDEN) $(BENCH_ARGS)
+
+docs: ## the documentation of the code
+	cargo doc $(CARGO_FLAGS) --no-deps --open
+
+setup: ## system packages for building; as root or with sudo, else it says what to install
+	@./setup.sh
+
+build: setup
+	cargo build $(CARGO_FLAGS)
