@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod failure;
 mod generate;
+mod mapping;
 mod replay;
 mod run;
 mod settings;

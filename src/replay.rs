@@ -38,8 +38,9 @@ pub(crate) fn replay(args: &ReplayArgs) -> Outcome {
     let checked = settings(args)?;
     let time = if args.streaming { TimeMode::Streaming } else { TimeMode::Bounded };
     let threads = if args.streaming { 1 } else { u32::from(args.threads) };
-    let inputs = input::open(args)?;
-    let source = Arc::new(source(args, inputs.format)?);
+    let mapping = args.mapping.as_deref().map(crate::mapping::read).transpose()?;
+    let inputs = input::open(args, mapping.as_ref().map(|m| m.format))?;
+    let source = Arc::new(source(args, mapping, inputs.format)?);
     let tally = Arc::new(Tally::default());
     let topics = Topics::of("replay");
     let wanted = checked.groupings.wanted(checked.plain.exemplars);
@@ -115,14 +116,10 @@ fn settings(args: &ReplayArgs) -> Result<Checked, Failure> {
 }
 
 /// The source from the mapping file and the flags, which win.
-fn source(args: &ReplayArgs, told: Format) -> Result<Source, Failure> {
-    let mut source = match &args.mapping {
-        Some(path) => {
-            let file = path.display().to_string();
-            let yaml = std::fs::read_to_string(path).map_err(|e| Failure::usage(format!("cannot read mapping file {file}: {e}")))?;
-            let source = Source::from_yaml(&file, &yaml).map_err(Failure::usage)?;
-            if args.format.is_some() || source.format == Format::Auto { source.as_format(told) } else { source }
-        }
+fn source(args: &ReplayArgs, mapping: Option<Source>, told: Format) -> Result<Source, Failure> {
+    let mut source = match mapping {
+        Some(source) if source.format != told => source.as_format(told),
+        Some(source) => source,
         None => Source::for_format(told),
     };
     if let Some(service) = &args.service {

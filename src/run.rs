@@ -55,6 +55,8 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let topics = Topics::of(COLOUR);
     // Taken first: a port in use is said before anything is opened or written.
     let listener = listen(settings.http.listen)?;
+    // Dropped last, when nothing is open in the folder any more.
+    let _temporary = (args.demo && args.data.is_none()).then(|| Temporary(settings.data.clone()));
     let data = open(&settings, &topics, args.accept_loss, Arc::clone(&clock))?;
     let log: Arc<dyn Log> = data.log();
     let (tally, scrapes) = (Arc::new(Tally::default()), Arc::new(Scrapes::default()));
@@ -95,6 +97,17 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     stopped.map_err(Failure::failed)
 }
 
+/// A folder that goes with the process.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(folder = %self.0.display(), %error, "the demo's folder could not be removed");
+        }
+    }
+}
+
 /// Flags win over settings; the demo has windows of 10 s and a folder of its own.
 fn with_flags(mut settings: Settings, args: &RunArgs) -> Settings {
     if args.demo {
@@ -118,17 +131,11 @@ fn with_flags(mut settings: Settings, args: &RunArgs) -> Settings {
 /// The mapping of events that come by HTTP.
 pub(crate) fn mapping(settings: &Settings) -> Result<Arc<Source>, Failure> {
     let mut source = match &settings.mapping {
-        Some(path) => read_mapping(path)?,
+        Some(path) => crate::mapping::read(path)?,
         None => Source::for_format(Format::Auto),
     };
     source.name = SOURCE.to_owned();
     Ok(Arc::new(source))
-}
-
-fn read_mapping(path: &Path) -> Result<Source, Failure> {
-    let file = path.display().to_string();
-    let yaml = std::fs::read_to_string(path).map_err(|e| Failure::usage(format!("cannot read mapping file {file}: {e}")))?;
-    Source::from_yaml(&file, &yaml).map_err(Failure::usage)
 }
 
 fn listen(address: SocketAddr) -> Result<std::net::TcpListener, Failure> {
@@ -147,7 +154,8 @@ fn open(settings: &Settings, topics: &Topics, accept_loss: bool, clock: Arc<dyn 
     let own = retain * 2 + Duration::from_secs(3600);
     let topic = |topic: &Topic, partitions, retention: Duration| TopicSettings { topic: topic.clone(), partitions, retention };
     let partitions = settings.log.partitions;
-    let public = settings.log.public_retention.0;
+    // A lost history is rebuilt from the public topics, so they reach back further than it does.
+    let public = settings.log.public_retention.0.max(settings.history.retention.0 + Duration::from_secs(2 * 3600));
     let list = vec![
         topic(&topics.events, partitions, settings.log.events_retention.0),
         topic(&topics.partials, partitions, own),

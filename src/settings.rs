@@ -180,13 +180,19 @@ fn walk(value: &Value, path: &mut Vec<String>, visit: &mut dyn FnMut(&str, &str)
 /// # Errors
 /// What cannot be used, where it stands, and what would be right.
 pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
-    let mut figment = Figment::from(Serialized::defaults(Settings::default()));
+    let mut given = Figment::new();
     let found = file.map(Path::to_owned).or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|p| p.exists()));
     if let Some(path) = &found {
         let text = std::fs::read_to_string(path).map_err(|e| Failure::usage(format!("cannot read settings {}: {e}", path.display())))?;
-        figment = figment.merge(Yaml::string(&text));
+        given = given.merge(Yaml::string(&text));
     }
-    let figment = figment.merge(Env::prefixed("GOLDEN_").split("__"));
+    let given = given.merge(Env::prefixed("GOLDEN_").split("__"));
+    let mut defaults = Settings::default();
+    if given.find_value("pipeline.groupings").is_ok() {
+        // Groupings are one choice: those that are given replace the default ones, and do not join them.
+        defaults.pipeline.groupings.clear();
+    }
+    let figment = Figment::from(Serialized::defaults(defaults)).merge(given);
     let place = found.map_or_else(|| "the environment".to_owned(), |p| p.display().to_string());
     let settings: Settings = figment.extract().map_err(|error| Failure::usage(explain(error, &place)))?;
     settings.pipeline.check().map_err(|e| Failure::usage(format!("{place}: {e}")))?;
@@ -196,7 +202,6 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
     if settings.runtime.close_tasks == 0 {
         return Err(Failure::usage(format!("{place}: runtime.close_tasks is 0, and must be at least 1")));
     }
-    // Partials must reach back as far as corrections do, twice over, or a restart could not rebuild what it corrects.
     Ok(Loaded { settings, figment })
 }
 
@@ -207,7 +212,7 @@ fn explain(error: figment::Error, place: &str) -> String {
     let from = first.metadata.as_ref().filter(|m| m.name.contains("environment")).map_or(place, |_| "the environment");
     match &first.kind {
         figment::error::Kind::UnknownField(field, known) => {
-            let path = if path.is_empty() { field.clone() } else { format!("{path}.{field}") };
+            let path = if path.is_empty() { field.clone() } else { path };
             format!("{from}: there is no setting `{path}`{}", suggestion(field, known.iter().copied()))
         }
         kind if path.is_empty() => format!("{from}: {kind}"),

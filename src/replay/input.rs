@@ -3,7 +3,7 @@
 use crate::commands::ReplayArgs;
 use crate::failure::{Failure, suggestion};
 use golden_pipeline::decode::sniff::{Shape, sniff};
-use golden_pipeline::source::{Format, Source};
+use golden_pipeline::source::Format;
 use platform_runtime::files::{Files, Framing, Input};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -20,8 +20,9 @@ pub(super) struct Inputs {
     pub(super) size: Option<u64>,
 }
 
-pub(super) fn open(args: &ReplayArgs) -> Result<Inputs, Failure> {
-    let given = args.format.as_deref().map(parse).transpose()?.filter(|f| *f != Format::Auto).or(mapped(args)?);
+/// Opens the files. `mapped` is the format that a mapping file declares; the flag wins.
+pub(super) fn open(args: &ReplayArgs, mapped: Option<Format>) -> Result<Inputs, Failure> {
+    let given = args.format.as_deref().map(parse).transpose()?.or(mapped).filter(|f| *f != Format::Auto);
     let read = Arc::new(AtomicU64::new(0));
     let inputs: Vec<Input> = args.files.iter().map(|p| Input::open(p, &read)).collect::<Result<_, _>>().map_err(Failure::usage)?;
     let mut told: Option<(Format, Shape)> = None;
@@ -44,15 +45,6 @@ pub(super) fn open(args: &ReplayArgs) -> Result<Inputs, Failure> {
     let size = inputs.iter().map(Input::size).sum();
     let files = Files::new(inputs, framing, args.streaming, Arc::clone(&read));
     Ok(Inputs { files, format, read, size })
-}
-
-/// The format that a mapping file declares.
-fn mapped(args: &ReplayArgs) -> Result<Option<Format>, Failure> {
-    let Some(path) = &args.mapping else { return Ok(None) };
-    let file = path.display().to_string();
-    let yaml = std::fs::read_to_string(path).map_err(|e| Failure::usage(format!("cannot read mapping file {file}: {e}")))?;
-    let source = Source::from_yaml(&file, &yaml).map_err(Failure::usage)?;
-    Ok(Some(source.format).filter(|f| *f != Format::Auto))
 }
 
 fn parse(name: &str) -> Result<Format, Failure> {
