@@ -9,6 +9,7 @@ mod failure;
 mod generate;
 mod mapping;
 mod replay;
+mod router;
 mod run;
 mod settings;
 

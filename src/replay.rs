@@ -9,16 +9,13 @@ use crate::failure::{Failure, Outcome, suggestion};
 use golden_pipeline::decode;
 use golden_pipeline::event::MAX_NAME;
 use golden_pipeline::fold::TimeMode;
-use golden_pipeline::names::{PIPELINE, SCHEMA_LATE, SCHEMA_PROGRESS, SCHEMA_SIGNALS, Topics};
+use golden_pipeline::names::{SCHEMA_SIGNALS, Topics};
 use golden_pipeline::settings::{Checked, PipelineSettings};
 use golden_pipeline::source::{Format, Source};
 use golden_pipeline::tally::Tally;
 use golden_pipeline::topology::{Deployment, pipeline};
-use golden_router::worker::{self, Worker, WorkerSettings};
 use output::Output;
 use platform_core::clock::Clock;
-use platform_core::pipeline::{Kind, Stage};
-use platform_core::record::Topic;
 use platform_core::time::nanos;
 use platform_runtime::bounded::Bounded;
 use platform_runtime::clock::SystemClock;
@@ -63,7 +60,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> Outcome {
         tally: Arc::clone(&tally),
     };
     let remember = if args.streaming { nanos(deployment.settings.plain.retain.0) * 2 } else { 0 };
-    let router = router(&topics, remember);
+    let router = crate::router::stage(&topics, remember);
     let bounded = Bounded {
         pipeline: pipeline(deployment, router, vec![]),
         log: log.clone(),
@@ -164,18 +161,6 @@ fn log(topics: &Topics, partitions: u32) -> MemoryLog {
     }
     log.create_topic(&topics.dead_letters, 1, TopicSettings::default());
     log
-}
-
-fn router(topics: &Topics, remember: i64) -> Stage {
-    let routes: Vec<(&'static str, Topic)> = vec![(SCHEMA_SIGNALS, topics.public.clone()), (SCHEMA_LATE, topics.late.clone())];
-    let settings = WorkerSettings { pipeline: PIPELINE.to_owned(), routes, progress: SCHEMA_PROGRESS, remember };
-    Stage {
-        name: "router".to_owned(),
-        reads: vec![topics.signals.clone()],
-        writes: vec![topics.public.clone(), topics.late.clone()],
-        tasks: 1,
-        kind: Kind::Keyed(Box::new(move |partition| Box::new(Worker::new(settings.clone(), partition))), worker::FORMAT),
-    }
 }
 
 /// In a streaming run every block is a transaction, so that windows close and corrections leave as they do live; else memory alone decides.

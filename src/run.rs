@@ -10,12 +10,11 @@ use golden_pipeline::decode;
 use golden_pipeline::emit::scrape::{self, Scrape, Scrapes};
 use golden_pipeline::fold::TimeMode;
 use golden_pipeline::history::{self, History, HistoryStage};
-use golden_pipeline::names::{COLOUR, PIPELINE, SCHEMA_LATE, SCHEMA_PROGRESS, SCHEMA_SIGNALS, Topics};
+use golden_pipeline::names::{COLOUR, Topics};
 use golden_pipeline::settings::{Checked, Span};
 use golden_pipeline::source::{Format, Source};
 use golden_pipeline::tally::Tally;
 use golden_pipeline::topology::{Deployment, pipeline};
-use golden_router::worker::{self, Worker, WorkerSettings};
 use platform_core::clock::Clock;
 use platform_core::log::Log;
 use platform_core::pipeline::{Kind, Stage};
@@ -28,7 +27,7 @@ use platform_runtime::runtime::{Runtime, STOP_DEADLINE, Watch};
 use platform_runtime::task::RuntimeSettings;
 use platform_runtime::traces::{TraceSettings, init_tracing};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -62,7 +61,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let (tally, scrapes) = (Arc::new(Tally::default()), Arc::new(Scrapes::default()));
     let stages = pipeline(
         deployment(&settings, &checked, &topics, &source, &tally),
-        router(&topics, &checked),
+        crate::router::stage(&topics, nanos(checked.plain.retain.0) * 2),
         sinks(&topics, &checked, &settings, &scrapes),
     );
     let stores = data.stores();
@@ -192,19 +191,6 @@ fn deployment(settings: &Settings, checked: &Checked, topics: &Topics, source: &
         close_tasks: settings.runtime.close_tasks,
         decoder: Arc::new(move || decode::by_header::decoder(&source, &wanted)),
         tally: Arc::clone(tally),
-    }
-}
-
-fn router(topics: &Topics, checked: &Checked) -> Stage {
-    let routes: Vec<(&'static str, Topic)> = vec![(SCHEMA_SIGNALS, topics.public.clone()), (SCHEMA_LATE, topics.late.clone())];
-    let remember = nanos(checked.plain.retain.0) * 2;
-    let settings = WorkerSettings { pipeline: PIPELINE.to_owned(), routes, progress: SCHEMA_PROGRESS, remember };
-    Stage {
-        name: "router".to_owned(),
-        reads: vec![topics.signals.clone()],
-        writes: vec![topics.public.clone(), topics.late.clone()],
-        tasks: 1,
-        kind: Kind::Keyed(Box::new(move |partition| Box::new(Worker::new(settings.clone(), partition))), worker::FORMAT),
     }
 }
 

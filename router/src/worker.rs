@@ -8,6 +8,7 @@ use crate::rule::{Decision, Published, decide};
 use platform_core::codec::CodecError;
 use platform_core::growth::{GROWTH_HEADER, Growth, IDENTITY_HEADER, REVISION_HEADER};
 use platform_core::map::Map;
+use platform_core::reach::Reach;
 use platform_core::record::{NewRecord, Offset, Partition, Record, Topic};
 use platform_core::stage::{Emit, Emitted, KeyedStage, StageError};
 use platform_core::store::{Changes, Store};
@@ -20,6 +21,8 @@ const SCHEMA: &str = "schema";
 const PUBLISHED: u8 = 1;
 /// Key of the newest progress record's identity.
 const PROGRESS: [u8; 1] = [2];
+/// Key of how far back in the input the published map reaches.
+const REACH: [u8; 1] = [3];
 
 /// Settings of a worker.
 #[derive(Clone, Debug)]
@@ -43,6 +46,7 @@ pub struct Worker {
     changed: Map<Vec<u8>, Published>,
     progress: Option<Vec<u8>>,
     unsaved_progress: bool,
+    reach: Reach,
     /// The record to forward: encoded once it is decided.
     due: Option<Due>,
     value: Vec<u8>,
@@ -61,7 +65,7 @@ impl Worker {
     #[must_use]
     pub fn new(settings: WorkerSettings, partition: u32) -> Self {
         let routes = settings.routes.iter().map(|(schema, topic)| (*schema, Partition::new(topic, partition))).collect();
-        Self { settings, routes, changed: Map::default(), progress: None, unsaved_progress: false, due: None, value: Vec::new() }
+        Self { settings, routes, changed: Map::default(), progress: None, unsaved_progress: false, reach: Reach::default(), due: None, value: Vec::new() }
     }
 
     fn take(&mut self, record: &Record<'_>, store: &dyn Store) -> Result<(), StageError> {
@@ -72,6 +76,9 @@ impl Worker {
         let value = record.value.ok_or(unreadable(CodecError::Truncated))?;
         if schema == self.settings.progress.as_bytes() {
             return Ok(self.take_progress(record, identity, value));
+        }
+        if self.settings.remember > 0 {
+            self.reach.note(window_of(identity), record.offset);
         }
         let route = self.routes.iter().position(|(name, _)| name.as_bytes() == schema);
         let route = route.ok_or(unreadable(CodecError::Unknown { what: "schema of length", value: schema.len() as u64 }))?;
@@ -136,15 +143,17 @@ fn published_key(identity: &[u8]) -> Vec<u8> {
     key
 }
 
-/// The first eight bytes of an identity, moved back by `nanos`: where older ones end.
-fn moved_back(identity: &[u8], nanos: i64) -> Option<Vec<u8>> {
-    let start = u64::from_be_bytes(*identity.first_chunk::<8>()?);
-    Some(published_key(&start.saturating_sub(nanos.unsigned_abs()).to_be_bytes()))
+/// The window of an identity: its first eight bytes, which rise with it.
+fn window_of(identity: &[u8]) -> u64 {
+    identity.first_chunk::<8>().map_or(0, |start| u64::from_be_bytes(*start))
 }
 
 impl KeyedStage for Worker {
     fn restore(&mut self, store: &dyn Store, _committed: &[u8]) -> Result<(), StageError> {
         self.progress = store.get(&PROGRESS)?;
+        if let Some(reach) = store.get(&REACH)? {
+            self.reach = Reach::decode(&reach).map_err(|source| StageError::Unreadable { offset: Offset(0), source })?;
+        }
         Ok(())
     }
 
@@ -165,23 +174,12 @@ impl KeyedStage for Worker {
         Ok(Emitted::All)
     }
 
-    fn emit_at_commit(&mut self, _store: &dyn Store, _out: &mut dyn Emit) -> Result<(), StageError> {
-        Ok(())
-    }
-
     fn skip_output(&mut self) {
         self.due = None;
     }
 
-    fn resume_at(&mut self, _cursor: &[u8]) {}
-
-    fn replay_from(&self, _position: Offset) -> Offset {
-        // The map reaches as far back as the input does: nothing less restores it.
-        Offset(0)
-    }
-
-    fn metadata(&self) -> Vec<u8> {
-        Vec::new()
+    fn replay_from(&self, position: Offset) -> Offset {
+        self.reach.replay_from(position)
     }
 
     fn changes(&mut self, changes: &mut Changes) {
@@ -194,9 +192,12 @@ impl KeyedStage for Worker {
         if std::mem::take(&mut self.unsaved_progress)
             && let Some(progress) = &self.progress
         {
+            let oldest = window_of(progress).saturating_sub(self.settings.remember.unsigned_abs());
             changes.put(&PROGRESS, progress.clone());
-            changes.list.extend(moved_back(progress, self.settings.remember).map(|end| platform_core::store::Change::DeleteRange(vec![PUBLISHED], end)));
+            changes.delete_range(&[PUBLISHED], &published_key(&oldest.to_be_bytes()));
+            self.reach.forget_before(oldest);
         }
+        changes.put(&REACH, self.reach.encode());
     }
 
     fn held(&self) -> usize {

@@ -11,8 +11,9 @@ use crate::identity::{Identity, sortable};
 use crate::names::{AGGREGATE, IDENTITY, SCHEMA, SCHEMA_LATE, SCHEMA_SIGNALS};
 use platform_core::codec::{CodecError, Cursor};
 use platform_core::map::Map;
+use platform_core::reach::Reach;
 use platform_core::record::{Offset, Record};
-use platform_core::stage::{Emit, Emitted, KeyedStage, StageError};
+use platform_core::stage::{KeyedStage, StageError};
 use platform_core::store::{Changes, Store};
 use platform_core::time::EventTime;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,8 @@ pub const FORMAT: u32 = 1;
 const SERIES: u8 = 1;
 /// `2 | identity` → the aggregate that the counters hold of it.
 const COUNTED: u8 = 2;
+/// `3` → how far back in the input the counted aggregates reach.
+const REACH: [u8; 1] = [3];
 
 type Shared = Arc<Mutex<ScrapeState>>;
 
@@ -59,6 +62,7 @@ pub struct Scrape {
     counted: Map<Vec<u8>, Vec<u8>>,
     touched: BTreeSet<Vec<u8>>,
     gone: Vec<Vec<u8>>,
+    reach: Reach,
     newest: EventTime,
     expired_through: EventTime,
 }
@@ -85,6 +89,7 @@ impl Scrape {
             counted: Map::default(),
             touched: BTreeSet::new(),
             gone: vec![],
+            reach: Reach::default(),
             newest: EventTime::MIN,
             expired_through: EventTime::MIN,
         }
@@ -110,6 +115,7 @@ impl Scrape {
             state.apply(&identity, &value, before.as_ref(), &aggregate)
         };
         self.touched.insert(series);
+        self.reach.note(window_number(identity.window_start), record.offset);
         self.newest = self.newest.max(identity.window_start);
         let through = self.newest.plus(-self.ttl);
         if through > self.expired_through {
@@ -120,6 +126,11 @@ impl Scrape {
         self.counted.insert(encoded.to_vec(), header(AGGREGATE)?.to_vec());
         Ok(())
     }
+}
+
+/// A number that rises with the window.
+fn window_number(start: EventTime) -> u64 {
+    u64::from_be_bytes(sortable(start))
 }
 
 enum Trouble {
@@ -143,6 +154,9 @@ impl KeyedStage for Scrape {
                 damaged = Some(source);
             }
         })?;
+        if let Some(reach) = store.get(&REACH)? {
+            self.reach = Reach::decode(&reach).map_err(|source| StageError::Unreadable { offset: Offset(0), source })?;
+        }
         damaged.map_or(Ok(()), |source| Err(StageError::Unreadable { offset: Offset(0), source }))
     }
 
@@ -156,25 +170,9 @@ impl KeyedStage for Scrape {
         })
     }
 
-    fn emit_due(&mut self, _budget: usize, _store: &dyn Store, _out: &mut dyn Emit) -> Result<Emitted, StageError> {
-        Ok(Emitted::All)
-    }
-
-    fn emit_at_commit(&mut self, _store: &dyn Store, _out: &mut dyn Emit) -> Result<(), StageError> {
-        Ok(())
-    }
-
-    fn skip_output(&mut self) {}
-
-    fn resume_at(&mut self, _cursor: &[u8]) {}
-
-    fn replay_from(&self, _position: Offset) -> Offset {
-        // Counters reach back to the first record: nothing less restores them.
-        Offset(0)
-    }
-
-    fn metadata(&self) -> Vec<u8> {
-        Vec::new()
+    fn replay_from(&self, position: Offset) -> Offset {
+        // A lost store resets the counters, which readers notice; what is still corrected must then count as a whole.
+        self.reach.replay_from(position)
     }
 
     fn changes(&mut self, changes: &mut Changes) {
@@ -191,8 +189,10 @@ impl KeyedStage for Scrape {
             changes.put(&[&[COUNTED], identity.as_slice()].concat(), aggregate);
         }
         if self.newest > EventTime::MIN {
-            let end = [&[COUNTED][..], &sortable(self.newest.plus(-self.remember))].concat();
-            changes.delete_range(&[COUNTED], &end);
+            let oldest = self.newest.plus(-self.remember);
+            changes.delete_range(&[COUNTED], &[&[COUNTED][..], &sortable(oldest)].concat());
+            self.reach.forget_before(window_number(oldest));
+            changes.put(&REACH, self.reach.encode());
         }
     }
 

@@ -10,7 +10,7 @@ use crate::identity::Identity;
 use crate::names;
 use platform_core::codec::{CodecError, Cursor, put_u64};
 use platform_core::record::{Offset, Record};
-use platform_core::stage::{Emit, Emitted, KeyedStage, StageError};
+use platform_core::stage::{KeyedStage, StageError};
 use platform_core::store::{Changes, Store};
 use platform_core::time::EventTime;
 use serde::Deserialize;
@@ -211,18 +211,6 @@ impl KeyedStage for HistoryStage {
         }
         Ok(())
     }
-
-    fn emit_due(&mut self, _budget: usize, _store: &dyn Store, _out: &mut dyn Emit) -> Result<Emitted, StageError> {
-        Ok(Emitted::All)
-    }
-
-    fn emit_at_commit(&mut self, _store: &dyn Store, _out: &mut dyn Emit) -> Result<(), StageError> {
-        Ok(())
-    }
-
-    fn skip_output(&mut self) {}
-
-    fn resume_at(&mut self, _cursor: &[u8]) {}
 
     fn replay_from(&self, position: Offset) -> Offset {
         self.hours.values().min().copied().or(self.replay_from).unwrap_or(position)

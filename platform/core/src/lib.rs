@@ -28,6 +28,8 @@ pub mod clock;
 pub mod partitioner;
 /// Variable-length integers and bounds-checked reading, for all encoded forms.
 pub mod codec;
+/// How far back in its input a fold looks.
+pub mod reach;
 /// Hash maps whose order does not differ from run to run.
 pub mod map;
 /// Predicates that production, simulator and checker assert alike.

@@ -88,7 +88,7 @@ pub enum Emitted {
     Part(Vec<u8>),
 }
 
-/// A deterministic fold over one partition.
+/// A deterministic fold over one partition. What has a default is for stages that emit: a sink has nothing to say, skip or resume.
 pub trait KeyedStage: Send {
     /// Called once before anything else. The store holds the state as of its `applied`, or nothing. `committed` is what this stage's
     /// `metadata` gave at the committed position, empty when there is none.
@@ -107,25 +107,31 @@ pub trait KeyedStage: Send {
     ///
     /// # Errors
     /// When the store fails or the log refuses.
-    fn emit_due(&mut self, budget: usize, store: &dyn Store, out: &mut dyn Emit) -> Result<Emitted, StageError>;
+    fn emit_due(&mut self, _budget: usize, _store: &dyn Store, _out: &mut dyn Emit) -> Result<Emitted, StageError> {
+        Ok(Emitted::All)
+    }
 
     /// Emits what leaves once in each commit.
     ///
     /// # Errors
     /// When the store fails or the log refuses.
-    fn emit_at_commit(&mut self, store: &dyn Store, out: &mut dyn Emit) -> Result<(), StageError>;
+    fn emit_at_commit(&mut self, _store: &dyn Store, _out: &mut dyn Emit) -> Result<(), StageError> {
+        Ok(())
+    }
 
     /// Everything that is due now was committed before the restart (silent replay): forget it without emitting.
-    fn skip_output(&mut self);
+    fn skip_output(&mut self) {}
 
     /// The record applied next was emitted in part before the restart, up to this cursor: go on behind it.
-    fn resume_at(&mut self, cursor: &[u8]);
+    fn resume_at(&mut self, _cursor: &[u8]) {}
 
     /// First offset that a restore from nothing must read, when everything below `position` is applied.
     fn replay_from(&self, position: Offset) -> Offset;
 
     /// What to keep beside the committed position. Under 64 bytes.
-    fn metadata(&self) -> Vec<u8>;
+    fn metadata(&self) -> Vec<u8> {
+        Vec::new()
+    }
 
     /// Entries changed since the last call, to be written with the position that they stand for.
     fn changes(&mut self, changes: &mut Changes);

@@ -107,7 +107,8 @@ fn progress_goes_out_once_and_old_identities_are_forgotten() {
     let mut changes = Changes::default();
     worker.changes(&mut changes);
     store.write(&changes, Offset(1)).unwrap();
-    assert_eq!(store.0.keys().collect::<Vec<_>>(), [&PROGRESS.to_vec()]);
+    assert_eq!(store.0.keys().collect::<Vec<_>>(), [&PROGRESS.to_vec(), &REACH.to_vec()]);
+    assert_eq!(worker.replay_from(Offset(50)), Offset(50), "what is forgotten need not be read again");
 }
 
 #[test]
