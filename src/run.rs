@@ -27,7 +27,7 @@ use platform_runtime::runtime::{Runtime, STOP_DEADLINE, Watch};
 use platform_runtime::task::RuntimeSettings;
 use platform_runtime::traces::{TraceSettings, init_tracing};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -208,7 +208,7 @@ fn sinks(topics: &Topics, checked: &Checked, settings: &Settings, scrapes: &Arc<
 }
 
 /// What a person needs to know first.
-fn announce(address: SocketAddr, demo: bool, data: &PathBuf) {
+fn announce(address: SocketAddr, demo: bool, data: &Path) {
     eprintln!("golden-signals {} is running", env!("CARGO_PKG_VERSION"));
     for (what, path) in [("services", "/"), ("API", "/api/docs"), ("metrics", "/metrics"), ("send events to", "/api/v1/events")] {
         eprintln!("  {what:15} http://{address}{path}");

@@ -220,17 +220,24 @@ fn explain(error: figment::Error, place: &str) -> String {
     }
 }
 
-/// The names of settings, for tests of the documentation.
-#[cfg(test)]
-fn names() -> Vec<String> {
-    let values = Value::serialize(Settings::default()).unwrap();
-    let mut names = Vec::new();
-    walk(&values, &mut Vec::new(), &mut |path, _| names.push(path.to_owned()));
-    names
-}
-
 /// Cores of this machine, at least one.
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_is_documented() {
+        let text = include_str!("../docs/settings.md");
+        let values = Value::serialize(Settings::default()).unwrap();
+        walk(&values, &mut Vec::new(), &mut |path, _| {
+            // Groupings are named by their users.
+            let path = if path.starts_with("pipeline.groupings.") { "pipeline.groupings" } else { path };
+            assert!(text.contains(path), "docs/settings.md does not name {path}");
+        });
+    }
+}

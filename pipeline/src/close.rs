@@ -100,8 +100,7 @@ pub struct Close {
     closing: Option<Closing>,
     /// Closed windows that were not complete when they closed.
     incomplete: BTreeMap<i64, Completeness>,
-    /// Series of closed windows with late events since the last commit: (window, service key) → series keys.
-    corrections: BTreeMap<(i64, Box<[u8]>), BTreeSet<Box<[u8]>>>,
+    corrections: Corrections,
     /// Changes to the store that are not aggregates.
     pending: Changes,
     next_chunk: u32,
@@ -115,6 +114,9 @@ pub struct Close {
     message: Option<(Offset, EventTime)>,
     emission: Emission,
 }
+
+/// Series of closed windows with late events since the last commit: (window, service key) → series keys.
+type Corrections = BTreeMap<(i64, Box<[u8]>), BTreeSet<Box<[u8]>>>;
 
 /// A window on its way out.
 struct Closing {

@@ -75,7 +75,8 @@ impl Worker {
         let identity = header(IDENTITY_HEADER)?;
         let value = record.value.ok_or(unreadable(CodecError::Truncated))?;
         if schema == self.settings.progress.as_bytes() {
-            return Ok(self.take_progress(record, identity, value));
+            self.take_progress(record, identity, value);
+            return Ok(());
         }
         if self.settings.remember > 0 {
             self.reach.note(window_of(identity), record.offset);

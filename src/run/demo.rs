@@ -60,10 +60,10 @@ fn feed(address: SocketAddr, clock: &dyn Clock, stop: &AtomicBool) {
         if lines.is_empty() {
             continue;
         }
-        if let Err(error) = sender.send(&lines) {
-            if !stop.load(Ordering::Relaxed) {
-                tracing::warn!(error, "the demo's load was not taken");
-            }
+        if let Err(error) = sender.send(&lines)
+            && !stop.load(Ordering::Relaxed)
+        {
+            tracing::warn!(error, "the demo's load was not taken");
         }
     }
 }

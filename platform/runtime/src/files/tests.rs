@@ -1,8 +1,11 @@
 use super::*;
 use std::io::Write;
 
+/// Partition, position, text.
+type Lines = Vec<(u32, u64, Vec<u8>)>;
+
 /// All lines of all records by position, through `readers` readers in turn.
-fn lines(paths: &[&Path], framing: Framing, readers: usize, joined: bool) -> Vec<(u32, u64, Vec<u8>)> {
+fn lines(paths: &[&Path], framing: Framing, readers: usize, joined: bool) -> Lines {
     let read = Arc::new(AtomicU64::new(0));
     let inputs = paths.iter().map(|p| Input::open(p, &read).unwrap()).collect();
     let files = Files::new(inputs, framing, joined, read);
@@ -32,7 +35,7 @@ fn lines(paths: &[&Path], framing: Framing, readers: usize, joined: bool) -> Vec
 }
 
 /// Lines of very different lengths, some far longer than a block, the last without a line break.
-fn sample() -> (Vec<u8>, Vec<(u32, u64, Vec<u8>)>) {
+fn sample() -> (Vec<u8>, Lines) {
     let (mut bytes, mut expected) = (Vec::new(), Vec::new());
     for n in 0..4000_usize {
         let length = match n % 997 {
