@@ -27,10 +27,11 @@ use crate::tally::Tally;
 use emission::Emission;
 use index::{Caps, Index};
 use keys::{KeyKind, behind, in_window, of_window, split};
-use platform_core::codec::{CodecError, Cursor, put_i64, put_u64};
+use platform_core::codec::{CodecError, Cursor, put_bytes, put_i64, put_u64};
+use platform_core::reach::Reach;
 use platform_core::record::{NewRecord, Offset, Partition, Record, Topic};
 use platform_core::stage::{Emit, Emitted, KeyedStage, StageError};
-use platform_core::store::{Changes, Store, StoreError};
+use platform_core::store::{Change, Changes, Store, StoreError};
 use platform_core::time::EventTime;
 use platform_core::window::{Window, WindowLength};
 use sources::{Fit, Sources};
@@ -109,9 +110,14 @@ pub struct Close {
     duplicates: u64,
     /// Where the emission of the next closing resumes: its window, and how many services are done.
     resume: Option<(i64, u64)>,
-    /// Starts of messages, with the newest window end that they feed: what `replay_from` goes by.
-    feeds: std::collections::VecDeque<(Offset, EventTime)>,
-    message: Option<(Offset, EventTime)>,
+    /// First messages that feed the windows that are kept.
+    reach: Reach,
+    /// Start of the message whose last chunk has not come.
+    message: Option<Offset>,
+    /// A chunk of that message is missing.
+    torn: bool,
+    /// Lines of the late ledger that changed since the last commit, in windows that were closed before.
+    late_lines: BTreeSet<(i64, Vec<u8>)>,
     emission: Emission,
 }
 
@@ -149,8 +155,10 @@ impl Close {
             passing_over: false,
             duplicates: 0,
             resume: None,
-            feeds: std::collections::VecDeque::new(),
+            reach: Reach::default(),
             message: None,
+            torn: false,
+            late_lines: BTreeSet::new(),
             emission,
             tally,
             settings,
@@ -167,13 +175,15 @@ impl Close {
         if head.chunk == 0 {
             self.sources.tick(record.append_time);
             self.passing_over = head.ranges.iter().any(|r| self.sources.fit(r) == Fit::Replayed);
-            self.message = Some((record.offset, EventTime::MIN));
+            self.message = Some(record.offset);
+            self.torn = false;
             if self.passing_over {
                 self.broken("I4 replayed");
             }
         }
         if head.chunk != self.next_chunk {
             self.broken("I4 torn");
+            self.torn |= head.chunk > 0;
         }
         self.next_chunk = if head.last { 0 } else { head.chunk + 1 };
         if self.passing_over {
@@ -181,44 +191,38 @@ impl Close {
         }
         while !from.is_empty() {
             let (start, kind, key) = entry(&head, &mut from)?;
-            self.merge(start, kind, key, &mut from, store)?;
+            self.merge(start, kind, key, &mut from, self.message.unwrap_or(record.offset), store)?;
         }
         if head.last {
+            let message = self.message.take().unwrap_or(record.offset);
             for range in &head.ranges {
-                let fit = self.sources.fit(range);
+                let fit = if self.torn { Fit::Torn } else { self.sources.fit(range) };
                 if fit == Fit::Torn {
                     self.broken("I4 torn");
                 }
-                self.sources.apply(range, fit);
+                self.sources.apply(range, fit, message);
             }
             if head.ended {
                 self.sources.end();
-            }
-            if let Some(feed) = self.message.take().filter(|(_, newest)| *newest > EventTime::MIN) {
-                self.feeds.push_back(feed);
             }
         }
         Ok(())
     }
 
     /// Adds one entry to the window that it is of.
-    fn merge(&mut self, start: EventTime, kind: EntryKind, key: &[u8], from: &mut Cursor<'_>, store: &dyn Store) -> Result<(), Failure> {
+    fn merge(&mut self, start: EventTime, kind: EntryKind, key: &[u8], from: &mut Cursor<'_>, message: Offset, store: &dyn Store) -> Result<(), Failure> {
         let window = self.settings.window.window_of(start);
         let mut aggregate = None;
-        if let Some(message) = &mut self.message {
-            message.1 = message.1.max(window.end);
-        }
         if window.end <= self.purged_through {
             // I22: FOLD counts nothing this old. Its events would be missing from the account, so this is an alarm.
             Aggregate::decode(from)?;
             self.broken("I22 purged");
             return Ok(());
         }
+        self.reach.note(rising(window.start), message);
         let closed = window.closed_by(self.closed_through);
         if kind == EntryKind::Late {
-            let state = self.windows.entry(window.start.0).or_insert_with(|| WindowState::new(window));
-            state.late.entry(key.to_vec()).or_default().merge_encoded(from)?;
-            return Ok(());
+            return self.merge_late(window, closed, key, from, store);
         }
         let (service, other) = self.index.service_of(key);
         if closed {
@@ -233,7 +237,7 @@ impl Close {
             aggregate = Some(event);
         }
         let series = self.place(window, service, other, key);
-        self.index.touch(series, window.start.0);
+        self.index.touch(series, window.start.0, closed);
         let state = self.windows.entry(window.start.0).or_insert_with(|| WindowState::new(window));
         let into = state.change(series, service);
         if closed {
@@ -252,6 +256,21 @@ impl Close {
         Ok(())
     }
 
+    /// Adds to a line of the late ledger. Its window is closed only if its source partition was absent: then the whole line goes out again.
+    fn merge_late(&mut self, window: Window, closed: bool, key: &[u8], from: &mut Cursor<'_>, store: &dyn Store) -> Result<(), Failure> {
+        let state = self.windows.entry(window.start.0).or_insert_with(|| WindowState::new(window));
+        if closed && !state.late.contains_key(key) {
+            let stored = store.get(&in_window(KeyKind::LateLine, window.start, key))?;
+            let before = stored.map(|bytes| Aggregate::decode(&mut Cursor::new(&bytes))).transpose()?;
+            state.late.insert(key.to_vec(), before.unwrap_or_default());
+        }
+        state.late.entry(key.to_vec()).or_default().merge_encoded(from)?;
+        if closed {
+            self.late_lines.insert((window.start.0, key.to_vec()));
+        }
+        Ok(())
+    }
+
     /// The series that counts a key in a window: its own, or the overflow of its service.
     fn place(&mut self, window: Window, service: u32, other: bool, key: &[u8]) -> u32 {
         let state = self.windows.get(&window.start.0);
@@ -261,7 +280,7 @@ impl Close {
         let caps = self.index.caps();
         let limit = if closed { caps.series_per_service } else { caps.series_per_service.saturating_mul(4) };
         let own = known.is_some_and(|s| state.is_some_and(|w| w.holds(s)) || self.index.series(s).is_some_and(|s| s.admitted) && !closed);
-        if own || !other && apart < limit && self.index.len() < caps.series_total.saturating_mul(4) {
+        if own || !other && apart < limit && self.index.active() < caps.series_total.saturating_mul(4) {
             return self.index.intern(key, service);
         }
         metrics::counter!("golden_signals_overflow_events_total").increment(1);
@@ -289,7 +308,7 @@ impl Close {
     fn load(&mut self, window: Window, service: u32, store: &dyn Store) -> Result<(), Failure> {
         let state = self.windows.entry(window.start.0).or_insert_with(|| WindowState::new(window));
         let Some(head) = self.index.service(service).map(|s| s.key.clone()) else { return Ok(()) };
-        if !state.loaded.insert(service) {
+        if state.whole || !state.loaded.insert(service) {
             return Ok(());
         }
         let prefix = in_window(KeyKind::Aggregate, window.start, &head);
@@ -303,7 +322,7 @@ impl Close {
                     Err(error) => damaged = Some(error),
                 }
             }
-            index.touch(series, window.start.0);
+            index.touch(series, window.start.0, true);
         })?;
         damaged.map_or(Ok(()), |error| Err(Failure::Codec(error)))
     }
@@ -343,12 +362,13 @@ impl Close {
             return None;
         }
         let next = length.window_of(self.closed_through);
-        self.index.services().any(|(_, s)| self.is_known(s.last, next)).then_some(next)
+        self.index.services().any(|(_, s)| self.is_known(s.last_closed, next)).then_some(next)
     }
 
-    /// Whether a service with its newest event in the window at `last` is still known in `window`.
+    /// Whether a service whose newest closed window with an event starts at `last` is still known in `window`. What it has in later windows
+    /// says nothing of this one.
     fn is_known(&self, last: i64, window: Window) -> bool {
-        last >= window.start.plus(-self.settings.series_ttl).0 && last < window.start.0
+        last > i64::MIN && last >= window.start.plus(-self.settings.series_ttl).0
     }
 
     /// Closes a window: decides which series keep a place, and plans its records.
@@ -366,13 +386,18 @@ impl Close {
             }
         }
         if self.settings.empty_windows {
-            for (number, service) in self.index.services().filter(|(_, s)| self.is_known(s.last, window)) {
+            for (number, service) in self.index.services().filter(|(_, s)| self.is_known(s.last_closed, window)) {
                 by_service.entry(service.key.clone()).or_insert_with(|| (number, vec![]));
             }
         }
         let mut plan: Vec<(u32, Vec<u32>)> = by_service.into_values().collect();
         for (_, list) in &mut plan {
             list.sort_unstable_by(|a, b| self.index.series(*a).map(|s| &s.key).cmp(&self.index.series(*b).map(|s| &s.key)));
+        }
+        for (service, _) in plan.iter().filter(|(_, list)| !list.is_empty()) {
+            if let Some(known) = self.index.service_mut(*service) {
+                known.last_closed = known.last_closed.max(window.start.0);
+            }
         }
         let completeness = self.sources.completeness(window);
         if !completeness.is_full() {
@@ -395,13 +420,14 @@ impl Close {
             let key = index.series(series).map(|s| s.key.clone()).unwrap_or_default();
             (std::cmp::Reverse(counts.errors), std::cmp::Reverse(counts.requests()), key)
         };
-        // Sorting is only worth it when places are short.
-        if waiting.iter().any(|s| index.series(*s).is_some_and(|k| state.apart(k.service) > index.caps().series_per_service))
-            || index.len() > index.caps().series_total
-        {
+        // Ranking is only worth it when places are short.
+        let mut wanting: BTreeMap<u32, usize> = BTreeMap::new();
+        for series in waiting.iter().filter_map(|s| index.series(*s)) {
+            *wanting.entry(series.service).or_default() += 1;
+        }
+        let full = |(service, count): (&u32, &usize)| index.service(*service).is_some_and(|s| s.admitted + count > index.caps().series_per_service);
+        if index.admitted() + waiting.len() > index.caps().series_total || wanting.iter().any(full) {
             waiting.sort_by_cached_key(|s| rank(index, *s));
-        } else {
-            waiting.sort_by(|a, b| index.series(*a).map(|s| &s.key).cmp(&index.series(*b).map(|s| &s.key)));
         }
         for series in waiting {
             let Some(service) = index.series(series).map(|s| s.service) else { continue };
@@ -411,13 +437,16 @@ impl Close {
             }
             if index.has_place(service) {
                 index.admit(series);
+                if let Some(series) = index.series(series) {
+                    self.pending.put(&keys::admitted(&series.key), vec![]);
+                }
                 continue;
             }
             if let Some(key) = index.series(series).map(|s| s.key.clone()) {
                 self.pending.delete(&in_window(KeyKind::Aggregate, window.start, &key));
             }
             let into = index.intern(&overflow, service);
-            index.touch(into, window.start.0);
+            index.touch(into, window.start.0, false);
             if let Some(aggregate) = state.take(series, service) {
                 // A sum of sums that each were bounded when they were read cannot pass 63 bits here.
                 if state.change(into, service).merge(&aggregate).is_err() {
@@ -503,24 +532,33 @@ impl Close {
     /// The end of a closing: late ledger, progress record, expiry.
     fn finish(&mut self, closing: &Closing, out: &mut dyn Emit) -> Result<(), Failure> {
         let window = closing.window;
-        let late = self.windows.get_mut(&window.start.0).map(|state| std::mem::take(&mut state.late)).unwrap_or_default();
-        late.keys().for_each(|key| self.pending.delete(&in_window(KeyKind::LateLine, window.start, key)));
-        for (key, aggregate) in &late {
+        for (key, aggregate) in self.windows.get(&window.start.0).iter().flat_map(|state| &state.late) {
             self.emission.late(window, key, aggregate, out)?;
         }
         self.emission.progress(window, self.sources.watermark(), (closing.finals, closing.events, closing.hash), out)?;
         self.closed_through = self.closed_through.max(window.end);
         if self.settings.keep == Keep::Nothing {
             self.windows.remove(&window.start.0);
+        } else if let Some(state) = self.windows.get_mut(&window.start.0) {
+            state.whole = true;
         }
         self.purge();
         let oldest_held = self.windows.keys().next().copied().unwrap_or(i64::MAX);
-        let idle_before = window.start.plus(-self.settings.series_ttl).0;
+        let idle_before = self.idle_before(window);
         // Numbers of series may be used again only when nothing in memory holds them any more.
-        if idle_before <= oldest_held {
-            self.index.expire(idle_before);
-        }
+        let pending = &mut self.pending;
+        self.index.expire(idle_before, idle_before <= oldest_held, |key| pending.delete(&keys::admitted(key)));
         Ok(())
+    }
+
+    /// What has no event in a window from here on is idle once `window` is closed.
+    fn idle_before(&self, window: Window) -> i64 {
+        window.start.plus(-self.settings.series_ttl).0
+    }
+
+    /// The same as of the newest closed window.
+    fn idle_now(&self) -> i64 {
+        if self.closed_through == EventTime::MIN { i64::MIN } else { self.idle_before(self.settings.window.window_ending(self.closed_through)) }
     }
 
     /// Forgets windows that nothing can reach any more: `retain` behind the least watermark of all partitions.
@@ -530,6 +568,9 @@ impl Close {
         if let Some(((start, _), _)) = self.corrections.first_key_value() {
             through = through.min(EventTime(*start));
         }
+        if let Some((start, _)) = self.late_lines.first() {
+            through = through.min(EventTime(*start));
+        }
         if through <= self.purged_through {
             return;
         }
@@ -537,9 +578,7 @@ impl Close {
         let last = self.settings.window.window_of(through).start;
         self.windows.retain(|_, state| !state.window.closed_by(through));
         self.incomplete.retain(|start, _| *start >= last.0);
-        while self.feeds.front().is_some_and(|(_, newest)| *newest <= through) {
-            self.feeds.pop_front();
-        }
+        self.reach.forget_before(rising(last));
         if self.settings.keep != Keep::Nothing {
             for kind in [KeyKind::Aggregate, KeyKind::Health, KeyKind::Unique, KeyKind::Incomplete, KeyKind::LateLine] {
                 self.pending.delete_range(&[kind as u8], &of_window(kind, last));
@@ -561,12 +600,29 @@ impl Close {
             self.pending.delete(&of_window(KeyKind::Incomplete, window.start));
             let prefix = of_window(KeyKind::Aggregate, window.start);
             let mut keys: Vec<Vec<u8>> = Vec::new();
-            store.scan(&prefix, &behind(&prefix), &mut |key, _| keys.extend(split(key).map(|(_, key)| key.to_vec())))?;
+            if !self.windows.get(&start).is_some_and(|state| state.whole) {
+                store.scan(&prefix, &behind(&prefix), &mut |key, _| keys.extend(split(key).map(|(_, key)| key.to_vec())))?;
+            }
             if let Some(state) = self.windows.get(&start) {
                 keys.extend(state.series().filter_map(|s| Some(self.index.series(s)?.key.to_vec())));
             }
+            // A service without events has a record too.
+            let prefix = of_window(KeyKind::Health, window.start);
+            let mut silent = |key: &[u8]| {
+                if let Some((_, key)) = split(key).filter(|(_, key)| crate::series::service_length(key) == key.len()) {
+                    self.corrections.entry((start, key.into())).or_default();
+                }
+            };
+            store.scan(&prefix, &behind(&prefix), &mut |key, _| silent(key))?;
+            for change in &self.pending.list {
+                if let Change::Put(key, _) = change
+                    && key.starts_with(&prefix)
+                {
+                    silent(key);
+                }
+            }
             for key in keys {
-                let (service, _) = self.index.service_of(&key);
+                let service = self.index.named_service(&key);
                 self.load(window, service, store)?;
                 let series = self.index.intern(&key, service);
                 self.correct(window, service, series);
@@ -578,7 +634,7 @@ impl Close {
     fn emit_corrections(&mut self, store: &dyn Store, out: &mut dyn Emit) -> Result<(), Failure> {
         for ((start, service_key), changed) in std::mem::take(&mut self.corrections) {
             let window = self.settings.window.window_of(EventTime(start));
-            let (service, _) = self.index.service_of(&service_key);
+            let service = self.index.named_service(&service_key);
             self.load(window, service, store)?;
             let Some(state) = self.windows.get(&start) else { continue };
             let mut series: Vec<(&[u8], &Aggregate)> = state
@@ -592,7 +648,7 @@ impl Close {
             let mut before = |key: &[u8]| {
                 let key = in_window(KeyKind::Health, window.start, key);
                 let pending = self.pending.list.iter().rev().find_map(|c| match c {
-                    platform_core::store::Change::Put(k, v) if *k == key => Some(v.clone()),
+                    Change::Put(k, v) if *k == key => Some(v.clone()),
                     _ => None,
                 });
                 let stored = pending.map_or_else(|| store.get(&key), |v| Ok(Some(v)));
@@ -603,9 +659,20 @@ impl Close {
                 return Err(error.into());
             }
         }
+        for (start, key) in std::mem::take(&mut self.late_lines) {
+            let line = self.windows.get(&start).and_then(|state| Some((state.window, state.late.get(&key)?)));
+            if let Some((window, aggregate)) = line {
+                self.emission.late(window, &key, aggregate, out)?;
+            }
+        }
         self.purge();
         Ok(())
     }
+}
+
+/// A window as a number that rises with it.
+fn rising(start: EventTime) -> u64 {
+    u64::from_be_bytes(crate::identity::sortable(start))
 }
 
 /// Takes outputs that were committed before, in a silent replay.
@@ -678,6 +745,7 @@ impl KeyedStage for Close {
             tracing::error!("a silent replay failed to close a window");
         }
         self.corrections.clear();
+        self.late_lines.clear();
         self.duplicates = 0;
     }
 
@@ -687,7 +755,8 @@ impl KeyedStage for Close {
     }
 
     fn replay_from(&self, position: Offset) -> Offset {
-        self.feeds.front().map(|(offset, _)| *offset).or(self.message.map(|(offset, _)| offset)).unwrap_or(position).min(position)
+        let needed = [self.message, self.sources.replay_from()];
+        needed.into_iter().flatten().fold(self.reach.replay_from(position), Offset::min)
     }
 
     fn metadata(&self) -> Vec<u8> {
@@ -739,14 +808,9 @@ impl Close {
         put_i64(&mut meta, self.closed_through.0);
         put_i64(&mut meta, self.purged_through.0);
         put_u64(&mut meta, u64::from(self.next_chunk));
-        meta.push(u8::from(self.passing_over));
-        let feeds: Vec<_> = self.feeds.iter().chain(&self.message).collect();
-        put_u64(&mut meta, feeds.len() as u64);
-        for (offset, newest) in feeds {
-            put_u64(&mut meta, offset.0);
-            put_i64(&mut meta, newest.0);
-        }
-        meta.push(u8::from(self.message.is_some()));
+        meta.push(u8::from(self.passing_over) | u8::from(self.torn) << 1);
+        put_u64(&mut meta, self.message.map_or(0, |message| message.0 + 1));
+        put_bytes(&mut meta, &self.reach.encode());
         changes.put(&keys::meta(), meta);
     }
 
@@ -757,11 +821,10 @@ impl Close {
         self.closed_through = EventTime(from.i64()?);
         self.purged_through = EventTime(from.i64()?);
         self.next_chunk = u32::try_from(from.u64()?).unwrap_or(0);
-        self.passing_over = from.u8()? == 1;
-        for _ in 0..from.count()? {
-            self.feeds.push_back((Offset(from.u64()?), EventTime(from.i64()?)));
-        }
-        self.message = if from.u8()? == 1 { self.feeds.pop_back() } else { None };
+        let flags = from.u8()?;
+        (self.passing_over, self.torn) = (flags & 1 != 0, flags & 2 != 0);
+        self.message = from.u64()?.checked_sub(1).map(Offset);
+        self.reach = Reach::decode(from.bytes()?)?;
         self.restore_windows(store)?;
         self.restore_levels(store)?;
         let prefix = [KeyKind::Incomplete as u8];
@@ -773,28 +836,33 @@ impl Close {
         Ok(())
     }
 
-    /// Open windows come into memory; of closed ones only which series have a place.
+    /// Open windows come into memory; of closed ones only who is known.
     fn restore_windows(&mut self, store: &dyn Store) -> Result<(), Failure> {
-        let (index, windows, length, closed_through) = (&mut self.index, &mut self.windows, self.settings.window, self.closed_through);
-        let dimensions = self.settings.groupings.dimensions().len();
+        let (length, closed_through) = (self.settings.window, self.closed_through);
+        let idle_before = self.idle_now();
+        let (index, windows) = (&mut self.index, &mut self.windows);
+        index.expire(idle_before, true, |_| {});
         let mut damaged = None;
-        let prefix = [KeyKind::Aggregate as u8];
-        store.scan(&prefix, &behind(&prefix), &mut |key, value| {
+        store.scan(&of_window(KeyKind::Aggregate, EventTime(idle_before)), &behind(&[KeyKind::Aggregate as u8]), &mut |key, value| {
             let Some((start, key)) = split(key) else { return };
             let window = length.window_of(start);
-            let (service, _) = index.service_of(key);
+            let closed = window.closed_by(closed_through);
+            let service = index.named_service(key);
             let series = index.intern(key, service);
-            index.touch(series, start.0);
-            if window.closed_by(closed_through) {
-                if dimensions > 0 && *key != *index.overflow_key(service, dimensions) {
-                    index.admit(series);
-                }
+            index.touch(series, start.0, closed);
+            if closed {
                 return;
             }
             let state = windows.entry(start.0).or_insert_with(|| WindowState::new(window));
             match Aggregate::decode(&mut Cursor::new(value)) {
                 Ok(aggregate) => state.load(series, service, aggregate),
                 Err(error) => damaged = Some(error),
+            }
+        })?;
+        let prefix = [KeyKind::Admitted as u8];
+        store.scan(&prefix, &behind(&prefix), &mut |key, _| {
+            if let Some(series) = key.get(1..).and_then(|key| index.find(key)) {
+                index.admit(series);
             }
         })?;
         if let Some(error) = damaged {
@@ -815,20 +883,21 @@ impl Close {
     }
 
     fn restore_levels(&mut self, store: &dyn Store) -> Result<(), Failure> {
+        let idle_before = EventTime(self.idle_now());
         let index = &mut self.index;
-        let prefix = [KeyKind::Health as u8];
-        store.scan(&prefix, &behind(&prefix), &mut |key, value| {
+        store.scan(&of_window(KeyKind::Health, idle_before), &behind(&[KeyKind::Health as u8]), &mut |key, value| {
             let (Some((start, key)), Some(level)) = (split(key), value.get(1).copied().filter(|l| *l != u8::MAX)) else { return };
             let noted = Some((level, start.0));
-            let (service, other) = index.service_of(key);
-            if index.service(service).is_some_and(|s| *s.key == *key) {
-                if let Some(known) = index.service_mut(service) {
-                    known.level = noted;
-                }
-            } else if let Some(known) = index.find(key).filter(|_| !other).and_then(|s| index.series_mut(s)) {
+            let service = index.find_service(key).filter(|s| index.service(*s).is_some_and(|s| *s.key == *key));
+            if let Some(known) = service.and_then(|s| index.service_mut(s)) {
+                known.level = noted;
+            } else if let Some(known) = index.find(key).and_then(|s| index.series_mut(s)) {
                 known.level = noted;
             }
         })?;
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

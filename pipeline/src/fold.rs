@@ -161,8 +161,8 @@ impl MapStage for Fold {
         self.work.sources = partitions
             .iter()
             .map(|(partition, committed)| {
-                let known = self.work.sources.get(partition).copied().unwrap_or_default();
-                (partition.clone(), Source { from: committed.offset, to: committed.offset, ..known })
+                let sent = self.work.sources.get(partition).map(|known| known.sent).unwrap_or_default();
+                (partition.clone(), Source { from: committed.offset, to: committed.offset, watermark: sent, sent })
             })
             .collect();
     }
@@ -193,7 +193,9 @@ impl MapStage for Fold {
 
     fn idle(&mut self, partition: &Partition, position: Offset, known_before: AppendTime) {
         let limits = self.work.settings.watermark;
-        if let Some(source) = self.work.sources.get_mut(partition).filter(|s| s.to == position) {
+        // Behind the last record there may be offsets that the log uses for itself.
+        if let Some(source) = self.work.sources.get_mut(partition).filter(|s| s.to <= position) {
+            source.to = position;
             source.watermark.claim_idle(known_before, &limits);
         }
     }
@@ -226,7 +228,8 @@ impl MapStage for Fold {
 
     fn aborted(&mut self) {
         for source in self.work.sources.values_mut() {
-            source.to = source.from;
+            // The watermark too: what it was raised by may come in a later transaction than what is older.
+            (source.to, source.watermark) = (source.from, source.sent);
         }
         self.work.forget();
     }
@@ -238,6 +241,10 @@ impl MapStage for Fold {
 
 impl Items for Work {
     fn event(&mut self, at: u32, event: &Event<'_>) {
+        // Before the verdict: an event without a service moves the watermark by its append time alone.
+        let Ok(series) = self.series.of_event(&self.settings.stamp.tenant, event, &self.settings.groupings, self.settings.partitions) else {
+            return self.bad_service(at);
+        };
         let append = match self.settings.time {
             TimeMode::Live => self.at.append_time,
             TimeMode::Bounded => None,
@@ -251,14 +258,11 @@ impl Items for Work {
                 Verdict::Folded => self.at.watermark.observe(event.event_time, append, &self.settings.watermark),
                 Verdict::LateLedger => {
                     self.at.watermark.observe(event.event_time, append, &self.settings.watermark);
-                    return self.late_event(at, event, append);
+                    return self.late_event(at, event, series, append);
                 }
                 Verdict::Future => return self.dead(at, Reason::TimeFuture, "the event is further ahead of its append time than `skew`", &[]),
             }
         }
-        let Ok(series) = self.series.of_event(&self.settings.stamp.tenant, event, &self.settings.groupings, self.settings.partitions) else {
-            return self.bad_service(at);
-        };
         self.counts.decoded += 1;
         self.counts.folded += 1;
         self.events += 1;
@@ -313,10 +317,7 @@ impl Work {
     }
 
     /// An event of the late ledger: by the service alone, in the window of its append time.
-    fn late_event(&mut self, at: u32, event: &Event<'_>, append: AppendTime) {
-        let Ok(series) = self.series.of_event(&self.settings.stamp.tenant, event, &self.settings.groupings, self.settings.partitions) else {
-            return self.bad_service(at);
-        };
+    fn late_event(&mut self, at: u32, event: &Event<'_>, series: SeriesId, append: AppendTime) {
         self.counts.decoded += 1;
         self.counts.late += 1;
         let key = self.series.key(series);
@@ -489,3 +490,6 @@ fn mix(value: u64) -> u64 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
+
+#[cfg(test)]
+mod tests;

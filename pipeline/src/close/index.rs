@@ -1,7 +1,8 @@
 //! Which series and services one partition knows, and which series have a place of their own under the caps (SIGNALS §5).
 //!
-//! A series is *admitted* when it has a place; it keeps it until it has been idle for `series_ttl` of event time. Numbers are small and are
-//! used again, so they mean something only as long as nothing older holds them. Depends on the log alone: no clock, no order of hashing.
+//! A series is *admitted* when it has a place; it keeps it until it has been idle for `series_ttl` of event time. What is idle counts no more,
+//! whether or not it is still in memory: when memory is freed depends on commits, and no cap may. Numbers are small and are used again, so
+//! they mean something only as long as nothing older holds them. Depends on the log alone: no clock, no order of hashing.
 
 use crate::series::{OVERFLOW, parts, service_length};
 use platform_core::map::{Table, hash_bytes};
@@ -41,6 +42,8 @@ pub struct Service {
     pub admitted: usize,
     /// Start of the newest window with an event of it.
     pub last: i64,
+    /// Start of the newest closed window with an event of it.
+    pub last_closed: i64,
     /// Last known health level and the window it is of.
     pub level: Option<(u8, i64)>,
 }
@@ -90,12 +93,12 @@ impl<T> Slab<T> {
         self.free.push(number);
     }
 
-    fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        self.list.iter().enumerate().filter_map(|(n, t)| Some((u32::try_from(n).ok()?, t.as_ref()?)))
+    fn get_mut(&mut self, number: u32) -> Option<&mut T> {
+        self.list.get_mut(number as usize).and_then(Option::as_mut)
     }
 
-    fn len(&self) -> usize {
-        self.list.len() - self.free.len()
+    fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        self.list.iter().enumerate().filter_map(|(n, t)| Some((u32::try_from(n).ok()?, t.as_ref()?)))
     }
 }
 
@@ -106,6 +109,12 @@ pub struct Index {
     services: Slab<Service>,
     caps: Caps,
     admitted: usize,
+    /// What has no event in a window that starts here or later is idle.
+    idle_before: i64,
+    /// Series that are not idle.
+    active: usize,
+    /// Services that are not idle and have their own name.
+    active_services: usize,
     /// Name of the service that takes what is above the cap on services. It says which partition it is of: without another shuffle,
     /// those of several partitions cannot be summed, and one name for several sums would break the rule of one final per identity.
     overflow_service: String,
@@ -116,7 +125,7 @@ impl Index {
     #[must_use]
     pub fn new(caps: Caps, partition: u32, partitions: u32) -> Self {
         let overflow_service = if partitions == 1 { OVERFLOW.to_owned() } else { format!("{OVERFLOW}.{partition}") };
-        Self { series: Slab::new(|s| &s.key), services: Slab::new(|s| &s.key), caps, admitted: 0, overflow_service }
+        Self { series: Slab::new(|s| &s.key), services: Slab::new(|s| &s.key), caps, admitted: 0, idle_before: i64::MIN, active: 0, active_services: 0, overflow_service }
     }
 
     /// The caps.
@@ -142,11 +151,13 @@ impl Index {
     /// the key names, because the cap is reached.
     pub fn service_of(&mut self, key: &[u8]) -> (u32, bool) {
         let head = key.get(..service_length(key)).unwrap_or(key);
-        if let Some(known) = self.services.find(head) {
-            return (known, false);
+        let known = self.services.find(head);
+        let active = known.filter(|n| self.services.get(*n).is_some_and(|s| is_active(s.last, self.idle_before)));
+        if let Some(active) = active {
+            return (active, false);
         }
-        if self.services.len() < self.caps.services {
-            return (self.insert_service(head), false);
+        if self.active_services < self.caps.services {
+            return (known.unwrap_or_else(|| self.insert_service(head)), false);
         }
         let tenant = parts(head).next().unwrap_or_default();
         let mut overflow = Vec::new();
@@ -154,11 +165,23 @@ impl Index {
             overflow.extend_from_slice(text.as_bytes());
             overflow.push(0);
         }
-        (self.services.find(&overflow).unwrap_or_else(|| self.insert_service(&overflow)), true)
+        (self.named_service(&overflow), true)
+    }
+
+    /// The service that a key names, whatever the cap says: for what was counted under its name before.
+    pub fn named_service(&mut self, key: &[u8]) -> u32 {
+        let head = key.get(..service_length(key)).unwrap_or(key);
+        self.services.find(head).unwrap_or_else(|| self.insert_service(head))
+    }
+
+    /// The service that a key names, if it is known.
+    #[must_use]
+    pub fn find_service(&self, key: &[u8]) -> Option<u32> {
+        self.services.find(key.get(..service_length(key)).unwrap_or(key))
     }
 
     fn insert_service(&mut self, key: &[u8]) -> u32 {
-        self.services.insert(Service { key: key.into(), admitted: 0, last: i64::MIN, level: None })
+        self.services.insert(Service { key: key.into(), admitted: 0, last: i64::MIN, last_closed: i64::MIN, level: None })
     }
 
     /// A series by its number.
@@ -169,7 +192,7 @@ impl Index {
 
     /// A series by its number.
     pub fn series_mut(&mut self, number: u32) -> Option<&mut Series> {
-        self.series.list.get_mut(number as usize).and_then(Option::as_mut)
+        self.series.get_mut(number)
     }
 
     /// A service by its number.
@@ -180,7 +203,7 @@ impl Index {
 
     /// A service by its number.
     pub fn service_mut(&mut self, number: u32) -> Option<&mut Service> {
-        self.services.list.get_mut(number as usize).and_then(Option::as_mut)
+        self.services.get_mut(number)
     }
 
     /// All services and their numbers.
@@ -188,13 +211,17 @@ impl Index {
         self.services.iter()
     }
 
-    /// Notes an event of a series in the window that starts at `start`.
-    pub fn touch(&mut self, series: u32, start: i64) {
-        let Some(known) = self.series_mut(series) else { return };
+    /// Notes an event of a series in the window that starts at `start`, which is closed or not.
+    pub fn touch(&mut self, series: u32, start: i64, closed: bool) {
+        let idle_before = self.idle_before;
+        let Some(known) = self.series.get_mut(series) else { return };
+        self.active += usize::from(!is_active(known.last, idle_before) && is_active(start, idle_before));
         known.last = known.last.max(start);
-        let service = known.service;
-        if let Some(service) = self.service_mut(service) {
-            service.last = service.last.max(start);
+        let Some(service) = self.services.get_mut(known.service) else { return };
+        self.active_services += usize::from(!is_active(service.last, idle_before) && is_active(start, idle_before) && !is_overflow(&service.key));
+        service.last = service.last.max(start);
+        if closed {
+            service.last_closed = service.last_closed.max(start);
         }
     }
 
@@ -226,35 +253,59 @@ impl Index {
         key
     }
 
-    /// Forgets series, and services, without an event in a window that starts at or after `before`.
-    pub fn expire(&mut self, before: i64) {
-        let idle: Vec<u32> = self.series.iter().filter(|(_, s)| s.last < before).map(|(n, _)| n).collect();
-        for number in idle {
-            let Some(series) = self.series.get(number) else { continue };
-            let (service, admitted) = (series.service, series.admitted);
-            if admitted {
-                self.admitted -= 1;
-                if let Some(service) = self.service_mut(service) {
+    /// What has no event in a window that starts at or after `before` is idle from now on: it loses its place, told to `lost` by key. Its
+    /// number is free when `forget` says that nothing in memory holds it.
+    pub fn expire(&mut self, before: i64, forget: bool, mut lost: impl FnMut(&[u8])) {
+        let Self { series, services, admitted, idle_before, active, active_services, .. } = self;
+        let was = std::mem::replace(idle_before, before);
+        let mut idle = Vec::new();
+        for (number, known) in series.list.iter_mut().enumerate() {
+            let Some(known) = known.as_mut().filter(|s| s.last < before) else { continue };
+            *active -= usize::from(is_active(known.last, was));
+            known.level = None;
+            if std::mem::take(&mut known.admitted) {
+                *admitted -= 1;
+                if let Some(service) = services.get_mut(known.service) {
                     service.admitted -= 1;
                 }
+                lost(&known.key);
             }
-            self.series.remove(number);
+            idle.extend(u32::try_from(number));
         }
-        let idle: Vec<u32> = self.services.iter().filter(|(_, s)| s.last < before).map(|(n, _)| n).collect();
-        idle.into_iter().for_each(|n| self.services.remove(n));
+        let mut idle_services = Vec::new();
+        for (number, known) in services.list.iter_mut().enumerate() {
+            let Some(known) = known.as_mut().filter(|s| s.last < before) else { continue };
+            *active_services -= usize::from(is_active(known.last, was) && !is_overflow(&known.key));
+            known.level = None;
+            idle_services.extend(u32::try_from(number));
+        }
+        if forget {
+            idle.into_iter().for_each(|n| series.remove(n));
+            idle_services.into_iter().for_each(|n| services.remove(n));
+        }
     }
 
-    /// How many series are known.
+    /// How many series are not idle.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.series.len()
+    pub fn active(&self) -> usize {
+        self.active
     }
 
-    /// Whether nothing is known.
+    /// Series with a place.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.series.len() == 0
+    pub fn admitted(&self) -> usize {
+        self.admitted
     }
+}
+
+/// Whether something whose newest event is in the window at `last` is not idle.
+fn is_active(last: i64, idle_before: i64) -> bool {
+    last > i64::MIN && last >= idle_before
+}
+
+/// Whether a service stands for those above the cap.
+fn is_overflow(service: &[u8]) -> bool {
+    parts(service).nth(2).is_some_and(|name| name.starts_with(OVERFLOW))
 }
 
 #[cfg(test)]
@@ -272,7 +323,7 @@ mod tests {
         if free {
             index.admit(series);
         }
-        index.touch(series, 60);
+        index.touch(series, 60, false);
         free
     }
 
@@ -283,8 +334,9 @@ mod tests {
         assert!(!admit(&mut index, b"t\0\0a\0z\0"), "two series a service");
         assert!(admit(&mut index, b"t\0\0b\0x\0"));
         assert!(!admit(&mut index, b"t\0\0b\0y\0"), "three series in all");
-        index.expire(61);
-        assert!(index.is_empty() && index.services().count() == 0);
+        let mut lost = 0;
+        index.expire(61, true, |_| lost += 1);
+        assert_eq!((lost, index.active(), index.admitted(), index.services().count()), (3, 0, 0, 0));
         assert!(admit(&mut index, b"t\0\0b\0y\0"));
     }
 
@@ -292,7 +344,7 @@ mod tests {
     fn services_above_the_cap_become_one() {
         let mut index = Index::new(caps(), 3, 4);
         for key in [b"t\0\0a\0x\0", b"t\0\0b\0x\0"] {
-            assert!(!index.service_of(key).1);
+            admit(&mut index, key);
         }
         let (c, other) = index.service_of(b"t\0\0c\0x\0");
         assert!(other && index.service_of(b"t\0\0d\0x\0") == (c, true));

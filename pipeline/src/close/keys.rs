@@ -4,7 +4,7 @@ use crate::identity::sortable;
 use platform_core::time::EventTime;
 
 /// Number of the state's format; another one starts from an empty store and replays.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Kinds of key.
 #[derive(Clone, Copy, Debug)]
@@ -20,14 +20,24 @@ pub enum KeyKind {
     Unique = 4,
     /// `5 | window start, 8 B sortable` → completeness in millionths, varint: of closed windows that are not complete.
     Incomplete = 5,
-    /// `6 | window start, 8 B sortable | service key` → aggregate of the late ledger. Lives until the window closes.
+    /// `6 | window start, 8 B sortable | service key` → aggregate of the late ledger. Lives as the aggregate.
     LateLine = 6,
+    /// `7 | series key` → nothing: the series has a place of its own. Lives until it is idle.
+    Admitted = 7,
 }
 
 /// Key of the meta entry.
 #[must_use]
 pub fn meta() -> Vec<u8> {
     vec![KeyKind::Meta as u8]
+}
+
+/// Key of a series that has a place.
+#[must_use]
+pub fn admitted(series: &[u8]) -> Vec<u8> {
+    let mut key = vec![KeyKind::Admitted as u8];
+    key.extend_from_slice(series);
+    key
 }
 
 /// Prefix of all keys of one kind and window.

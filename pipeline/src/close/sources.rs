@@ -35,6 +35,8 @@ struct Source {
     watermark: Option<EventTime>,
     /// Log-active time when it last advanced or was claimed idle.
     moved_at: i64,
+    /// Message that brought the watermark.
+    at: Offset,
     /// Up to this event time its input has a gap.
     gap_until: Option<EventTime>,
 }
@@ -78,12 +80,16 @@ impl Sources {
         }
     }
 
-    /// Applies a range. A torn one leaves a gap: every window open now is incomplete.
-    pub fn apply(&mut self, range: &Range, fit: Fit) {
+    /// Applies a range of the message that starts at `message`. A torn one leaves a gap: every window open now is incomplete.
+    pub fn apply(&mut self, range: &Range, fit: Fit, message: Offset) {
         let active = self.active;
         let Some(source) = self.list.get_mut(range.source as usize) else { return };
         let advanced = source.applied != Some(range.to) || source.watermark.is_none_or(|w| w < range.watermark);
         source.applied = Some(source.applied.map_or(range.to, |applied| applied.max(range.to)));
+        // A FOLD that has begun again says less until it has read something.
+        if source.watermark.is_none_or(|w| w <= range.watermark) {
+            source.at = message;
+        }
         source.watermark = Some(source.watermark.map_or(range.watermark, |w| w.max(range.watermark)));
         if advanced {
             source.moved_at = active;
@@ -121,6 +127,12 @@ impl Sources {
         self.list.iter().map(|s| s.watermark.unwrap_or(EventTime::MIN)).min().unwrap_or(EventTime::MIN)
     }
 
+    /// First message that a restore from nothing needs to know the watermarks again.
+    #[must_use]
+    pub fn replay_from(&self) -> Option<Offset> {
+        self.list.iter().filter(|s| s.watermark.is_some()).map(|s| s.at).min()
+    }
+
     /// Share of a window's input that was seen. A bounded input without declared partitions is complete once it has ended.
     #[must_use]
     pub fn completeness(&self, window: Window) -> Completeness {
@@ -137,6 +149,7 @@ impl Sources {
             put_u64(out, source.applied.map_or(0, |o| o.0 + 1));
             put_i64(out, source.watermark.map_or(i64::MIN, |w| w.0));
             put_i64(out, source.moved_at);
+            put_u64(out, source.at.0);
             put_i64(out, source.gap_until.map_or(i64::MIN, |g| g.0));
         }
         put_i64(out, self.active);
@@ -156,7 +169,8 @@ impl Sources {
             let applied = from.u64()?.checked_sub(1).map(Offset);
             let watermark = some(from.i64()?).map(EventTime);
             let moved_at = from.i64()?;
-            sources.list.push(Source { applied, watermark, moved_at, gap_until: some(from.i64()?).map(EventTime) });
+            let at = Offset(from.u64()?);
+            sources.list.push(Source { applied, watermark, moved_at, at, gap_until: some(from.i64()?).map(EventTime) });
         }
         sources.active = from.i64()?;
         sources.last_append = some(from.i64()?).map(AppendTime);
@@ -176,7 +190,7 @@ mod tests {
 
     fn apply(sources: &mut Sources, r: Range) -> Fit {
         let fit = sources.fit(&r);
-        sources.apply(&r, fit);
+        sources.apply(&r, fit, Offset(r.from.0));
         fit
     }
 

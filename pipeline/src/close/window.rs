@@ -26,6 +26,8 @@ pub struct WindowState {
     pub late: BTreeMap<Vec<u8>, Aggregate>,
     /// Services whose stored content is in memory (closed windows only).
     pub loaded: Set<u32>,
+    /// It was closed as it is here and not saved since: what the store has of it is older.
+    pub whole: bool,
 }
 
 #[derive(Debug)]
@@ -49,6 +51,7 @@ impl WindowState {
             unsaved_ids: vec![],
             late: BTreeMap::new(),
             loaded: Set::default(),
+            whole: false,
         }
     }
 
