@@ -3,8 +3,6 @@
 //!
 //! Each request has an operation of its own, so that a request whose answer was lost can be told: it counts as a whole or not at all.
 
-#[path = "support/process.rs"]
-mod process;
 
 use base64::Engine as _;
 use hdrhistogram::serialization::{Serializer, V2Serializer};
@@ -13,7 +11,7 @@ use platform_core::log::{Log, Polled, Subscription};
 use platform_core::record::Topic;
 use platform_rocks::rocks::{Rocks, Settings, TopicSettings};
 use platform_runtime::clock::SystemClock;
-use process::{Service, eventually};
+use crate::process::{Service, eventually};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -193,7 +191,7 @@ fn windows(request: &Request) -> BTreeMap<String, Vec<(i64, u64, bool)>> {
     let mut windows: BTreeMap<String, Vec<_>> = BTreeMap::new();
     for event in &request.events {
         let mut name = Vec::new();
-        golden_pipeline::emit::json::put_time(&mut name, platform_core::time::EventTime(event.0 - event.0.rem_euclid(10 * SECOND)));
+        golden_pipeline::emit::json::put_time(&mut name, event.0 - event.0.rem_euclid(10 * SECOND));
         windows.entry(String::from_utf8(name).unwrap().trim_matches('"').to_owned()).or_default().push(*event);
     }
     windows

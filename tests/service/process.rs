@@ -6,15 +6,15 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// A running service.
-pub struct Service {
+pub(crate) struct Service {
     child: Child,
     /// `http://127.0.0.1:PORT`.
-    pub url: String,
+    pub(crate) url: String,
 }
 
 impl Service {
     /// Starts it and waits until it says where it listens.
-    pub fn start(args: &[&str], config: Option<&Path>) -> Self {
+    pub(crate) fn start(args: &[&str], config: Option<&Path>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_golden"));
         command.args(["run", "--listen", "127.0.0.1:0"]).args(args);
         if let Some(config) = config {
@@ -36,27 +36,27 @@ impl Service {
     }
 
     /// `kill -9`.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// SIGTERM; gives whether it ended with success.
-    pub fn stop(mut self) -> bool {
+    pub(crate) fn stop(&mut self) -> bool {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         self.child.wait().unwrap().success()
     }
 
     /// The answer to a GET, as JSON; `None` while there is none.
-    pub fn get(&self, path: &str) -> Option<serde_json::Value> {
+    pub(crate) fn get(&self, path: &str) -> Option<serde_json::Value> {
         let mut answer = ureq::get(&format!("{}{path}", self.url)).call().ok()?;
         serde_json::from_str(&answer.body_mut().read_to_string().ok()?).ok()
     }
 }
 
 /// Waits for something to be so; panics with `what` when it is not within `seconds`.
-pub fn eventually(what: &str, seconds: u64, mut so: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, seconds: u64, mut so: impl FnMut() -> bool) {
     for _ in 0..seconds * 10 {
         if so() {
             return;

@@ -1,0 +1,5 @@
+//! `golden run` as a whole process: what it promises while it runs, is killed, and starts again.
+
+mod demo;
+mod kill;
+mod process;
