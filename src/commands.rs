@@ -141,7 +141,7 @@ pub(crate) struct GenerateArgs {
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub(crate) seed: u64,
     /// File to write, `-` for standard output
-    #[arg(long, value_name = "FILE", conflicts_with = "http", required_unless_present = "http")]
+    #[arg(long, value_name = "FILE", conflicts_with = "http")]
     pub(crate) out: Option<PathBuf>,
     /// Posts to a running `golden run` instead, as fast as --rate says, with event times of now
     #[arg(long, value_name = "URL")]
