@@ -35,6 +35,8 @@ pub struct Event<'a> {
     pub trace: Option<Trace>,
     /// Hash of the source's de-duplication id; `None` when the source does not de-duplicate, or the event has no id.
     pub dedup: Option<u128>,
+    /// The item as it came, for a dead letter; empty when the record as a whole has to do.
+    pub raw: &'a [u8],
 }
 
 /// A request's place in a trace.

@@ -179,9 +179,9 @@ impl MapStage for Fold {
             match record.value {
                 Some(value) => {
                     let coordinate = Coordinate { partition: batch.partition.index, offset: record.offset.0 };
-                    self.decoder.decode(&Input { headers: record.headers, key: record.key, value, coordinate }, work);
+                    self.decoder.decode(&Input { headers: record.headers, key: record.key, value, coordinate }, &mut Taking { work, value });
                 },
-                None => work.skipped(0, Skip::Tombstone),
+                None => work.skipped(Skip::Tombstone),
             }
         }
         let to = batch.next_offset().unwrap_or(source.to);
@@ -239,11 +239,35 @@ impl MapStage for Fold {
     }
 }
 
-impl Items for Work {
+/// Items of one record.
+struct Taking<'w> {
+    work: &'w mut Work,
+    /// The record's value, for items that do not say what they were made from.
+    value: &'w [u8],
+}
+
+impl Items for Taking<'_> {
     fn event(&mut self, at: u32, event: &Event<'_>) {
+        if let Err((reason, detail)) = self.work.event(at, event) {
+            self.work.dead(at, reason, detail, if event.raw.is_empty() { self.value } else { event.raw });
+        }
+    }
+
+    fn skipped(&mut self, _at: u32, reason: Skip) {
+        self.work.skipped(reason);
+    }
+
+    fn dead(&mut self, at: u32, reason: Reason, detail: &str, bytes: &[u8]) {
+        self.work.dead(at, reason, detail, bytes);
+    }
+}
+
+impl Work {
+    /// Counts an event where it belongs, or says why it cannot be.
+    fn event(&mut self, at: u32, event: &Event<'_>) -> Result<(), (Reason, &'static str)> {
         // Before the verdict: an event without a service moves the watermark by its append time alone.
         let Ok(series) = self.series.of_event(&self.settings.stamp.tenant, event, &self.settings.groupings, self.settings.partitions) else {
-            return self.bad_service(at);
+            return Err((Reason::ServiceInvalid, "a service's name has 1 to 256 bytes and no control or bidi characters"));
         };
         let append = match self.settings.time {
             TimeMode::Live => self.at.append_time,
@@ -258,9 +282,10 @@ impl Items for Work {
                 Verdict::Folded => self.at.watermark.observe(event.event_time, append, &self.settings.watermark),
                 Verdict::LateLedger => {
                     self.at.watermark.observe(event.event_time, append, &self.settings.watermark);
-                    return self.late_event(at, event, series, append);
+                    self.late_event(at, event, series, append);
+                    return Ok(());
                 }
-                Verdict::Future => return self.dead(at, Reason::TimeFuture, "the event is further ahead of its append time than `skew`", &[]),
+                Verdict::Future => return Err((Reason::TimeFuture, "the event is further ahead of its append time than `skew`")),
             }
         }
         self.counts.decoded += 1;
@@ -281,9 +306,10 @@ impl Items for Work {
                 self.unique.push((start, series, id, aggregate));
             }
         }
+        Ok(())
     }
 
-    fn skipped(&mut self, _at: u32, reason: Skip) {
+    fn skipped(&mut self, reason: Skip) {
         self.observe_append();
         self.counts.skip(reason);
     }
@@ -298,9 +324,7 @@ impl Items for Work {
         self.dead_bytes += value.len() + 64;
         self.dead.push((dead_letter::key(&coordinates), value));
     }
-}
 
-impl Work {
     fn window_of(&mut self, time: EventTime) -> usize {
         if self.windows.get(self.recent).is_some_and(|w| w.start <= time.0 && time.0 < w.end) {
             return self.recent;
@@ -326,10 +350,6 @@ impl Work {
         let hash = coordinate_hash(self.at.seed, at);
         let partition = self.series.partition(series);
         self.late.entry((start, service)).or_insert_with(|| (partition, Aggregate::default())).1.add(event, hash);
-    }
-
-    fn bad_service(&mut self, at: u32) {
-        self.dead(at, Reason::ServiceInvalid, "a service's name has 1 to 256 bytes and no control or bidi characters", &[]);
     }
 
     fn observe_append(&mut self) {

@@ -33,6 +33,7 @@ impl Owned {
             weight: self.weight,
             trace: self.trace,
             dedup: None,
+            raw: &[],
         }
     }
 }

@@ -106,6 +106,7 @@ fn events(count: u64, errors: u64, from: u64) -> Aggregate {
             weight: 1,
             trace: None,
             dedup: None,
+            raw: &[],
         };
         aggregate.add(&event, (from + n).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     }

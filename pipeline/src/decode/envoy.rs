@@ -227,6 +227,7 @@ impl Log {
         let end: &[u8] = if inbound { b"inbound" } else { b"outbound" };
         let request_id = view.first_of(&[REQUEST_ID]).map(|(_, id)| id.as_bytes());
         let found = Found {
+            raw: &[],
             time,
             duration,
             service,

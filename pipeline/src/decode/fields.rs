@@ -221,6 +221,8 @@ impl Refusal {
 /// What a preset found in an item, before the source's rules, defaults and tags.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found<'t> {
+    /// The item as it came; empty when that is not at hand.
+    pub(crate) raw: &'t [u8],
     /// As given, in ns.
     pub(crate) time: i64,
     pub(crate) duration: Option<u64>,
@@ -323,6 +325,7 @@ impl Preset {
                 weight,
                 trace: found.trace.filter(|_| self.wanted.traces),
                 dedup: id.hash(),
+                raw: found.raw,
             },
         );
         Ok(())

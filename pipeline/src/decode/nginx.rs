@@ -216,6 +216,7 @@ impl Log {
         write_operation(operation, preset.source.operation, method, path);
         let request_id = view.first_of(&[REQUEST_ID, REQ_ID]).map(|(_, id)| id.as_bytes());
         let found = Found {
+            raw: &[],
             time,
             duration,
             service,

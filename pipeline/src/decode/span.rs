@@ -226,6 +226,7 @@ impl Spans {
         let span_id = span.span_id.unwrap_or_default().to_be_bytes();
         let parts = [span.trace_id.map(|_| &trace_id[..]), span.span_id.map(|_| &span_id[..]), Some(span.kind.name().as_bytes())];
         let found = Found {
+            raw: bytes,
             time,
             duration,
             service,

@@ -335,3 +335,26 @@ fn memory_of_windows_is_used_again_and_a_burst_is_not_kept() {
     assert_eq!((run.fold.work.windows.len(), run.fold.work.spare.len()), (3, 5));
     assert!(run.commit().read().entries.values().all(|a| a.counts().events == 1), "nothing of the last transaction is left in it");
 }
+
+#[test]
+fn what_fold_itself_refuses_is_kept_as_it_came() {
+    use base64::Engine as _;
+    let payload = |out: &Out, n: usize| {
+        let text = out.dead[n].1["payload_base64"].as_str().unwrap();
+        String::from_utf8(base64::engine::general_purpose::STANDARD.decode(text).unwrap()).unwrap()
+    };
+    let mut json = run(&[0]);
+    let (future, bad) = (event(SKEW + 1, "a"), event(0, "\\u0007"));
+    json.read(0, 0, &[(0, Some(&format!("[{},{future}]", event(0, "a")))), (0, Some(&bad))]);
+    let out = json.commit();
+    assert_eq!((payload(&out, 0), payload(&out, 1)), (future.clone(), bad));
+    assert_eq!(out.dead[0].1["length"], future.len());
+    // A line of an access log is kept with its record.
+    let mapping = Mapping::from_yaml("s.yaml", "source: s\nformat: nginx_json\ndefaults: {service: a}\n").unwrap();
+    let mut nginx = run_of(&mapping, TimeMode::Live, &[0]);
+    let line = format!(r#"{{"msec":"{}.000","request_time":"0.1","status":"200","request_method":"GET","uri":"/"}}"#, NOW + SKEW + 1);
+    nginx.read(0, 0, &[(0, Some(&line))]);
+    let out = nginx.commit();
+    assert_eq!(out.dead[0].1["reason"], "time_future", "{:?}", out.dead);
+    assert_eq!(payload(&out, 0), line);
+}

@@ -23,6 +23,7 @@ fn event<'a>(service: &'a str, operation: &'a str) -> Event<'a> {
         weight: 1,
         trace: None,
         dedup: None,
+        raw: &[],
     }
 }
 

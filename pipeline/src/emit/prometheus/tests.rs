@@ -37,6 +37,7 @@ fn event(outcome: Outcome, error_type: &str, millis: u64) -> Event<'_> {
         weight: 1,
         trace: None,
         dedup: None,
+        raw: &[],
     }
 }
 

@@ -46,6 +46,7 @@ fn event(duration: Option<u64>, outcome: Outcome) -> Event<'static> {
         weight: 1,
         trace: None,
         dedup: None,
+        raw: &[],
     }
 }
 
