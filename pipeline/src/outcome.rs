@@ -91,6 +91,10 @@ fn outcome(status: &Status<'_>) -> Result<Outcome, Reason> {
     let flags = status.envoy_flag.unwrap_or_default();
     let word = |words: &[&str]| text.is_some_and(|t| words.iter().any(|w| t.eq_ignore_ascii_case(w)));
 
+    let http_alone = status.grpc.is_none() && text.is_none() && flags.is_empty() && !status.span_error && !status.client_span;
+    if http_alone && http.is_some_and(|code| (100..499).contains(&code)) {
+        return Ok(Outcome::Ok); // 7: no row before it can match
+    }
     let cancelled = http == Some(499) || status.grpc == Some(Grpc::Cancelled) || word(&["cancelled", "canceled", "ignored"]);
     if cancelled || (http.unwrap_or(0) < 500 && flags.split(',').any(|f| f.trim() == "DC")) {
         return Ok(Outcome::Ignored); // 2

@@ -263,6 +263,9 @@ impl Decimal {
             [b'+', rest @ ..] => (false, rest),
             all => (false, all),
         };
+        if let Some((mantissa, exponent)) = short(text) {
+            return Some(Self { negative: negative && mantissa != 0, mantissa: u128::from(mantissa), exponent });
+        }
         let mut mantissa = 0_u128;
         let mut exponent = 0_i32;
         let (mut seen, mut point) = (false, false);
@@ -293,18 +296,57 @@ impl Decimal {
         if self.mantissa == 0 {
             return Some(0);
         }
+        // Most numbers and powers have less than 64 bits, where arithmetic is many times as fast.
+        let power = usize::try_from(shift.unsigned_abs()).ok().and_then(|places| POWERS.get(places));
+        if let (Some(power), Ok(mantissa)) = (power, u64::try_from(self.mantissa)) {
+            if shift < 0 {
+                return Some(u128::from(mantissa / power));
+            }
+            return Some(u128::from(mantissa) * u128::from(*power));
+        }
         match (10_u128.checked_pow(shift.unsigned_abs()), shift >= 0) {
             (Some(1), _) => Some(self.mantissa),
             (Some(power), true) => self.mantissa.checked_mul(power),
-            (Some(power), false) => Some(match (u64::try_from(self.mantissa), u64::try_from(power)) {
-                (Ok(mantissa), Ok(power)) => u128::from(mantissa / power), // a division of 64 bits is ten times as fast
-                _ => self.mantissa / power,
-            }),
+            (Some(power), false) => Some(self.mantissa / power),
             (None, true) => None,
             (None, false) => Some(0),
         }
     }
 }
+
+/// Mantissa and exponent of up to 18 digits with at most one point and nothing else; other numbers take the long way.
+fn short(text: &[u8]) -> Option<(u64, i32)> {
+    if text.len() > 19 {
+        return None;
+    }
+    let (mut mantissa, mut point, mut digits) = (0_u64, None, 0);
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => {
+                mantissa = mantissa * 10 + u64::from(byte - b'0');
+                digits += 1;
+            }
+            b'.' if point.is_none() => point = Some(at),
+            _ => return None,
+        }
+    }
+    if digits == 0 || digits > 18 {
+        return None;
+    }
+    let places = point.map_or(0, |at| text.len() - 1 - at);
+    Some((mantissa, -i32::try_from(places).ok()?))
+}
+
+/// Powers of ten that fit 64 bits.
+const POWERS: [u64; 20] = {
+    let mut powers = [1; 20];
+    let mut place = 1;
+    while place < 20 {
+        powers[place] = powers[place - 1] * 10;
+        place += 1;
+    }
+    powers
+};
 
 /// One more digit always fits below this.
 const MANTISSA_FULL: u128 = 10_u128.pow(37);
