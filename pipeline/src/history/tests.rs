@@ -14,9 +14,11 @@ use std::sync::{Arc, Mutex};
 
 const MINUTE: i64 = 60 * SECOND;
 
+type Content = (BTreeMap<Vec<u8>, Vec<u8>>, Option<Offset>);
+
 /// A store whose content all handles of it share.
 #[derive(Clone, Default)]
-struct Shared(Arc<Mutex<(BTreeMap<Vec<u8>, Vec<u8>>, Option<Offset>)>>);
+struct Shared(Arc<Mutex<Content>>);
 
 impl Store for Shared {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
@@ -104,8 +106,7 @@ fn apply(stage: &mut HistoryStage, store: &dyn Store, schema: &str, at: u64, rec
     );
     buffer.start(&Partition::new(&Topic::new("t"), 0));
     buffer.push(Offset(at), Some(AppendTime(0)), None, &headers, Some(record.json().as_bytes()));
-    let result = buffer.batch().unwrap().iter().try_for_each(|r| stage.apply(&r, store));
-    result
+    buffer.batch().unwrap().iter().try_for_each(|r| stage.apply(&r, store))
 }
 
 /// Folds `records`, handing changes over after each `commit_every`.
@@ -207,7 +208,7 @@ fn pages_never_cut_a_window_and_go_on_where_they_ended() {
     let (mut from, mut seen) = (EventTime(0), vec![]);
     loop {
         let page = history.signals(&key("cart"), "service_operation", &query(from.0, 100 * MINUTE, 3)).unwrap();
-        assert!(page.records.len() % 2 == 0 && page.records.len() <= 4);
+        assert!(page.records.len().is_multiple_of(2) && page.records.len() <= 4);
         seen.extend(texts(&page));
         let Some(next) = page.next_from else { break };
         assert!(next > from);

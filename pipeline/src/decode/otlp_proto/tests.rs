@@ -327,8 +327,11 @@ fn written(pair: &KeyValue) -> Option<String> {
     }
 }
 
+/// Service, time, duration and operation of a span.
+type Spanned = (String, i64, Option<u64>, String);
+
 /// What the full decoder's tree says of each span: service, time, duration, operation, or why not. The meaning, written a second time.
-fn expected(request: &Request) -> Vec<Result<(String, i64, Option<u64>, String), Option<Reason>>> {
+fn expected(request: &Request) -> Vec<Result<Spanned, Option<Reason>>> {
     let mut all = Vec::new();
     for resource in &request.resource_spans {
         let outer = resource.resource.as_ref().map(|r| r.attributes.clone()).unwrap_or_default();
