@@ -70,7 +70,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let mut running = Runtime::start(stages, Arc::clone(&log), Arc::clone(&stores) as _, Arc::clone(&clock), runtime).map_err(Failure::failed)?;
     let history = History::open(&*stores, settings.log.partitions, settings.log.partitions).map_err(Failure::failed)?;
     let watch = running.watch().clone();
-    let shared = RunVitals { watch: watch.clone(), log: data.log(), readers, metrics, scrapes, tally, clock: Arc::clone(&clock) };
+    let shared = RunVitals { watch: watch.clone(), log: data.log(), readers, metrics, scrapes, tally, partials: topics.partials.clone(), clock: Arc::clone(&clock) };
     let wanted = checked.groupings.wanted(true);
     let for_edge = Arc::clone(&source);
     let parts = golden_http::Parts {

@@ -736,6 +736,7 @@ impl KeyedStage for Close {
 
     fn emit_at_commit(&mut self, store: &dyn Store, out: &mut dyn Emit) -> Result<(), StageError> {
         self.tally.duplicates(std::mem::take(&mut self.duplicates));
+        self.tally.reached(self.emission.partition(), self.sources.watermark());
         self.emit_corrections(store, out).map_err(|f| f.at(Offset(0)))
     }
 

@@ -4,6 +4,7 @@
 //! account over restarts is that of the topics.
 
 use crate::decode::{Reason, Skip};
+use platform_core::time::EventTime;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,11 +69,12 @@ impl Counts {
     }
 }
 
-/// Counts by source, shared by the FOLD tasks and whoever shows them.
+/// Counts by source and watermarks by partition, shared by the tasks of this process and whoever shows them.
 #[derive(Debug, Default)]
 pub struct Tally {
     sources: Mutex<BTreeMap<String, Counts>>,
     duplicates: AtomicU64,
+    watermarks: Mutex<BTreeMap<u32, EventTime>>,
 }
 
 impl Tally {
@@ -95,6 +97,18 @@ impl Tally {
     #[must_use]
     pub fn duplicate_events(&self) -> u64 {
         self.duplicates.load(Ordering::Relaxed)
+    }
+
+    /// Notes how far CLOSE has come with a partition: every window that ends by then is closed.
+    pub fn reached(&self, partition: u32, watermark: EventTime) {
+        self.watermarks.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, watermark);
+    }
+
+    /// Watermarks by partition of `partials`, of those whose input has said one.
+    #[must_use]
+    pub fn watermarks(&self) -> Vec<(u32, EventTime)> {
+        let all = self.watermarks.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|(partition, at)| (*partition, *at)).filter(|(_, at)| *at > EventTime::MIN).collect()
     }
 
     /// The sum over all sources.

@@ -1,16 +1,18 @@
 //! What the running program shows of itself: readiness, tasks, lag, metrics.
 
 use golden_http::{Lag, Status, Vitals};
+use golden_pipeline::emit::json::put_time;
 use golden_pipeline::emit::prometheus::Format;
 use golden_pipeline::emit::scrape::Scrapes;
+use golden_pipeline::names::PIPELINE;
 use golden_pipeline::tally::Tally;
 use platform_core::clock::Clock;
 use platform_core::log::Log;
 use platform_core::pipeline::Pipeline;
-use platform_core::record::Partition;
+use platform_core::record::{Partition, Topic};
 use platform_core::time::EventTime;
 use platform_rocks::log::RocksLog;
-use platform_runtime::metrics::MetricsHandle;
+use platform_runtime::metrics::{self, MetricsHandle};
 use platform_runtime::runtime::Watch;
 use platform_runtime::task::TaskState;
 use std::fmt::Write as _;
@@ -49,10 +51,20 @@ pub(super) struct RunVitals {
     pub(super) metrics: MetricsHandle,
     pub(super) scrapes: Arc<Scrapes>,
     pub(super) tally: Arc<Tally>,
+    /// The topic whose partitions have watermarks.
+    pub(super) partials: Topic,
     pub(super) clock: Arc<dyn Clock>,
 }
 
 impl RunVitals {
+    /// Every window that ends by then is closed, in all partitions that have said anything.
+    fn watermark(&self) -> Option<String> {
+        let least = self.tally.watermarks().into_iter().map(|(_, at)| at).min()?;
+        let mut text = Vec::new();
+        put_time(&mut text, least.0);
+        String::from_utf8(text).ok()
+    }
+
     fn lag(&self) -> Vec<Lag> {
         let mut all = Vec::new();
         for reads in &self.readers {
@@ -88,7 +100,7 @@ impl Vitals for RunVitals {
                 error: failure.clone().filter(|_| failed),
             }
         });
-        Status { version: env!("CARGO_PKG_VERSION").to_owned(), watermark: None, tasks: tasks.collect(), lag: self.lag() }
+        Status { version: env!("CARGO_PKG_VERSION").to_owned(), watermark: self.watermark(), tasks: tasks.collect(), lag: self.lag() }
     }
 
     fn metrics(&self, out: &mut String) {
@@ -99,6 +111,9 @@ impl Vitals for RunVitals {
         let _ = writeln!(out, "# HELP golden_signals_build_info The running program.");
         let _ = writeln!(out, "# TYPE golden_signals_build_info gauge");
         let _ = writeln!(out, "golden_signals_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+        for (partition, at) in self.tally.watermarks() {
+            metrics::watermark(PIPELINE, &Partition::new(&self.partials, partition), at);
+        }
         self.metrics.upkeep();
         out.push_str(&self.metrics.render());
         self.log_figures(out);

@@ -55,6 +55,11 @@ impl Emission {
         }
     }
 
+    /// Which partition it writes for.
+    pub(super) fn partition(&self) -> u32 {
+        self.to.index
+    }
+
     /// The records of one service in one window: of every grouping, or of those keys that sum a series in `only`.
     /// Gives the number of records, the service's events, and the sum of their hashes.
     #[expect(clippy::too_many_arguments, reason = "all of them are facts of one window and service; a struct would be built once per call")]
