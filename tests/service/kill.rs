@@ -3,7 +3,7 @@
 //!
 //! Each request has an operation of its own, so that a request whose answer was lost can be told: it counts as a whole or not at all.
 
-
+use crate::process::{Service, eventually};
 use base64::Engine as _;
 use hdrhistogram::serialization::{Serializer, V2Serializer};
 use platform_core::clock::Clock;
@@ -11,7 +11,6 @@ use platform_core::log::{Log, Polled, Subscription};
 use platform_core::record::Topic;
 use platform_rocks::rocks::{Rocks, Settings, TopicSettings};
 use platform_runtime::clock::SystemClock;
-use crate::process::{Service, eventually};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -64,7 +63,12 @@ impl Request {
                 request.events.push((time, nanos, failed));
             }
             let status = if failed { 500 } else { 200 };
-            writeln!(body, r#"{{"timestamp":{time},"service":"{}","operation":"{}","status":{status},"duration_ns":{nanos}}}"#, request.service, request.operation).unwrap();
+            writeln!(
+                body,
+                r#"{{"timestamp":{time},"service":"{}","operation":"{}","status":{status},"duration_ns":{nanos}}}"#,
+                request.service, request.operation
+            )
+            .unwrap();
         }
         if next(8) == 0 {
             request.bad = 1;
@@ -110,12 +114,15 @@ fn client(number: u64, url: &Mutex<String>, account: &Mutex<Account>, acked: &At
 /// All that stands in the public topics and the dead letters.
 #[derive(Default)]
 struct Published {
-    /// By operation and window: the newest record, and how many revisions there were.
+    /// By operation (or `SERVICE` and the service) and window: the newest record, and how many revisions there were.
     signals: BTreeMap<(String, String), (serde_json::Value, u64)>,
-    /// By service and window of append time: events.
-    ledger: BTreeMap<(String, String), u64>,
+    /// By service and window of append time: events, and how many revisions there were.
+    ledger: BTreeMap<(String, String), (u64, u64)>,
     dead: u64,
 }
+
+/// In front of the service, in the place of an operation.
+const SERVICE: &str = "service ";
 
 fn read(data: &Path, clock: Arc<dyn Clock>) -> Published {
     let names = [("golden-signals", PARTITIONS), ("golden-signals.late", PARTITIONS), ("golden-signals.dead-letters", 1)];
@@ -136,15 +143,18 @@ fn read(data: &Path, clock: Arc<dyn Clock>) -> Published {
                     let value: serde_json::Value = serde_json::from_slice(record.value.unwrap()).unwrap();
                     let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
                     match text("schema").as_str() {
-                        "golden-signals/1" if text("grouping") == "service_operation" => {
-                            let operation = value["dimensions"]["operation"].as_str().unwrap().to_owned();
-                            let key = (operation, text("window_start"));
+                        "golden-signals/1" => {
+                            let operation = value["dimensions"]["operation"].as_str().map(str::to_owned);
+                            let key = (operation.unwrap_or_else(|| format!("{SERVICE}{}", text("service"))), text("window_start"));
                             let revisions = published.signals.get(&key).map_or(0, |(_, n)| *n);
                             assert_eq!(value["revision"].as_u64(), Some(revisions), "I17: revisions are 0, 1, 2 …: {key:?}");
                             published.signals.insert(key, (value, revisions + 1));
                         }
                         "golden-signals-late/1" => {
-                            published.ledger.insert((text("service"), text("window_start")), value["events"].as_u64().unwrap());
+                            let key = (text("service"), text("window_start"));
+                            let revisions = published.ledger.get(&key).map_or(0, |(_, n)| *n);
+                            assert_eq!(value["revision"].as_u64(), Some(revisions), "I17: revisions are 0, 1, 2 …: ledger line {key:?}");
+                            published.ledger.insert(key, (value["events"].as_u64().unwrap(), revisions + 1));
                         }
                         "golden-signals-dead-letter/1" => {
                             assert!(keys.insert(record.key.unwrap().to_vec()), "a dead letter stands twice");
@@ -190,11 +200,15 @@ fn shown(record: &serde_json::Value) -> serde_json::Value {
 fn windows(request: &Request) -> BTreeMap<String, Vec<(i64, u64, bool)>> {
     let mut windows: BTreeMap<String, Vec<_>> = BTreeMap::new();
     for event in &request.events {
-        let mut name = Vec::new();
-        golden_pipeline::emit::json::put_time(&mut name, event.0 - event.0.rem_euclid(10 * SECOND));
-        windows.entry(String::from_utf8(name).unwrap().trim_matches('"').to_owned()).or_default().push(*event);
+        windows.entry(rfc3339(event.0 - event.0.rem_euclid(10 * SECOND))).or_default().push(*event);
     }
     windows
+}
+
+fn rfc3339(nanos: i64) -> String {
+    let mut text = Vec::new();
+    golden_pipeline::emit::json::put_time(&mut text, nanos);
+    String::from_utf8(text).unwrap()
 }
 
 #[test]
@@ -234,16 +248,20 @@ fn i1_i3_every_acknowledged_event_counts_once_whatever_is_killed_when() {
     eprintln!("{} requests acknowledged, {} unknown, {KILLS} kills", account.acked.len(), account.unknown.len());
     // Idle partitions close what is open: every window ends within its length, bound and hold.
     let expected: usize = account.acked.iter().map(|r| windows(r).len()).sum();
-    let last = clock.wall();
+    // One second more, so that what closed them is committed.
+    let end = rfc3339(clock.wall() - clock.wall().rem_euclid(10 * SECOND) + 11 * SECOND);
+    let is_read = |lag: &serde_json::Value| lag["records"] == 0 || lag["stage"] == "fold" || lag["stage"] == "close";
     eventually("every window is closed and everything is read", 60, || {
-        let read = service.get("/api/v1/status").is_some_and(|s| s["lag"].as_array().is_some_and(|all| all.iter().all(|l| l["records"] == 0 || l["stage"] == "fold")));
-        read && clock.wall() - last > 20 * SECOND
+        let Some(status) = service.get("/api/v1/status") else { return false };
+        status["watermark"].as_str().is_some_and(|w| w >= end.as_str())
+            && status["lag"].as_array().is_some_and(|all| all.iter().all(is_read))
     });
     assert!(service.stop());
 
     let published = read(&data, clock);
     let mut counted = 0;
     let mut known = std::collections::BTreeSet::new();
+    let mut by_service: BTreeMap<(String, String), Vec<(i64, u64, bool)>> = BTreeMap::new();
     for (request, sure) in account.acked.iter().map(|r| (r, true)).chain(account.unknown.iter().map(|r| (r, false))) {
         let windows = windows(request);
         let there = windows.keys().filter(|w| published.signals.contains_key(&(request.operation.clone(), (*w).clone()))).count();
@@ -255,16 +273,25 @@ fn i1_i3_every_acknowledged_event_counts_once_whatever_is_killed_when() {
             assert_eq!(record["service"], request.service.as_str());
             counted += usize::from(sure);
             known.insert(key);
+            by_service.entry((format!("{SERVICE}{}", request.service), window.clone())).or_default().extend(events);
         }
     }
     assert_eq!(counted, expected);
-    for key in published.signals.keys() {
-        assert!(known.contains(key), "{key:?} was never sent");
+    for (key, (record, _)) in &published.signals {
+        match by_service.get(key) {
+            Some(events) => assert_eq!(shown(record), recomputed(events), "I3: {key:?}"),
+            None if key.0.starts_with(SERVICE) => assert_eq!(record["events"], 0, "{key:?} had no events"),
+            None => assert!(known.contains(key), "{key:?} was never sent"),
+        }
     }
+    for key in by_service.keys() {
+        assert!(published.signals.contains_key(key), "I1: {key:?} is missing");
+    }
+    assert!(published.signals.values().any(|(_, revisions)| *revisions > 1), "nothing was corrected: this test shows less than it should");
     for service in (0..SERVICES).map(|n| format!("s{n}")) {
         let sum = |list: &[Request]| list.iter().filter(|r| r.service == service).map(|r| r.ledger).sum::<u64>();
         let (sure, perhaps) = (sum(&account.acked), sum(&account.unknown));
-        let ledger: u64 = published.ledger.iter().filter(|((s, _), _)| *s == service).map(|(_, n)| n).sum();
+        let ledger: u64 = published.ledger.iter().filter(|((s, _), _)| *s == service).map(|(_, (events, _))| events).sum();
         assert!((sure..=sure + perhaps).contains(&ledger), "late ledger of {service}: {ledger}, not from {sure} to {}", sure + perhaps);
     }
     let bad = |list: &[Request]| list.iter().map(|r| r.bad).sum::<u64>();
