@@ -27,7 +27,8 @@ pub(crate) fn generate(args: &GenerateArgs) -> Outcome {
     let settings = settings(args, &clock)?;
     let mut generator = Generator::new(&settings).map_err(|bad| Failure::usage(format!("--{bad}")))?;
     let window = WindowLength::new(args.window.0).map_err(|bad| Failure::usage(format!("--window: {bad}")))?;
-    let mut expect = args.expect.as_ref().map(|_| if args.expect_by_operation { Expect::new(window).by_operation() } else { Expect::new(window) });
+    let mut expect =
+        args.expect.as_ref().map(|_| if args.expect_by_operation { Expect::new(window).by_operation() } else { Expect::new(window) });
     match (&args.out, &args.http) {
         (Some(path), _) => write(path, &mut generator, &mut expect)?,
         (None, Some(url)) => post(url, args.rate, &clock, &mut generator, &mut expect)?,
@@ -68,7 +69,8 @@ fn settings(args: &GenerateArgs, clock: &SystemClock) -> Result<Settings, Failur
     };
     if let Some(start) = &args.start {
         let time = Timestamps::new(TimeUnit::Rfc3339, None).parse_text(start);
-        settings.start = EventTime(time.map_err(|_| Failure::usage(format!("--start: `{start}` is not a time such as 2026-01-01T00:00:00Z")))?);
+        settings.start =
+            EventTime(time.map_err(|_| Failure::usage(format!("--start: `{start}` is not a time such as 2026-01-01T00:00:00Z")))?);
     } else if args.http.is_some() {
         // Events reach a service as they happen; what disorder puts ahead must not come from the future.
         settings.start = EventTime(clock.wall()).plus(-nanos(args.disorder.0));
@@ -78,7 +80,8 @@ fn settings(args: &GenerateArgs, clock: &SystemClock) -> Result<Settings, Failur
 
 fn write(path: &Path, generator: &mut Generator, expect: &mut Option<Expect>) -> Outcome {
     let failed = |e: std::io::Error| Failure::usage(format!("cannot write {}: {e}", path.display()));
-    let mut out: Box<dyn Write> = if path == Path::new("-") { Box::new(std::io::stdout()) } else { Box::new(File::create(path).map_err(failed)?) };
+    let mut out: Box<dyn Write> =
+        if path == Path::new("-") { Box::new(std::io::stdout()) } else { Box::new(File::create(path).map_err(failed)?) };
     let mut block = Vec::with_capacity(2 * BLOCK);
     loop {
         block.clear();

@@ -109,7 +109,9 @@ fn settings(args: &ReplayArgs) -> Result<Checked, Failure> {
         exemplars: args.output == OutputForm::Ndjson,
         ..PipelineSettings::default()
     };
-    settings.check().map_err(|error| Failure::usage(error.to_string().replace("pipeline.window", "--window").replace("pipeline.groupings", "--by")))
+    settings
+        .check()
+        .map_err(|error| Failure::usage(error.to_string().replace("pipeline.window", "--window").replace("pipeline.groupings", "--by")))
 }
 
 /// The source from the mapping file and the flags, which win.

@@ -65,12 +65,23 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         sinks(&topics, &checked, &settings, &scrapes),
     );
     let stores = data.stores();
-    let runtime = RuntimeSettings { commit_interval: settings.runtime.commit_interval.0, held_budget: 64 << 20, ..RuntimeSettings::default() };
+    let runtime =
+        RuntimeSettings { commit_interval: settings.runtime.commit_interval.0, held_budget: 64 << 20, ..RuntimeSettings::default() };
     let readers = vitals::readers(&stages, &*log);
-    let mut running = Runtime::start(stages, Arc::clone(&log), Arc::clone(&stores) as _, Arc::clone(&clock), runtime).map_err(Failure::failed)?;
+    let mut running =
+        Runtime::start(stages, Arc::clone(&log), Arc::clone(&stores) as _, Arc::clone(&clock), runtime).map_err(Failure::failed)?;
     let history = History::open(&*stores, settings.log.partitions, settings.log.partitions).map_err(Failure::failed)?;
     let watch = running.watch().clone();
-    let shared = RunVitals { watch: watch.clone(), log: data.log(), readers, metrics, scrapes, tally, partials: topics.partials.clone(), clock: Arc::clone(&clock) };
+    let shared = RunVitals {
+        watch: watch.clone(),
+        log: data.log(),
+        readers,
+        metrics,
+        scrapes,
+        tally,
+        partials: topics.partials.clone(),
+        clock: Arc::clone(&clock),
+    };
     let wanted = checked.groupings.wanted(true);
     let for_edge = Arc::clone(&source);
     let parts = golden_http::Parts {
@@ -139,7 +150,9 @@ pub(crate) fn mapping(settings: &Settings) -> Result<Arc<Source>, Failure> {
 
 fn listen(address: SocketAddr) -> Result<std::net::TcpListener, Failure> {
     let busy = |e: std::io::Error| match e.kind() {
-        std::io::ErrorKind::AddrInUse => Failure::usage(format!("address {address} is in use: stop what listens there, or choose another with --listen")),
+        std::io::ErrorKind::AddrInUse => {
+            Failure::usage(format!("address {address} is in use: stop what listens there, or choose another with --listen"))
+        }
         _ => Failure::usage(format!("cannot listen on {address}: {e}")),
     };
     let listener = std::net::TcpListener::bind(address).map_err(busy)?;
@@ -165,7 +178,9 @@ fn open(settings: &Settings, topics: &Topics, accept_loss: bool, clock: Arc<dyn 
     ];
     let rocks = rocks::Settings { topics: list, accept_loss, reserve: settings.log.reserve_mib << 20, ..rocks::Settings::default() };
     Rocks::open(&settings.data, &rocks, clock).map_err(|error| match error {
-        OpenError::Io { .. } | OpenError::InUse { .. } | OpenError::NotOurs { .. } | OpenError::PartitionsChanged { .. } => Failure::usage(error),
+        OpenError::Io { .. } | OpenError::InUse { .. } | OpenError::NotOurs { .. } | OpenError::PartitionsChanged { .. } => {
+            Failure::usage(error)
+        }
         error => Failure::missing(error),
     })
 }
@@ -198,12 +213,25 @@ fn sinks(topics: &Topics, checked: &Checked, settings: &Settings, scrapes: &Arc<
     let kept = nanos(settings.history.retention.0);
     let (remember, ttl) = (nanos(checked.plain.retain.0) * 2, checked.series_ttl);
     let (of_signals, of_late) = (Arc::clone(scrapes), Arc::clone(scrapes));
-    let sink = |name: &str, reads: &Topic, kind| Stage { name: name.to_owned(), reads: vec![reads.clone()], writes: vec![], tasks: 1, kind };
+    let sink =
+        |name: &str, reads: &Topic, kind| Stage { name: name.to_owned(), reads: vec![reads.clone()], writes: vec![], tasks: 1, kind };
     vec![
-        sink(history::SIGNALS_STAGE, &topics.public, Kind::Keyed(Box::new(move |_| Box::new(HistoryStage::signals(kept))), history::FORMAT)),
+        sink(
+            history::SIGNALS_STAGE,
+            &topics.public,
+            Kind::Keyed(Box::new(move |_| Box::new(HistoryStage::signals(kept))), history::FORMAT),
+        ),
         sink(history::LATE_STAGE, &topics.late, Kind::Keyed(Box::new(move |_| Box::new(HistoryStage::late(kept))), history::FORMAT)),
-        sink("scrape", &topics.public, Kind::Keyed(Box::new(move |p| Box::new(Scrape::signals(&of_signals, p, remember, ttl))), scrape::FORMAT)),
-        sink("scrape-late", &topics.late, Kind::Keyed(Box::new(move |p| Box::new(Scrape::late(&of_late, p, remember, ttl))), scrape::FORMAT)),
+        sink(
+            "scrape",
+            &topics.public,
+            Kind::Keyed(Box::new(move |p| Box::new(Scrape::signals(&of_signals, p, remember, ttl))), scrape::FORMAT),
+        ),
+        sink(
+            "scrape-late",
+            &topics.late,
+            Kind::Keyed(Box::new(move |p| Box::new(Scrape::late(&of_late, p, remember, ttl))), scrape::FORMAT),
+        ),
     ]
 }
 
@@ -223,7 +251,8 @@ fn announce(address: SocketAddr, demo: bool, data: &Path) {
 
 /// Serves until a signal comes or a task fails.
 fn serve(listener: std::net::TcpListener, state: golden_http::AppState, watch: Watch) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(cores().clamp(2, 8)).enable_all().build().map_err(Failure::failed)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(cores().clamp(2, 8)).enable_all().build().map_err(Failure::failed)?;
     runtime.block_on(async move {
         let listener = TcpListener::from_std(listener).map_err(Failure::failed)?;
         let shutdown = async move {

@@ -3,9 +3,9 @@
 //! Plain values; nothing is opened or started here. This file alone reads the environment.
 
 use crate::failure::{Failure, suggestion};
+use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Yaml};
 use figment::value::Value;
-use figment::Figment;
 use golden_pipeline::settings::{PipelineSettings, Span};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -224,7 +224,6 @@ fn explain(error: figment::Error, place: &str) -> String {
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
-
 
 #[cfg(test)]
 mod tests {

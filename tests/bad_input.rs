@@ -1,5 +1,7 @@
 //! Bad input: each class among good items becomes a dead letter with its reason and place; the neighbours are counted, the process goes on.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test stops at what it does not expect")]
+
 use std::fmt::Write as _;
 use std::process::Command;
 
@@ -86,7 +88,11 @@ fn lines_that_are_no_log_lines_and_documents_that_are_broken_are_dead_letters() 
         (b"{\"resourceSpans\":[", "otlp_json", "decode_json"),
         (b"{\"data\":[", "jaeger_json", "decode_json"),
         (b"\x0a\xff\xff\xff", "otlp_proto", "decode_protobuf"),
-        (b"[{\"traceId\":\"1\",\"id\":\"2\",\"kind\":\"SERVER\",\"localEndpoint\":{\"serviceName\":\"s\"}}]", "zipkin_json", "time_missing"),
+        (
+            b"[{\"traceId\":\"1\",\"id\":\"2\",\"kind\":\"SERVER\",\"localEndpoint\":{\"serviceName\":\"s\"}}]",
+            "zipkin_json",
+            "time_missing",
+        ),
     ] {
         let ran = replay(bytes, &["--format", format]);
         assert_eq!(ran.dead.len(), 1, "{format}");

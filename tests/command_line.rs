@@ -1,5 +1,7 @@
 //! Wrong flags, files and settings: exit code 2 and one message that says what, where, and what would be right.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test stops at what it does not expect")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -17,10 +19,13 @@ fn said(args: &[&str], files: &[(&str, &str)]) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout))
 }
 
+/// Arguments, files by name, and what must be said.
+type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a [&'a str]);
+
 #[test]
 fn what_is_wrong_is_said_with_what_would_be_right() {
     let event = ("e.ndjson", "{\"timestamp\":1767225600,\"service\":\"a\"}\n");
-    let cases: &[(&[&str], &[(&str, &str)], &[&str])] = &[
+    let cases: &[Case<'_>] = &[
         (&["replay", "none.ndjson"], &[], &["none.ndjson", "No such file"]),
         (&["replay", "."], &[], &["folder"]),
         (&["replay", "x"], &[("x", "hello\n")], &["x:", "--format"]),
@@ -31,9 +36,17 @@ fn what_is_wrong_is_said_with_what_would_be_right() {
         (&["replay", "e.ndjson", "--window", "soon"], &[event], &["--window", "10s"]),
         (&["replay", "e.ndjson", "--span-kinds", "servr"], &[event], &["servr", "did you mean `server`"]),
         (&["replay", "e.ndjson", "--mapping", "m.yaml"], &[event], &["m.yaml"]),
-        (&["replay", "e.ndjson", "--mapping", "m.yaml"], &[event, ("m.yaml", "source: x\nformt: json\n")], &["m.yaml", "line 2", "did you mean `format`"]),
+        (
+            &["replay", "e.ndjson", "--mapping", "m.yaml"],
+            &[event, ("m.yaml", "source: x\nformt: json\n")],
+            &["m.yaml", "line 2", "did you mean `format`"],
+        ),
         (&["replay", "e.ndjson", "--ouput", "csv"], &[event], &["--ouput", "--output"]),
-        (&["replay", "e.ndjson", "l.log"], &[event, ("l.log", "1.2.3.4 - - [17/May/2015:10:05:03 +0000] \"GET / HTTP/1.1\" 200 1 \"-\" \"a\"\n")], &["l.log", "apart"]),
+        (
+            &["replay", "e.ndjson", "l.log"],
+            &[event, ("l.log", "1.2.3.4 - - [17/May/2015:10:05:03 +0000] \"GET / HTTP/1.1\" 200 1 \"-\" \"a\"\n")],
+            &["l.log", "apart"],
+        ),
         (&["replay", "e.ndjson", "--dead-letters", "no/such/folder"], &[event], &["no/such/folder"]),
         (&["generate", "--out", "-", "--zipf", "9"], &[], &["zipf", "from 0 to 4"]),
         (&["generate", "--events", "1"], &[], &["--out", "--http"]),

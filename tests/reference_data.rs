@@ -1,6 +1,8 @@
 //! `golden replay`, as a whole process, over real data whose exact results are known (tests/data): requests, errors, availability and the
 //! maximum are equal in every row, percentiles lie within 1 % above the exact nearest rank, and no row is missing or extra.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test stops at what it does not expect")]
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -125,7 +127,13 @@ fn apache_logs_give_their_reference_from_json_and_from_the_raw_log() {
         let file = path(&format!("elastic-apache-logs/{file}"));
         let got = results(&[&[file.as_str(), "--service", "web", "--event-time", "given"], more].concat());
         compare(&expected, &got);
-        let client_errors: u64 = got.iter().map(|(key, row)| { assert_eq!(row["status_4xx"], expected[key]["status_4xx"]); row["status_4xx"].parse::<u64>().unwrap() }).sum();
+        let client_errors: u64 = got
+            .iter()
+            .map(|(key, row)| {
+                assert_eq!(row["status_4xx"], expected[key]["status_4xx"]);
+                row["status_4xx"].parse::<u64>().unwrap()
+            })
+            .sum();
         assert_eq!(client_errors, 217);
     }
 }
@@ -175,7 +183,8 @@ fn the_same_input_gives_the_same_bytes() {
     let mut gzip = flate2::write::GzEncoder::new(std::fs::File::create(&zipped).unwrap(), flate2::Compression::fast());
     gzip.write_all(&plain).unwrap();
     gzip.finish().unwrap();
-    let (file, zipped, packed) = (file.display().to_string(), zipped.display().to_string(), path("nezha-onlineboutique-0822/events.ndjson.zst"));
+    let (file, zipped, packed) =
+        (file.display().to_string(), zipped.display().to_string(), path("nezha-onlineboutique-0822/events.ndjson.zst"));
     let with = |file: &str, threads: &str| replay(&[file, "--by", "service,operation", "--threads", threads, "--output", "ndjson"]).stdout;
     let expected = with(&file, "1");
     assert!(!expected.is_empty());

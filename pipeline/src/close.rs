@@ -6,16 +6,16 @@
 //! Nothing is dropped without a count. State is a fold over the partition: no clock, no randomness, no batch size enters it.
 //! What CLOSE does not do: it numbers no revisions (that is the router's), and it does not judge lateness (that is FOLD's).
 
-/// What is known of the source partitions.
-pub mod sources;
-/// Keys of the store.
-pub mod keys;
-/// Known series and services, and the caps on them.
-pub mod index;
-/// What is in memory of one window.
-pub mod window;
 /// Records out of aggregates.
 mod emission;
+/// Known series and services, and the caps on them.
+pub mod index;
+/// Keys of the store.
+pub mod keys;
+/// What is known of the source partitions.
+pub mod sources;
+/// What is in memory of one window.
+pub mod window;
 
 use crate::aggregate::Aggregate;
 use crate::dead_letter::Stamp;
@@ -210,7 +210,15 @@ impl Close {
     }
 
     /// Adds one entry to the window that it is of.
-    fn merge(&mut self, start: EventTime, kind: EntryKind, key: &[u8], from: &mut Cursor<'_>, message: Offset, store: &dyn Store) -> Result<(), Failure> {
+    fn merge(
+        &mut self,
+        start: EventTime,
+        kind: EntryKind,
+        key: &[u8],
+        from: &mut Cursor<'_>,
+        message: Offset,
+        store: &dyn Store,
+    ) -> Result<(), Failure> {
         let window = self.settings.window.window_of(start);
         let mut aggregate = None;
         if window.end <= self.purged_through {
@@ -425,7 +433,9 @@ impl Close {
         for series in waiting.iter().filter_map(|s| index.series(*s)) {
             *wanting.entry(series.service).or_default() += 1;
         }
-        let full = |(service, count): (&u32, &usize)| index.service(*service).is_some_and(|s| s.admitted + count > index.caps().series_per_service);
+        let full = |(service, count): (&u32, &usize)| {
+            index.service(*service).is_some_and(|s| s.admitted + count > index.caps().series_per_service)
+        };
         if index.admitted() + waiting.len() > index.caps().series_total || wanting.iter().any(full) {
             waiting.sort_by_cached_key(|s| rank(index, *s));
         }
@@ -558,7 +568,11 @@ impl Close {
 
     /// The same as of the newest closed window.
     fn idle_now(&self) -> i64 {
-        if self.closed_through == EventTime::MIN { i64::MIN } else { self.idle_before(self.settings.window.window_ending(self.closed_through)) }
+        if self.closed_through == EventTime::MIN {
+            i64::MIN
+        } else {
+            self.idle_before(self.settings.window.window_ending(self.closed_through))
+        }
     }
 
     /// Forgets windows that nothing can reach any more: `retain` behind the least watermark of all partitions.
@@ -652,7 +666,13 @@ impl Close {
                     _ => None,
                 });
                 let stored = pending.map_or_else(|| store.get(&key), |v| Ok(Some(v)));
-                stored.unwrap_or_else(|error| { unreadable = Some(error); None }).and_then(|v| v.first().copied()).unwrap_or(0)
+                stored
+                    .unwrap_or_else(|error| {
+                        unreadable = Some(error);
+                        None
+                    })
+                    .and_then(|v| v.first().copied())
+                    .unwrap_or(0)
             };
             self.emission.service(window, completeness, &service_key, &series, Some(&changed), &mut before, &mut |_, _, _| {}, out)?;
             if let Some(error) = unreadable {
@@ -832,7 +852,8 @@ impl Close {
         let incomplete = &mut self.incomplete;
         store.scan(&prefix, &behind(&prefix), &mut |key, value| {
             let millionths = Cursor::new(value).u64().unwrap_or(0);
-            incomplete.extend(split(key).map(|(start, _)| (start.0, Completeness::from_millionths(u32::try_from(millionths).unwrap_or(0)))));
+            incomplete
+                .extend(split(key).map(|(start, _)| (start.0, Completeness::from_millionths(u32::try_from(millionths).unwrap_or(0)))));
         })?;
         Ok(())
     }

@@ -92,7 +92,8 @@ mod tests {
         let stamp = Stamp { colour: "blue", epoch: 1, source: "http".into(), tenant: "default".into() };
         assert_eq!(key(&at), "service-events/2/7/3");
         let long = vec![b'x'; PAYLOAD + 5];
-        let read: serde_json::Value = serde_json::from_slice(&value(&stamp, &at, Reason::TimeMissing, "no \"time\"", long.len(), Some(&long))).unwrap();
+        let read: serde_json::Value =
+            serde_json::from_slice(&value(&stamp, &at, Reason::TimeMissing, "no \"time\"", long.len(), Some(&long))).unwrap();
         assert_eq!((read["reason"].as_str(), read["length"].as_u64()), (Some("time_missing"), Some(65_541)));
         assert_eq!(read["payload_base64"].as_str().map(str::len), Some(PAYLOAD.div_ceil(3) * 4));
         let bare: serde_json::Value = serde_json::from_slice(&value(&stamp, &at, Reason::Crash, "", 9, None)).unwrap();

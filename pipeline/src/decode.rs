@@ -177,40 +177,40 @@ reasons! {
     Crash = "crash",
 }
 
-/// Tells what a file is by its first bytes.
-pub mod sniff;
-/// Times and durations, exact.
-pub mod timestamp;
-/// Named texts of an item, and the step from them to an event.
-mod fields;
-/// Lines and objects of access logs.
-mod line;
-/// Access logs of Envoy and Istio.
-pub mod envoy;
-/// Access logs of nginx and Apache.
-pub mod nginx;
-/// What spans of all formats mean.
-mod span;
-/// JSON documents of many spans.
-mod document;
-/// OTLP in Protobuf.
-pub mod otlp_proto;
-/// OTLP in JSON.
-pub mod otlp_json;
-/// Zipkin v2 in JSON.
-pub mod zipkin;
-/// Jaeger in JSON.
-pub mod jaeger;
-/// CloudEvents around `json`.
-pub mod cloudevents;
-/// Compression, log shippers, Kafka Connect: what lies around a payload.
-pub mod envelope;
 /// Formats told by the records themselves.
 pub mod auto;
 /// Records that say themselves in which format they came.
 pub mod by_header;
+/// CloudEvents around `json`.
+pub mod cloudevents;
+/// JSON documents of many spans.
+mod document;
+/// Compression, log shippers, Kafka Connect: what lies around a payload.
+pub mod envelope;
+/// Access logs of Envoy and Istio.
+pub mod envoy;
+/// Named texts of an item, and the step from them to an event.
+mod fields;
 /// Panics become dead letters.
 pub mod guarded;
+/// Jaeger in JSON.
+pub mod jaeger;
+/// Lines and objects of access logs.
+mod line;
+/// Access logs of nginx and Apache.
+pub mod nginx;
+/// OTLP in JSON.
+pub mod otlp_json;
+/// OTLP in Protobuf.
+pub mod otlp_proto;
+/// Tells what a file is by its first bytes.
+pub mod sniff;
+/// What spans of all formats mean.
+mod span;
+/// Times and durations, exact.
+pub mod timestamp;
+/// Zipkin v2 in JSON.
+pub mod zipkin;
 
 /// The decoder of a source, with wrappers taken off and panics caught: the only way in which decoders are made for use.
 #[must_use]

@@ -5,11 +5,11 @@
 
 /// Pieces of JSON: texts, numbers, times.
 pub mod json;
-/// The public record and the line of the late ledger.
-pub mod record;
-/// The public record, read back.
-pub mod read;
 /// The metrics page: counters that never go back, gauges of the newest window.
 pub mod prometheus;
+/// The public record, read back.
+pub mod read;
+/// The public record and the line of the late ledger.
+pub mod record;
 /// The sink that keeps the counters of the metrics page.
 pub mod scrape;

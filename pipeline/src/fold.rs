@@ -179,8 +179,9 @@ impl MapStage for Fold {
             match record.value {
                 Some(value) => {
                     let coordinate = Coordinate { partition: batch.partition.index, offset: record.offset.0 };
-                    self.decoder.decode(&Input { headers: record.headers, key: record.key, value, coordinate }, &mut Taking { work, value });
-                },
+                    self.decoder
+                        .decode(&Input { headers: record.headers, key: record.key, value, coordinate }, &mut Taking { work, value });
+                }
                 None => work.skipped(Skip::Tombstone),
             }
         }
@@ -204,7 +205,10 @@ impl MapStage for Fold {
         let work = &self.work;
         let aggregates: usize = work.windows.iter().map(|w| w.used).sum();
         // An event adds at most one entry of four bytes to a sketch; growth by doubling may double that.
-        (aggregates + work.late.len()) * size_of::<(SeriesId, Aggregate)>() + 8 * work.events + work.unique.len() * size_of::<(i64, u128, Aggregate)>() + work.dead_bytes
+        (aggregates + work.late.len()) * size_of::<(SeriesId, Aggregate)>()
+            + 8 * work.events
+            + work.unique.len() * size_of::<(i64, u128, Aggregate)>()
+            + work.dead_bytes
     }
 
     fn has_output(&self) -> bool {
@@ -266,7 +270,8 @@ impl Work {
     /// Counts an event where it belongs, or says why it cannot be.
     fn event(&mut self, at: u32, event: &Event<'_>) -> Result<(), (Reason, &'static str)> {
         // Before the verdict: an event without a service moves the watermark by its append time alone.
-        let Ok(series) = self.series.of_event(&self.settings.stamp.tenant, event, &self.settings.groupings, self.settings.partitions) else {
+        let Ok(series) = self.series.of_event(&self.settings.stamp.tenant, event, &self.settings.groupings, self.settings.partitions)
+        else {
             return Err((Reason::ServiceInvalid, "a service's name has 1 to 256 bytes and no control or bidi characters"));
         };
         let append = match self.settings.time {
@@ -362,7 +367,9 @@ impl Work {
         let ranges = match self.settings.time {
             // A bounded input is read in pieces by several threads; its ranges prove nothing, and its end is said apart.
             TimeMode::Bounded => vec![],
-            _ => self.sources.iter().map(|(p, s)| Range { source: p.index, from: s.from, to: s.to, watermark: s.watermark.time() }).collect(),
+            _ => {
+                self.sources.iter().map(|(p, s)| Range { source: p.index, from: s.from, to: s.to, watermark: s.watermark.time() }).collect()
+            }
         };
         let mut windows: Vec<EventTime> = self.windows.iter().map(|w| EventTime(w.start)).collect();
         for start in self.unique.iter().map(|u| u.0).chain(self.late.keys().map(|k| k.0)) {
@@ -469,7 +476,15 @@ impl<'a> Message<'a> {
         Self { to, head, body: Vec::new() }
     }
 
-    fn push(&mut self, window: usize, kind: EntryKind, key: &[u8], aggregate: &Aggregate, out: &mut dyn Emit, scratch: &mut Vec<u8>) -> Result<(), CommitError> {
+    fn push(
+        &mut self,
+        window: usize,
+        kind: EntryKind,
+        key: &[u8],
+        aggregate: &Aggregate,
+        out: &mut dyn Emit,
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), CommitError> {
         put_entry(window, kind, key, &mut self.body);
         aggregate.encode(&mut self.body);
         if self.body.len() >= CHUNK {

@@ -100,7 +100,14 @@ mod tests {
     #[test]
     fn identities_come_back_and_their_bytes_sort_as_they_do() {
         let all = [identity(-5, "z", &[]), identity(5, "a", &[]), identity(5, "a", &["x", ""]), identity(5, "ab", &[])];
-        let encoded: Vec<Vec<u8>> = all.iter().map(|i| { let mut out = vec![]; i.encode(&mut out); out }).collect();
+        let encoded: Vec<Vec<u8>> = all
+            .iter()
+            .map(|i| {
+                let mut out = vec![];
+                i.encode(&mut out);
+                out
+            })
+            .collect();
         for (i, bytes) in all.iter().zip(&encoded) {
             assert_eq!(Identity::decode(bytes).as_ref(), Ok(i));
         }

@@ -2,43 +2,43 @@
 //!
 //! The modules stand in the order of flow; `topology` alone knows the whole chain. Nothing here reads a clock, a file or a socket.
 
-/// One finished request, as the service that answered it saw it.
-pub mod event;
-/// Bytes to events, under limits; what cannot be read becomes a dead letter.
-pub mod decode;
-/// Where a source's events come from and what its fields mean.
-pub mod source;
-/// The outcome of a request: ok, error or ignored.
-pub mod outcome;
-/// Names of operations: paths become templates.
-pub mod operation;
-/// Distribution of durations: mergeable, exact in its bins, small when sparse.
-pub mod sketch;
-/// Every topic, header and schema name.
-pub mod names;
-/// Identity of a record: series and window.
-pub mod identity;
 /// Integer state of one window and series.
 pub mod aggregate;
-/// What was published, kept for readers: a cache that the log rebuilds.
-pub mod history;
-/// The signals, one formula per file.
-pub mod signal;
-/// What leaves: public records and metrics.
-pub mod emit;
-/// By which dimensions events are summed.
-pub mod grouping;
-/// From texts to one small number, once per distinct set of texts.
-pub mod series;
-/// What could not be read, and where it lies.
-pub mod dead_letter;
-/// What became of every decoded item.
-pub mod tally;
-/// FOLD, the map stage: events of one transaction to partials.
-pub mod fold;
 /// CLOSE, the keyed stage: partials to finals and corrections.
 pub mod close;
+/// What could not be read, and where it lies.
+pub mod dead_letter;
+/// Bytes to events, under limits; what cannot be read becomes a dead letter.
+pub mod decode;
+/// What leaves: public records and metrics.
+pub mod emit;
+/// One finished request, as the service that answered it saw it.
+pub mod event;
+/// FOLD, the map stage: events of one transaction to partials.
+pub mod fold;
+/// By which dimensions events are summed.
+pub mod grouping;
+/// What was published, kept for readers: a cache that the log rebuilds.
+pub mod history;
+/// Identity of a record: series and window.
+pub mod identity;
+/// Every topic, header and schema name.
+pub mod names;
+/// Names of operations: paths become templates.
+pub mod operation;
+/// The outcome of a request: ok, error or ignored.
+pub mod outcome;
+/// From texts to one small number, once per distinct set of texts.
+pub mod series;
 /// What a pipeline computes and how long it waits.
 pub mod settings;
+/// The signals, one formula per file.
+pub mod signal;
+/// Distribution of durations: mergeable, exact in its bins, small when sparse.
+pub mod sketch;
+/// Where a source's events come from and what its fields mean.
+pub mod source;
+/// What became of every decoded item.
+pub mod tally;
 /// The whole chain: which stages there are and how they are joined.
 pub mod topology;

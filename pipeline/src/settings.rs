@@ -191,7 +191,12 @@ impl PipelineSettings {
         let window = WindowLength::new(self.window.0)?;
         let groupings = Groupings::new(&self.groupings)?;
         if self.series_ttl > self.retain {
-            return Err(BadSettings::Longer { name: "series_ttl", value: self.series_ttl, limit_name: "pipeline.retain", limit: self.retain });
+            return Err(BadSettings::Longer {
+                name: "series_ttl",
+                value: self.series_ttl,
+                limit_name: "pipeline.retain",
+                limit: self.retain,
+            });
         }
         if !(0.0..=1.0).contains(&self.min_completeness) {
             return Err(BadSettings::Range { name: "min_completeness", value: self.min_completeness, range: "from 0 to 1" });

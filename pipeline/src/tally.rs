@@ -127,7 +127,10 @@ impl Tally {
         for (source, counts) in &all {
             let _ = writeln!(out, "golden_signals_decoded_total{{source={source:?}}} {}", counts.decoded);
         }
-        let _ = writeln!(out, "# HELP golden_signals_duplicates_total Events that were there before under their id, since the process started.");
+        let _ = writeln!(
+            out,
+            "# HELP golden_signals_duplicates_total Events that were there before under their id, since the process started."
+        );
         let _ = writeln!(out, "# TYPE golden_signals_duplicates_total counter");
         let _ = writeln!(out, "golden_signals_duplicates_total {}", self.duplicate_events());
         for (name, what, pick) in [

@@ -2,9 +2,9 @@
 //! allocator, and a whole transaction of FOLD makes a few calls, however many events it holds.
 #![expect(unsafe_code, reason = "a global allocator that counts can be written in no other way; it only forwards")]
 
+use golden_pipeline::dead_letter::Stamp;
 use golden_pipeline::decode::{Input, Items, Reason, Skip, Wanted, decoder};
 use golden_pipeline::event::Event;
-use golden_pipeline::dead_letter::Stamp;
 use golden_pipeline::fold::verdict::VerdictLimits;
 use golden_pipeline::fold::{Fold, FoldSettings, TimeMode};
 use golden_pipeline::grouping::Groupings;
@@ -16,11 +16,11 @@ use platform_core::stage::{Emit, MapStage};
 use platform_core::time::{AppendTime, SECOND};
 use platform_core::watermark::WatermarkLimits;
 use platform_core::window::WindowLength;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 
 struct Counting;
 

@@ -65,7 +65,16 @@ impl Worker {
     #[must_use]
     pub fn new(settings: WorkerSettings, partition: u32) -> Self {
         let routes = settings.routes.iter().map(|(schema, topic)| (*schema, Partition::new(topic, partition))).collect();
-        Self { settings, routes, changed: Map::default(), progress: None, unsaved_progress: false, reach: Reach::default(), due: None, value: Vec::new() }
+        Self {
+            settings,
+            routes,
+            changed: Map::default(),
+            progress: None,
+            unsaved_progress: false,
+            reach: Reach::default(),
+            due: None,
+            value: Vec::new(),
+        }
     }
 
     fn take(&mut self, record: &Record<'_>, store: &dyn Store) -> Result<(), StageError> {
@@ -96,7 +105,13 @@ impl Worker {
                 }
                 self.value.clear();
                 splice(value, growth.revision_at, revision, &mut self.value);
-                self.due = Some(Due { route, revision: Some(revision), key: record.key.map(<[u8]>::to_vec), headers: owned(record), value: self.value.clone() });
+                self.due = Some(Due {
+                    route,
+                    revision: Some(revision),
+                    key: record.key.map(<[u8]>::to_vec),
+                    headers: owned(record),
+                    value: self.value.clone(),
+                });
                 return Ok(());
             }
             Decision::Same => "same",

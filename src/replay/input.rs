@@ -50,7 +50,11 @@ pub(super) fn open(args: &ReplayArgs, mapped: Option<Format>) -> Result<Inputs, 
 fn parse(name: &str) -> Result<Format, Failure> {
     Format::parse(name).ok_or_else(|| {
         let names: Vec<&str> = Format::ALL.iter().map(|f| f.name()).collect();
-        Failure::usage(format!("--format: there is no format `{name}`{} Formats: {}", suggestion(name, names.iter().copied()), names.join(", ")))
+        Failure::usage(format!(
+            "--format: there is no format `{name}`{} Formats: {}",
+            suggestion(name, names.iter().copied()),
+            names.join(", ")
+        ))
     })
 }
 

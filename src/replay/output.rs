@@ -140,11 +140,23 @@ impl Output {
         cells.extend([record.requests.count.to_string(), record.errors.count.to_string()]);
         cells.push(availability(record).map(|v| v.to_string()).unwrap_or_default());
         cells.push(all.map_or(0, |l| l.count).to_string());
-        cells.extend([of(|l| l.p50), of(|l| l.p75), of(|l| l.p90), of(|l| l.p95), of(|l| l.p99), of(|l| l.p999), of(|l| Some(l.max)), of(|l| Some(l.mean))]);
+        cells.extend([
+            of(|l| l.p50),
+            of(|l| l.p75),
+            of(|l| l.p90),
+            of(|l| l.p95),
+            of(|l| l.p99),
+            of(|l| l.p999),
+            of(|l| Some(l.max)),
+            of(|l| Some(l.mean)),
+        ]);
         cells.push(record.health.as_ref().map(|h| h.state.to_string()).unwrap_or_default());
         cells.push(record.completeness.to_string());
         cells.push(record.service_namespace.to_string());
-        cells.extend([record.ignored, record.status_classes.get("4xx").copied().unwrap_or(0), record.late_events, record.revision].map(|v| v.to_string()));
+        cells.extend(
+            [record.ignored, record.status_classes.get("4xx").copied().unwrap_or(0), record.late_events, record.revision]
+                .map(|v| v.to_string()),
+        );
         cells
     }
 
@@ -170,7 +182,9 @@ impl Output {
         let widths: Vec<usize> = titles
             .iter()
             .enumerate()
-            .map(|(i, title)| self.table.iter().filter_map(|row| row.get(i)).map(|c| c.chars().count()).chain([title.chars().count()]).max().unwrap_or(0))
+            .map(|(i, title)| {
+                self.table.iter().filter_map(|row| row.get(i)).map(|c| c.chars().count()).chain([title.chars().count()]).max().unwrap_or(0)
+            })
             .collect();
         let texts = 2 + self.dimensions.len();
         let last = titles.len() - 1;

@@ -114,7 +114,8 @@ pub(super) fn print(tally: &Tally, log: &MemoryLog, late: &Topic, rows: u64, dea
     let rate = total.decoded as f64 / took.as_secs_f64().max(1e-9);
     eprintln!("{} items in {:.2} s ({:.0} per second), {rows} rows", total.decoded, took.as_secs_f64(), rate);
     eprintln!("  counted      {}", total.folded - tally.duplicate_events());
-    let ledger = (0..log.partitions(late).unwrap_or(0)).filter_map(|i| log.bounds(&Partition::new(late, i)).ok()).map(|(_, end)| end.0).sum::<u64>();
+    let ledger =
+        (0..log.partitions(late).unwrap_or(0)).filter_map(|i| log.bounds(&Partition::new(late, i)).ok()).map(|(_, end)| end.0).sum::<u64>();
     for (name, count) in [("duplicates", tally.duplicate_events()), ("late ledger", total.late)] {
         if count > 0 {
             eprintln!("  {name:12} {count}");

@@ -1,8 +1,7 @@
 //! The demo, as a whole process: signals within 20 seconds, and every planned incident seen, turned critical and recovered in time.
 
-
-use golden_generate::demo::{Demo, Kind};
 use crate::process::{Service, eventually};
+use golden_generate::demo::{Demo, Kind};
 use std::collections::BTreeMap;
 
 /// The states of each service, in the order in which they were seen.
@@ -29,7 +28,9 @@ fn the_planned_services_turn_critical_and_recover_and_the_others_stay_healthy() 
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data").display().to_string();
     let mut service = Service::start(&["--demo", "--data", &data], None);
-    eventually("first signals", 20, || service.get("/api/v1/services").is_some_and(|s| s["services"].as_array().is_some_and(|all| all.len() >= 7)));
+    eventually("first signals", 20, || {
+        service.get("/api/v1/services").is_some_and(|s| s["services"].as_array().is_some_and(|all| all.len() >= 7))
+    });
 
     let failing: Vec<&str> = Demo::timetable().iter().filter(|i| matches!(i.kind, Kind::Failing(_))).map(|i| i.service).collect();
     assert!(failing.len() >= 2);

@@ -101,6 +101,9 @@ fn start(folder: &Path, reserve_mib: u32) -> Service {
     service
 }
 
+/// Name, requests to see, path, headers, body.
+type Door<'a> = (&'a str, u64, &'a str, &'a [(&'a str, &'a str)], Vec<u8>);
+
 #[test]
 fn every_format_is_acknowledged_and_shows_in_signals_and_a_restart_keeps_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -123,7 +126,7 @@ fn every_format_is_acknowledged_and_shows_in_signals_and_a_restart_keeps_it() {
     let binary = [JSON, ("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/s"), ("ce-type", "t")];
     let events = "/api/v1/events";
     #[rustfmt::skip]
-    let bodies: [(&str, u64, &str, &[(&str, &str)], Vec<u8>); 11] = [
+    let bodies: [Door<'_>; 11] = [
         ("ndjson", 2, events, &[NDJSON], format!("{}\n{}\n", e("ndjson"), e("ndjson")).into()),
         ("array", 2, events, &[JSON], format!("[{},{}]", e("array"), e("array")).into()),
         ("object", 1, events, &[JSON], e("object").into()),

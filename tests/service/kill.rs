@@ -211,6 +211,9 @@ fn rfc3339(nanos: i64) -> String {
     String::from_utf8(text).unwrap()
 }
 
+/// Events (time, ns, failed) by service and window.
+type ByService = BTreeMap<(String, String), Vec<(i64, u64, bool)>>;
+
 #[test]
 fn i1_i3_every_acknowledged_event_counts_once_whatever_is_killed_when() {
     let folder = tempfile::tempdir().unwrap();
@@ -261,7 +264,7 @@ fn i1_i3_every_acknowledged_event_counts_once_whatever_is_killed_when() {
     let published = read(&data, clock);
     let mut counted = 0;
     let mut known = std::collections::BTreeSet::new();
-    let mut by_service: BTreeMap<(String, String), Vec<(i64, u64, bool)>> = BTreeMap::new();
+    let mut by_service: ByService = BTreeMap::new();
     for (request, sure) in account.acked.iter().map(|r| (r, true)).chain(account.unknown.iter().map(|r| (r, false))) {
         let windows = windows(request);
         let there = windows.keys().filter(|w| published.signals.contains_key(&(request.operation.clone(), (*w).clone()))).count();

@@ -141,7 +141,8 @@ impl Emission {
         out: &mut dyn Emit,
     ) -> Result<(), Failure> {
         let mut texts = parts(key);
-        let (tenant, namespace, service) = (texts.next().unwrap_or_default(), texts.next().unwrap_or_default(), texts.next().unwrap_or_default());
+        let (tenant, namespace, service) =
+            (texts.next().unwrap_or_default(), texts.next().unwrap_or_default(), texts.next().unwrap_or_default());
         let values: Vec<&str> = texts.collect();
         let names = self.settings.groupings.dimensions();
         let dimensions: Vec<(&str, &str)> = grouping
@@ -180,8 +181,10 @@ impl Emission {
     /// A line of the late ledger.
     pub(super) fn late(&mut self, window: Window, key: &[u8], aggregate: &Aggregate, out: &mut dyn Emit) -> Result<(), Failure> {
         let mut texts = parts(key);
-        let (tenant, namespace, service) = (texts.next().unwrap_or_default(), texts.next().unwrap_or_default(), texts.next().unwrap_or_default());
-        let line = LateLine { tenant, namespace, service, window_start: window.start, window: self.settings.window, revision: 0, aggregate };
+        let (tenant, namespace, service) =
+            (texts.next().unwrap_or_default(), texts.next().unwrap_or_default(), texts.next().unwrap_or_default());
+        let line =
+            LateLine { tenant, namespace, service, window_start: window.start, window: self.settings.window, revision: 0, aggregate };
         self.value.clear();
         let revision_at = self.encoder.put_late(&line, &mut self.value);
         let identity = Identity {
@@ -197,7 +200,14 @@ impl Emission {
         self.send(names::SCHEMA_LATE, &identity, &growth, aggregate, out)
     }
 
-    fn send(&mut self, schema: &str, identity: &Identity, growth: &Growth, aggregate: &Aggregate, out: &mut dyn Emit) -> Result<(), Failure> {
+    fn send(
+        &mut self,
+        schema: &str,
+        identity: &Identity,
+        growth: &Growth,
+        aggregate: &Aggregate,
+        out: &mut dyn Emit,
+    ) -> Result<(), Failure> {
         for buffer in [&mut self.identity, &mut self.growth, &mut self.aggregate, &mut self.key] {
             buffer.clear();
         }
@@ -223,17 +233,32 @@ impl Emission {
     }
 
     /// The progress record of a closed window: its finals, and the events of its services and the sum of their hashes.
-    pub(super) fn progress(&mut self, window: Window, watermark: EventTime, sums: (u64, u64, u64), out: &mut dyn Emit) -> Result<(), Failure> {
+    pub(super) fn progress(
+        &mut self,
+        window: Window,
+        watermark: EventTime,
+        sums: (u64, u64, u64),
+        out: &mut dyn Emit,
+    ) -> Result<(), Failure> {
         let (finals, events, hash) = sums;
         let stamp = &self.settings.stamp;
         let value = format!(
             r#"{{"schema":"{}","colour":"{}","epoch":{},"partition":{},"window_start":{},"window_end":{},"watermark":{},"finals":{finals},"events":{events},"hash":"{hash:016x}"}}"#,
-            names::SCHEMA_PROGRESS, stamp.colour, stamp.epoch, self.to.index, window.start.0, window.end.0, watermark.0,
+            names::SCHEMA_PROGRESS,
+            stamp.colour,
+            stamp.epoch,
+            self.to.index,
+            window.start.0,
+            window.end.0,
+            watermark.0,
         );
         self.identity.clear();
         self.identity.extend_from_slice(&crate::identity::sortable(window.start));
-        let headers: [(&str, &[u8]); 3] =
-            [(names::SCHEMA, names::SCHEMA_PROGRESS.as_bytes()), (names::CONTENT_TYPE, b"application/json"), (names::IDENTITY, &self.identity)];
+        let headers: [(&str, &[u8]); 3] = [
+            (names::SCHEMA, names::SCHEMA_PROGRESS.as_bytes()),
+            (names::CONTENT_TYPE, b"application/json"),
+            (names::IDENTITY, &self.identity),
+        ];
         out.append(&self.to, NewRecord { key: None, headers: &headers, value: Some(value.as_bytes()) })?;
         Ok(())
     }
@@ -241,7 +266,12 @@ impl Emission {
 
 /// Sums of one service by a grouping, in the order of their keys. A service without series gives its sum of nothing, for a grouping that
 /// has no dimensions.
-fn roll_up(grouping: &Grouping, service: &[u8], series: &[(&[u8], &Aggregate)], wanted: &dyn Fn(&[u8]) -> bool) -> Result<BTreeMap<Vec<u8>, Aggregate>, CodecError> {
+fn roll_up(
+    grouping: &Grouping,
+    service: &[u8],
+    series: &[(&[u8], &Aggregate)],
+    wanted: &dyn Fn(&[u8]) -> bool,
+) -> Result<BTreeMap<Vec<u8>, Aggregate>, CodecError> {
     let mut sums: BTreeMap<Vec<u8>, Aggregate> = BTreeMap::new();
     let mut touched: BTreeSet<Vec<u8>> = BTreeSet::new();
     if grouping.dimensions.is_empty() && series.is_empty() {
@@ -269,4 +299,3 @@ fn project(grouping: &Grouping, key: &[u8]) -> Vec<u8> {
     }
     projected
 }
-

@@ -125,7 +125,16 @@ impl Index {
     #[must_use]
     pub fn new(caps: Caps, partition: u32, partitions: u32) -> Self {
         let overflow_service = if partitions == 1 { OVERFLOW.to_owned() } else { format!("{OVERFLOW}.{partition}") };
-        Self { series: Slab::new(|s| &s.key), services: Slab::new(|s| &s.key), caps, admitted: 0, idle_before: i64::MIN, active: 0, active_services: 0, overflow_service }
+        Self {
+            series: Slab::new(|s| &s.key),
+            services: Slab::new(|s| &s.key),
+            caps,
+            admitted: 0,
+            idle_before: i64::MIN,
+            active: 0,
+            active_services: 0,
+            overflow_service,
+        }
     }
 
     /// The caps.
@@ -218,7 +227,8 @@ impl Index {
         self.active += usize::from(!is_active(known.last, idle_before) && is_active(start, idle_before));
         known.last = known.last.max(start);
         let Some(service) = self.services.get_mut(known.service) else { return };
-        self.active_services += usize::from(!is_active(service.last, idle_before) && is_active(start, idle_before) && !is_overflow(&service.key));
+        self.active_services +=
+            usize::from(!is_active(service.last, idle_before) && is_active(start, idle_before) && !is_overflow(&service.key));
         service.last = service.last.max(start);
         if closed {
             service.last_closed = service.last_closed.max(start);

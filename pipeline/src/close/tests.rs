@@ -1,11 +1,11 @@
 //! CLOSE driven by partials: messages in, records out, without a log.
 
 use super::*;
-use crate::series::OVERFLOW;
 use crate::emit::read::PublicRecord;
 use crate::event::{Event, StatusClass};
 use crate::fold::partial::{Range, put_entry};
 use crate::outcome::Outcome;
+use crate::series::OVERFLOW;
 use platform_core::log::CommitError;
 use platform_core::record::Headers;
 use platform_core::time::{AppendTime, SECOND};
@@ -38,7 +38,13 @@ impl Emit for Out {
                 let health = r.health.as_ref().map_or(String::new(), |h| format!(" {}<{}", h.state, h.previous));
                 format!(
                     "{}[{}] {} events={} errors={} late={} complete={}{health}",
-                    r.service, dimensions.join(","), seconds(&json), r.events, r.errors.count, r.late_events, r.completeness
+                    r.service,
+                    dimensions.join(","),
+                    seconds(&json),
+                    r.events,
+                    r.errors.count,
+                    r.late_events,
+                    r.completeness
                 )
             }
         };
@@ -66,7 +72,8 @@ fn seconds(json: &serde_json::Value) -> u64 {
 }
 
 fn settings() -> CloseSettings {
-    let groupings = std::collections::BTreeMap::from([("service".to_owned(), vec![]), ("service_operation".to_owned(), vec!["operation".to_owned()])]);
+    let groupings =
+        std::collections::BTreeMap::from([("service".to_owned(), vec![]), ("service_operation".to_owned(), vec!["operation".to_owned()])]);
     CloseSettings {
         stamp: Stamp { colour: "blue", epoch: EPOCH, source: "s".into(), tenant: "t".into() },
         groupings: Groupings::new(&groupings).unwrap(),
@@ -226,7 +233,12 @@ fn a_window_closes_exactly_when_the_watermark_equals_its_end_with_what_it_holds_
     run.apply(&message(&[range(0, 2, 3, 60)], &[folded(0, "a/x", 1)]));
     assert_eq!(
         run.taken(),
-        ["a[] 0 events=4 errors=0 late=0 complete=1 healthy<0", "a[x] 0 events=3 errors=0 late=0 complete=1", "a[y] 0 events=1 errors=0 late=0 complete=1", "done 0 finals=3 events=4"]
+        [
+            "a[] 0 events=4 errors=0 late=0 complete=1 healthy<0",
+            "a[x] 0 events=3 errors=0 late=0 complete=1",
+            "a[y] 0 events=1 errors=0 late=0 complete=1",
+            "done 0 finals=3 events=4"
+        ]
     );
     run.apply(&message(&[range(0, 3, 4, 61)], &[folded(0, "a/x", 5)]));
     run.commit();
@@ -241,7 +253,11 @@ fn corrections_carry_full_totals_once_in_a_commit() {
     run.apply(&message(&[range(0, 2, 3, 60)], &[folded(0, "a/y", 4), folded(0, "a/x", 1)]));
     assert!(run.out.texts.is_empty());
     run.commit();
-    let expected = ["a[] 0 events=10 errors=0 late=8 complete=1 healthy<0", "a[x] 0 events=6 errors=0 late=4 complete=1", "a[y] 0 events=4 errors=0 late=4 complete=1"];
+    let expected = [
+        "a[] 0 events=10 errors=0 late=8 complete=1 healthy<0",
+        "a[x] 0 events=6 errors=0 late=4 complete=1",
+        "a[y] 0 events=4 errors=0 late=4 complete=1",
+    ];
     assert_eq!(run.taken(), expected);
     run.commit();
     assert!(run.taken().is_empty());
@@ -291,7 +307,10 @@ fn chunks_of_a_message_count_together_and_close_behind_the_last() {
     let mut run = Run::new(&settings());
     let ranges = [range(0, 0, 5, 60)];
     assert!(run.step(&chunk(&Head { last: false, ..head(&ranges) }, &[folded(0, "a/x", 2)])).is_empty());
-    assert_eq!(run.step(&chunk(&Head { chunk: 1, ..head(&ranges) }, &[folded(0, "a/x", 1)]))[0], "a[] 0 events=3 errors=0 late=0 complete=1 healthy<0");
+    assert_eq!(
+        run.step(&chunk(&Head { chunk: 1, ..head(&ranges) }, &[folded(0, "a/x", 1)]))[0],
+        "a[] 0 events=3 errors=0 late=0 complete=1 healthy<0"
+    );
 }
 
 fn two_sources() -> CloseSettings {
@@ -319,11 +338,19 @@ fn an_absent_partition_makes_windows_incomplete_and_its_return_completes_them() 
     // It comes back, late for the first window, which becomes whole; then the second, with the service that had nothing in it.
     let back = run.step(&message(&[range(1, 1, 2, 60)], &[folded(0, "a/x", 1)]));
     let first = ["a[] 0 events=3 errors=0 late=1 complete=1 healthy<0", "a[x] 0 events=3 errors=0 late=1 complete=1"];
-    assert_eq!(back, [&first[..], &["quiet[] 0 events=1 errors=0 late=0 complete=1 healthy<0", "quiet[x] 0 events=1 errors=0 late=0 complete=1"]].concat());
+    assert_eq!(
+        back,
+        [&first[..], &["quiet[] 0 events=1 errors=0 late=0 complete=1 healthy<0", "quiet[x] 0 events=1 errors=0 late=0 complete=1"]]
+            .concat()
+    );
     let back = run.step(&message(&[range(1, 2, 3, 120)], &[]));
     assert_eq!(
         back,
-        ["a[] 60 events=3 errors=0 late=0 complete=1 healthy<0", "a[x] 60 events=3 errors=0 late=0 complete=1", "quiet[] 60 events=0 errors=0 late=0 complete=1 healthy<0"]
+        [
+            "a[] 60 events=3 errors=0 late=0 complete=1 healthy<0",
+            "a[x] 60 events=3 errors=0 late=0 complete=1",
+            "quiet[] 60 events=0 errors=0 late=0 complete=1 healthy<0"
+        ]
     );
     assert!(run.step(&message(&[range(1, 3, 4, 130)], &[])).is_empty(), "once");
 }
@@ -332,7 +359,10 @@ fn an_absent_partition_makes_windows_incomplete_and_its_return_completes_them() 
 fn windows_are_kept_until_every_partition_is_retain_past_them_absent_ones_too() {
     let (mut run, _) = with_an_absent_source();
     run.step(&message(&[range(0, 81, 82, 5000)], &[]));
-    assert!(run.step(&message(&[range(1, 1, 2, 1)], &[folded(0, "a/x", 1)])).contains(&"a[x] 0 events=3 errors=0 late=1 complete=0.5".to_owned()));
+    assert!(
+        run.step(&message(&[range(1, 1, 2, 1)], &[folded(0, "a/x", 1)]))
+            .contains(&"a[x] 0 events=3 errors=0 late=1 complete=0.5".to_owned())
+    );
     let key = in_window(KeyKind::Aggregate, EventTime(0), &key("a/x"));
     run.step(&message(&[range(1, 2, 3, 659)], &[]));
     // Purging goes with the next closing or correction.
@@ -350,7 +380,8 @@ fn a_silent_service_has_empty_records_until_its_ttl_also_when_later_windows_have
     run.step(&message(&[range(0, 0, 1, 30)], &[folded(0, "a/x", 1), folded(120, "a/x", 1)]));
     let seen = run.step(&message(&[range(0, 1, 2, 900)], &[]));
     let empty: Vec<String> = seen.iter().filter(|t| t.contains("events=0") && !t.starts_with("done")).cloned().collect();
-    let expected: Vec<String> = [60, 180, 240, 300, 360, 420].iter().map(|s| format!("a[] {s} events=0 errors=0 late=0 complete=1 healthy<0")).collect();
+    let expected: Vec<String> =
+        [60, 180, 240, 300, 360, 420].iter().map(|s| format!("a[] {s} events=0 errors=0 late=0 complete=1 healthy<0")).collect();
     assert_eq!(empty, expected, "silent at 60, and for 300 s behind 120, only as a whole");
     assert!(run.step(&message(&[range(0, 2, 3, 2000)], &[])).is_empty(), "nobody is known any more");
 }
@@ -397,7 +428,10 @@ fn four_times_the_cap_are_told_apart_and_more_goes_to_overflow_on_arrival() {
     run.step(&message(&[range(0, 0, 1, 30)], &entries));
     let seen = run.step(&message(&[range(0, 1, 2, 60)], &[folded(0, "a/too-late", 500), folded(0, "a/s7", 40), folded(0, "a/s3", 30)]));
     let names: Vec<&str> = seen.iter().map(|l| l.split(" errors").next().unwrap()).collect();
-    assert_eq!(names, ["a[] 0 events=578", "a[__overflow__] 0 events=506", "a[s3] 0 events=31", "a[s7] 0 events=41", "done 0 finals=4 events=578"]);
+    assert_eq!(
+        names,
+        ["a[] 0 events=578", "a[__overflow__] 0 events=506", "a[s3] 0 events=31", "a[s7] 0 events=41", "done 0 finals=4 events=578"]
+    );
 }
 
 #[test]
@@ -415,7 +449,8 @@ fn places_come_free_after_the_ttl() {
 #[test]
 fn services_above_the_cap_are_one_and_places_come_free() {
     let mut run = Run::new(&capped(10, 2));
-    let seen = run.step(&message(&[range(0, 0, 1, 60)], &[folded(0, "a/x", 1), folded(0, "b/x", 1), folded(0, "c/x", 2), folded(0, "d/y", 3)]));
+    let seen =
+        run.step(&message(&[range(0, 0, 1, 60)], &[folded(0, "a/x", 1), folded(0, "b/x", 1), folded(0, "c/x", 2), folded(0, "d/y", 3)]));
     let names: Vec<&str> = seen.iter().map(|l| l.split(" errors").next().unwrap()).collect();
     assert_eq!(names[..2], ["__overflow__[] 0 events=5", "__overflow__[__overflow__] 0 events=5"]);
     assert_eq!(names[2..], ["a[] 0 events=1", "a[x] 0 events=1", "b[] 0 events=1", "b[x] 0 events=1", "done 0 finals=6 events=7"]);
@@ -429,7 +464,10 @@ fn services_above_the_cap_are_one_and_places_come_free() {
 #[test]
 fn an_id_counts_once_in_its_window_and_service_also_when_that_is_closed() {
     let mut run = Run::new(&settings());
-    run.step(&message(&[range(0, 0, 1, 30)], &[unique(0, "a/x", 1), unique(0, "a/x", 1), unique(0, "a/y", 1), unique(0, "b/x", 1), unique(60, "a/x", 1)]));
+    run.step(&message(
+        &[range(0, 0, 1, 30)],
+        &[unique(0, "a/x", 1), unique(0, "a/x", 1), unique(0, "a/y", 1), unique(0, "b/x", 1), unique(60, "a/x", 1)],
+    ));
     let seen = run.step(&message(&[range(0, 1, 2, 60)], &[unique(0, "a/x", 1), unique(0, "a/x", 2)]));
     assert!(seen[0].starts_with("a[] 0 events=2") && seen[2].starts_with("b[] 0 events=1"), "{seen:?}");
     let seen = run.step(&message(&[range(0, 2, 3, 60)], &[unique(0, "a/y", 2), unique(0, "a/x", 3), unique(0, "a/x", 3)]));
@@ -549,7 +587,11 @@ fn i5_finals_and_the_last_correction_of_a_key_do_not_depend_on_commits() {
             let mut note = |texts: Vec<String>| {
                 for text in texts.iter().filter(|t| !t.starts_with("done")) {
                     let mut words = text.split(' ');
-                    let identity = if text.starts_with("late ") { words.by_ref().take(3).collect::<Vec<_>>().join(" ") } else { words.by_ref().take(2).collect::<Vec<_>>().join(" ") };
+                    let identity = if text.starts_with("late ") {
+                        words.by_ref().take(3).collect::<Vec<_>>().join(" ")
+                    } else {
+                        words.by_ref().take(2).collect::<Vec<_>>().join(" ")
+                    };
                     last.insert(identity, text.clone());
                 }
             };

@@ -300,13 +300,21 @@ impl Objects {
 
     /// Gives the object that was read last as what it is.
     fn give(&mut self, text: &str, from: usize, end: usize, around: &Around<'_>, at: u32, items: &mut dyn Items) {
-        let given = if end - from > MAX_ITEM { Err((Reason::SizeExceeded, TOO_LARGE)) } else { self.event(text, from..end, around, at, items) };
+        let given =
+            if end - from > MAX_ITEM { Err((Reason::SizeExceeded, TOO_LARGE)) } else { self.event(text, from..end, around, at, items) };
         if let Err((reason, detail)) = given {
             items.dead(at, reason, detail, text.as_bytes().get(from..end).unwrap_or_default());
         }
     }
 
-    fn event(&mut self, text: &str, object: std::ops::Range<usize>, around: &Around<'_>, at: u32, items: &mut dyn Items) -> Result<(), Refused> {
+    fn event(
+        &mut self,
+        text: &str,
+        object: std::ops::Range<usize>,
+        around: &Around<'_>,
+        at: u32,
+        items: &mut dyn Items,
+    ) -> Result<(), Refused> {
         let Self { source, places, reader, timestamps, id, operation } = self;
         let look = Look { reader, text, around };
         if !source.passes(|rule, _| places.filter.get(rule).and_then(|place| look.text(place))) {

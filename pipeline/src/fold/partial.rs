@@ -78,7 +78,13 @@ impl Head {
             return Err(CodecError::Unknown { what: "partial form", value: u64::from(form) });
         }
         let flags = from.u8()?;
-        let mut head = Self { last: flags & LAST != 0, ended: flags & ENDED != 0, epoch: narrow(from.u64()?)?, chunk: narrow(from.u64()?)?, ..Self::default() };
+        let mut head = Self {
+            last: flags & LAST != 0,
+            ended: flags & ENDED != 0,
+            epoch: narrow(from.u64()?)?,
+            chunk: narrow(from.u64()?)?,
+            ..Self::default()
+        };
         head.control = Offset(from.u64()?);
         for _ in 0..from.count()? {
             let (source, start, to) = (narrow(from.u64()?)?, Offset(from.u64()?), Offset(from.u64()?));
@@ -144,7 +150,8 @@ mod tests {
     #[test]
     fn a_message_comes_back_and_damage_is_refused() {
         let range = Range { source: 3, from: Offset(7), to: Offset(9), watermark: EventTime(-4) };
-        let head = Head { epoch: 2, chunk: 1, last: true, ended: false, control: Offset(5), ranges: vec![range], windows: vec![EventTime(60)] };
+        let head =
+            Head { epoch: 2, chunk: 1, last: true, ended: false, control: Offset(5), ranges: vec![range], windows: vec![EventTime(60)] };
         let mut bytes = Vec::new();
         head.encode(&mut bytes);
         put_entry(0, EntryKind::Unique(u128::MAX), b"key", &mut bytes);

@@ -57,7 +57,11 @@ impl Out {
             *next = if head.last { 0 } else { head.chunk + 1 };
             read.chunks += 1;
             read.ended |= head.ended;
-            read.ranges = head.ranges.iter().map(|r| (r.source, r.from.0, r.to.0, if r.watermark == EventTime::MIN { i64::MIN } else { r.watermark.0 / SECOND - NOW })).collect();
+            read.ranges = head
+                .ranges
+                .iter()
+                .map(|r| (r.source, r.from.0, r.to.0, if r.watermark == EventTime::MIN { i64::MIN } else { r.watermark.0 / SECOND - NOW }))
+                .collect();
             while !from.is_empty() {
                 let (start, kind, key) = partial::entry(&head, &mut from).unwrap();
                 let name = match kind {
@@ -104,7 +108,8 @@ fn run_of(mapping: &Mapping, time: TimeMode, from: &[u64]) -> Run {
     let wanted = settings.groupings.wanted(false);
     let mut fold = Fold::new(settings, decoder(mapping, &wanted), Arc::clone(&tally));
     let committed = |offset: &u64| Committed { offset: Offset(*offset), metadata: vec![] };
-    let owned: Vec<(Partition, Committed)> = from.iter().enumerate().map(|(p, o)| (source(u32::try_from(p).unwrap()), committed(o))).collect();
+    let owned: Vec<(Partition, Committed)> =
+        from.iter().enumerate().map(|(p, o)| (source(u32::try_from(p).unwrap()), committed(o))).collect();
     fold.assigned(&owned);
     Run { fold, tally }
 }
@@ -146,11 +151,28 @@ impl Run {
 fn verdicts_fall_by_the_events_own_times_and_everything_is_accounted() {
     let mut run = run(&[0]);
     let (ok, late, future) = (event(0, "a"), event(-RETAIN - 1, "a"), event(SKEW + 1, "a"));
-    run.read(0, 0, &[(0, Some(&ok)), (0, Some(&late)), (0, Some(&future)), (0, Some("{")), (0, None), (0, Some(&event(-RETAIN, "b"))), (0, Some(&event(SKEW, "b")))]);
+    run.read(
+        0,
+        0,
+        &[
+            (0, Some(&ok)),
+            (0, Some(&late)),
+            (0, Some(&future)),
+            (0, Some("{")),
+            (0, None),
+            (0, Some(&event(-RETAIN, "b"))),
+            (0, Some(&event(SKEW, "b"))),
+        ],
+    );
     let out = run.commit();
     let read = out.read();
-    let keys: Vec<String> = read.entries.iter().map(|((w, kind, series), a)| format!("{w} {kind} {series} {}", a.counts().events)).collect();
-    assert_eq!(keys, ["-3600 folded t//b/o/ 1", "0 folded t//a/o/ 1", "0 late t//a/ 1", "60 folded t//b/o/ 1"], "the ledger's window is of append time");
+    let keys: Vec<String> =
+        read.entries.iter().map(|((w, kind, series), a)| format!("{w} {kind} {series} {}", a.counts().events)).collect();
+    assert_eq!(
+        keys,
+        ["-3600 folded t//b/o/ 1", "0 folded t//a/o/ 1", "0 late t//a/ 1", "60 folded t//b/o/ 1"],
+        "the ledger's window is of append time"
+    );
     let dead: Vec<(&str, &str)> = out.dead.iter().map(|(key, v)| (key.as_str(), v["reason"].as_str().unwrap())).collect();
     assert_eq!(dead, [("events/0/2/0", "time_future"), ("events/0/3/0", "decode_json")]);
     let counts = run.tally.total();

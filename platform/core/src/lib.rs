@@ -4,33 +4,33 @@
 //! Read in this order.
 #![warn(missing_docs)]
 
-/// Event time and append time, in nanoseconds since the Unix epoch.
-pub mod time;
-/// Half-open windows of event time.
-pub mod window;
-/// How far event time has certainly come, from facts that no producer can set.
-pub mod watermark;
-/// Records, their coordinates, and batches of borrowed bytes.
-pub mod record;
-/// The log: partitioned, transactional, append-only.
-pub mod log;
-/// Ordered keyed state of one task.
-pub mod store;
-/// What a stage is: the two kinds, and what the runtime asks of each.
-pub mod stage;
-/// Which stages there are and how they are joined.
-pub mod pipeline;
-/// What a router must know of a result.
-pub mod growth;
 /// The one clock, handed in.
 pub mod clock;
-/// Which partition a key belongs to.
-pub mod partitioner;
 /// Variable-length integers and bounds-checked reading, for all encoded forms.
 pub mod codec;
-/// How far back in its input a fold looks.
-pub mod reach;
-/// Hash maps whose order does not differ from run to run.
-pub mod map;
+/// What a router must know of a result.
+pub mod growth;
 /// Predicates that production, simulator and checker assert alike.
 pub mod invariants;
+/// The log: partitioned, transactional, append-only.
+pub mod log;
+/// Hash maps whose order does not differ from run to run.
+pub mod map;
+/// Which partition a key belongs to.
+pub mod partitioner;
+/// Which stages there are and how they are joined.
+pub mod pipeline;
+/// How far back in its input a fold looks.
+pub mod reach;
+/// Records, their coordinates, and batches of borrowed bytes.
+pub mod record;
+/// What a stage is: the two kinds, and what the runtime asks of each.
+pub mod stage;
+/// Ordered keyed state of one task.
+pub mod store;
+/// Event time and append time, in nanoseconds since the Unix epoch.
+pub mod time;
+/// How far event time has certainly come, from facts that no producer can set.
+pub mod watermark;
+/// Half-open windows of event time.
+pub mod window;

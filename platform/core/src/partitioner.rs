@@ -34,8 +34,12 @@ mod tests {
     #[test]
     fn hashes_are_those_of_the_java_client() {
         let known: [(&str, i32); 6] = [
-            ("21", -973_932_308), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536),
-            ("a-little-bit-longer-string", -1_486_304_829), ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971), ("abc", 479_470_107),
+            ("21", -973_932_308),
+            ("foobar", -790_332_482),
+            ("a-little-bit-long-string", -985_981_536),
+            ("a-little-bit-longer-string", -1_486_304_829),
+            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
+            ("abc", 479_470_107),
         ];
         for (key, hash) in known {
             assert_eq!(murmur2(key.as_bytes()).cast_signed(), hash, "{key}");

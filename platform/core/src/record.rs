@@ -229,7 +229,12 @@ impl BatchBuffer {
     ///
     /// # Errors
     /// Those of `fill`; the record is then not there.
-    pub fn push_with<E>(&mut self, offset: Offset, append_time: Option<AppendTime>, fill: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+    pub fn push_with<E>(
+        &mut self,
+        offset: Offset,
+        append_time: Option<AppendTime>,
+        fill: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let from = self.bytes.len();
         if let Err(error) = fill(&mut self.bytes) {
             self.bytes.truncate(from);
@@ -285,7 +290,12 @@ mod tests {
         buffer.start(&partition);
         buffer.push(Offset(4), Some(AppendTime(9)), Some(b"k"), &headers, Some(b"v"));
         buffer.push(Offset(6), None, None, &[], None);
-        buffer.push_with(Offset(7), None, |bytes| { bytes.extend_from_slice(b"xyz"); Ok::<(), ()>(()) }).unwrap();
+        buffer
+            .push_with(Offset(7), None, |bytes| {
+                bytes.extend_from_slice(b"xyz");
+                Ok::<(), ()>(())
+            })
+            .unwrap();
         let batch = buffer.batch().unwrap();
         let records: Vec<_> = batch.iter().collect();
         assert_eq!(records[0].key, Some(&b"k"[..]));

@@ -182,7 +182,13 @@ impl Files {
     /// A reader that takes its turn with the others. Joined inputs, and lines, which have an order, need exactly one.
     #[must_use]
     pub fn reader(&self) -> Box<dyn Reader> {
-        Box::new(FileReader { shared: Arc::clone(&self.shared), buffer: BatchBuffer::default(), block: vec![], positions: Positions::new(), assigned: false })
+        Box::new(FileReader {
+            shared: Arc::clone(&self.shared),
+            buffer: BatchBuffer::default(),
+            block: vec![],
+            positions: Positions::new(),
+            assigned: false,
+        })
     }
 }
 
@@ -306,7 +312,10 @@ fn too_large(size: u64, limit: u64) -> io::Result<()> {
     if size <= limit {
         return Ok(());
     }
-    Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("one document of more than {} MiB: split it, or write one record a line", limit >> 20)))
+    Err(io::Error::new(
+        io::ErrorKind::FileTooLarge,
+        format!("one document of more than {} MiB: split it, or write one record a line", limit >> 20),
+    ))
 }
 
 fn read_at(file: &File, from: u64, to: u64, into: &mut Vec<u8>) -> io::Result<()> {

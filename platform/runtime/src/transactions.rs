@@ -63,7 +63,12 @@ impl Transactions {
     }
 
     fn settle(&mut self, error: CommitError, read: &Read) -> Result<(Outcome, &'static str), TaskError> {
-        tracing::warn!(task = %self.id, %error, "transaction refused");
+        // Aborts come with every change of assignment and cost nothing but doing it again.
+        if matches!(error, CommitError::Aborted(_)) {
+            tracing::info!(task = %self.id, %error, "transaction refused");
+        } else {
+            tracing::warn!(task = %self.id, %error, "transaction refused");
+        }
         match error {
             CommitError::Aborted(_) => {
                 self.writer.abort();

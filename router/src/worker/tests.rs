@@ -65,7 +65,10 @@ fn offer(worker: &mut Worker, store: &MapStore, out: &mut Out, schema: &str, win
     Growth { revision_at: 5, complete: true, totals: totals.to_vec() }.encode(&mut growth);
     let identity = window.to_be_bytes();
     let mut headers = Vec::new();
-    platform_core::record::put_headers(&mut headers, &[("schema", schema.as_bytes()), (IDENTITY_HEADER, &identity), (GROWTH_HEADER, &growth)]);
+    platform_core::record::put_headers(
+        &mut headers,
+        &[("schema", schema.as_bytes()), (IDENTITY_HEADER, &identity), (GROWTH_HEADER, &growth)],
+    );
     let mut buffer = BatchBuffer::default();
     buffer.start(&Partition::new(&Topic::new("signals"), 3));
     buffer.push(Offset(0), None, Some(b"k"), &headers, Some(br#"{"r":0,"x":1}"#));
