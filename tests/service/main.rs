@@ -1,8 +1,10 @@
 //! `golden run` as a whole process: what it promises while it runs, is killed, and starts again.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test stops at what it does not expect")]
-
+#[cfg(test)]
 mod demo;
+#[cfg(test)]
 mod http;
+#[cfg(test)]
 mod kill;
+#[cfg(test)]
 mod process;
