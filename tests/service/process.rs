@@ -55,6 +55,14 @@ impl Service {
     }
 }
 
+/// A test that fails leaves nothing running.
+impl Drop for Service {
+    fn drop(&mut self) {
+        // An error says that it has ended already.
+        drop(self.child.kill().and_then(|()| self.child.wait()));
+    }
+}
+
 /// Waits for something to be so; panics with `what` when it is not within `seconds`.
 pub(crate) fn eventually(what: &str, seconds: u64, mut so: impl FnMut() -> bool) {
     for _ in 0..seconds * 10 {
