@@ -3,7 +3,7 @@
 //! A pure function of seed and tick: whoever asks for a tick again gets the same lines. Requests come evenly (never so few that chance
 //! decides on health), and errors outside incidents are counted out rather than drawn: at most one in a window of ten seconds, in
 //! services with more than 100 requests in it, so that availability stays above 99 %. What the sender owes: to send tick n once
-//! [`TICK`] · (n + 1) have passed since the start, so that no event comes from the future.
+//! `TICK` · (n + 1) have passed since the start, so that no event comes from the future.
 
 use crate::fact::{Bad, Event, Fact, Outcome};
 use crate::generator::bad::write_bad;
@@ -162,7 +162,7 @@ impl Demo {
         &self.names
     }
 
-    /// Appends the lines of tick number `tick`, which ends [`TICK`] · (`tick` + 1) after `start`, and says what they mean, in order.
+    /// Appends the lines of tick number `tick`, which ends `TICK` · (`tick` + 1) after `start`, and says what they mean, in order.
     pub fn tick(&self, start: EventTime, tick: u64, out: &mut Vec<u8>) -> Vec<Fact> {
         let mut scene = Scene {
             latency: &self.latency,
