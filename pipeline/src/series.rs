@@ -8,7 +8,7 @@
 use crate::event::{Event, MAX_NAME};
 use crate::grouping::Groupings;
 use crate::identity::put_key;
-use platform_core::map::{Table, hash_bytes};
+use platform_core::map::{Table, hash_bytes, hash_texts};
 use platform_core::partitioner::partition_of;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
@@ -26,13 +26,24 @@ pub struct BadService;
 /// Interned series of one task. Grows with distinct texts; its owner clears it when it has grown too large.
 #[derive(Debug, Default)]
 pub struct SeriesTable {
-    raw: Interned,
-    /// By raw number: the series, or that the service is bad.
-    resolved: Vec<Result<SeriesId, BadService>>,
+    /// By the texts as they came.
+    raw: Table<Known>,
+    /// The texts of `raw`, each behind its length: they may hold any byte.
+    texts: Vec<u8>,
+    /// The canonical keys, numbered from 0.
     canonical: Interned,
+    /// By number.
     partitions: Vec<u32>,
-    scratch: Vec<u8>,
-    last: Option<u32>,
+}
+
+/// What texts were resolved to: a series, or that the service is bad.
+#[derive(Debug)]
+struct Known {
+    hash: u64,
+    /// Where in `texts` they lie.
+    from: usize,
+    to: usize,
+    series: Result<SeriesId, BadService>,
 }
 
 /// Byte strings in one arena, numbered from 0.
@@ -81,26 +92,17 @@ impl SeriesTable {
     /// # Errors
     /// When the service's name is none.
     pub fn of_event(&mut self, tenant: &str, event: &Event<'_>, groupings: &Groupings, partitions: u32) -> Result<SeriesId, BadService> {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.clear();
-        for text in [tenant, event.namespace, event.service].into_iter().chain(groupings.values(event)) {
-            put_raw(text, &mut scratch);
+        let texts = || [tenant, event.namespace, event.service].into_iter().chain(groupings.values(event));
+        let hash = hash_texts(texts());
+        let are_these = |known: &Known| known.hash == hash && self.texts.get(known.from..known.to).is_some_and(|held| are(held, texts()));
+        if let Some(known) = self.raw.find(hash, are_these) {
+            return known.series;
         }
-        // Most events are of the series of the one before or of a few hot ones: comparing beats hashing.
-        let number = match self.last {
-            Some(last) if self.raw.get(last) == scratch.as_slice() => last,
-            _ => {
-                let (number, new) = self.raw.intern(&scratch);
-                if new {
-                    let resolved = self.resolve(tenant, event, groupings, partitions);
-                    self.resolved.push(resolved);
-                }
-                number
-            }
-        };
-        self.last = Some(number);
-        self.scratch = scratch;
-        self.resolved.get(number as usize).copied().unwrap_or(Err(BadService))
+        let series = self.resolve(tenant, event, groupings, partitions);
+        let from = self.texts.len();
+        texts().for_each(|text| put_raw(text, &mut self.texts));
+        self.raw.insert_unique(hash, Known { hash, from, to: self.texts.len(), series }, |known| known.hash);
+        series
     }
 
     fn resolve(&mut self, tenant: &str, event: &Event<'_>, groupings: &Groupings, partitions: u32) -> Result<SeriesId, BadService> {
@@ -151,16 +153,15 @@ impl SeriesTable {
     /// Bytes held.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.raw.bytes.len() + self.canonical.bytes.len() + 24 * (self.raw.ends.len() + self.canonical.ends.len())
+        self.texts.len() + self.canonical.bytes.len() + size_of::<Known>() * self.raw.len() + 24 * self.canonical.ends.len()
     }
 
     /// Forgets all series; numbers given before mean nothing any more.
     pub fn clear(&mut self) {
         self.raw.clear();
-        self.resolved.clear();
+        self.texts.clear();
         self.canonical.clear();
         self.partitions.clear();
-        self.last = None;
     }
 }
 
@@ -179,6 +180,31 @@ pub fn service_length(key: &[u8]) -> usize {
 fn put_raw(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
     out.extend_from_slice(text.as_bytes());
+}
+
+/// Whether `held` is what `put_raw` wrote for these texts.
+#[inline]
+fn are<'a>(mut held: &[u8], texts: impl Iterator<Item = &'a str>) -> bool {
+    for text in texts {
+        let Some((length, rest)) = held.split_first_chunk() else { return false };
+        match rest.split_at_checked(u32::from_le_bytes(*length) as usize) {
+            Some((bytes, rest)) if same(bytes, text.as_bytes()) => held = rest,
+            _ => return false,
+        }
+    }
+    held.is_empty()
+}
+
+/// Equality of short texts: a few words decide, without a call to compare memory.
+#[inline]
+fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    match (a.last_chunk::<8>(), b.last_chunk::<8>()) {
+        (Some(end), Some(other)) => end == other && a.as_chunks::<8>().0 == b.as_chunks::<8>().0,
+        _ => a.iter().zip(b).all(|(a, b)| a == b),
+    }
 }
 
 fn put_text(text: &str, out: &mut Vec<u8>) {

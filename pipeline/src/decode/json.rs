@@ -69,7 +69,7 @@ impl Json {
         if u32::try_from(bytes.len()).is_err() {
             return items.dead(0, Reason::SizeExceeded, "a record above 4 GiB", bytes.get(..MAX_ITEM).unwrap_or_default());
         }
-        match std::str::from_utf8(bytes) {
+        match simdutf8::basic::from_utf8(bytes) {
             Ok(text) => self.decode_text(text, around, items),
             Err(_) if bytes.get(space_end(bytes, 0)) == Some(&b'[') => items.dead(0, Reason::DecodeUtf8, "not UTF-8", bytes),
             Err(_) => self.decode_lines(bytes, around, items),
@@ -179,7 +179,7 @@ const TOO_LARGE: &str = "more than 1 MiB";
 #[derive(Debug)]
 pub struct Objects {
     source: Source,
-    places: Places,
+    mapping: Mapping,
     reader: Reader,
     timestamps: Timestamps,
     id: DedupId,
@@ -194,28 +194,44 @@ enum Place {
     Key,
 }
 
-/// The mapping; of several places the first present one wins.
+/// Places of one field: the first present one wins.
 #[derive(Debug)]
 struct Places {
-    timestamp: Vec<Place>,
-    duration: Vec<(Vec<Place>, Unit)>,
-    service: Vec<Place>,
-    namespace: Vec<Place>,
-    operation: Vec<Place>,
-    status: Vec<Place>,
-    grpc_status: Vec<Place>,
-    outcome: Vec<Place>,
-    error_type: Vec<Place>,
-    host: Vec<Place>,
-    weight: Vec<Place>,
-    trace_id: Vec<Place>,
-    span_id: Vec<Place>,
-    sampled: Vec<Place>,
+    places: Vec<Place>,
+    /// The item bits (`Reader::seen`) without which none is present. Most fields of a mapping are absent from most items.
+    bits: u64,
+}
+
+/// The mapping.
+#[derive(Debug)]
+struct Mapping {
+    timestamp: Places,
+    duration: Vec<(Places, Unit)>,
+    service: Places,
+    namespace: Places,
+    operation: Places,
+    status: Places,
+    grpc_status: Places,
+    outcome: Places,
+    error_type: Places,
+    host: Places,
+    weight: Places,
+    trace_id: Places,
+    span_id: Places,
+    sampled: Places,
     /// With the default.
-    tags: Vec<(Vec<Place>, String)>,
-    rules: Vec<Vec<Place>>,
-    filter: Vec<Vec<Place>>,
-    id: Vec<Vec<Place>>,
+    tags: Vec<(Places, String)>,
+    rules: Vec<Places>,
+    filter: Vec<Places>,
+    id: Vec<Places>,
+}
+
+impl From<Vec<Place>> for Places {
+    fn from(places: Vec<Place>) -> Self {
+        // What a header or the key gives is not seen in the item.
+        let bits = places.iter().map(|place| if let Place::Body(slot) = place { slot.bit() } else { u64::MAX });
+        Self { bits: bits.fold(0, |all, bit| all | bit), places }
+    }
 }
 
 /// A field that does not do, and why.
@@ -227,14 +243,14 @@ impl Objects {
     pub fn new(source: &Source, wanted: &Wanted) -> Self {
         let mut reader = Reader::default();
         let fields = &source.fields;
-        let mut all = |paths: &[Path]| paths.iter().flat_map(|path| places_of(path, &mut reader)).collect::<Vec<_>>();
+        let mut all = |paths: &[Path]| Places::from(paths.iter().flat_map(|path| places_of(path, &mut reader)).collect::<Vec<_>>());
         let traces = |paths: &[Path]| if wanted.traces { paths.to_vec() } else { Vec::new() };
         let id = match &source.dedup {
             Dedup::Off => Vec::new(),
             Dedup::OfFormat => vec![all(&[Path::Body(vec!["id".to_owned()])])],
             Dedup::By(paths) => paths.iter().map(|path| all(std::slice::from_ref(path))).collect(),
         };
-        let places = Places {
+        let mapping = Mapping {
             timestamp: all(&fields.timestamp),
             duration: fields.duration.iter().map(|(path, unit)| (all(std::slice::from_ref(path)), *unit)).collect(),
             service: all(&fields.service),
@@ -255,7 +271,7 @@ impl Objects {
             id,
         };
         Self {
-            places,
+            mapping,
             reader,
             timestamps: Timestamps::new(source.timestamp_unit, source.timezone),
             id: DedupId::default(),
@@ -315,34 +331,34 @@ impl Objects {
         at: u32,
         items: &mut dyn Items,
     ) -> Result<(), Refused> {
-        let Self { source, places, reader, timestamps, id, operation } = self;
+        let Self { source, mapping, reader, timestamps, id, operation } = self;
         let look = Look { reader, text, around };
-        if !source.passes(|rule, _| places.filter.get(rule).and_then(|place| look.text(place))) {
+        if !source.passes(|rule, _| mapping.filter.get(rule).and_then(|place| look.text(place))) {
             items.skipped(at, Skip::Filtered);
             return Ok(());
         }
         if reader.misshapen() {
             return Err((Reason::MappingFailed, "a mapped path leads through a value that is no object"));
         }
-        let time = time(&look, &places.timestamp, timestamps)?;
-        let duration = duration(&look, &places.duration)?;
+        let time = time(&look, &mapping.timestamp, timestamps)?;
+        let duration = duration(&look, &mapping.duration)?;
         let event_time = source.placing.event_time(time, duration).map_err(|reason| (reason, "the event time does not fit"))?;
-        let service = look.name(&places.service, source.defaults.service.as_deref(), "service")?;
+        let service = look.name(&mapping.service, source.defaults.service.as_deref(), "service")?;
         if service.is_empty() {
             return Err((Reason::ServiceMissing, "no service, and the source has no default"));
         }
-        let mut name = look.name(&places.operation, source.defaults.operation.as_deref(), "operation")?;
+        let mut name = look.name(&mapping.operation, source.defaults.operation.as_deref(), "operation")?;
         if source.operation == OperationRule::Template && !name.is_empty() {
             operation::from_text(operation, name);
             name = operation;
         }
-        let mut status = look.status(places)?;
-        if let Some(stated) = source.stated_outcome(service, |rule, _| places.rules.get(rule).and_then(|place| look.text(place))) {
+        let mut status = look.status(mapping)?;
+        if let Some(stated) = source.stated_outcome(service, |rule, _| mapping.rules.get(rule).and_then(|place| look.text(place))) {
             status.stated = Some(stated);
         }
         let verdict = classify(&status).map_err(|reason| (reason, "a status that is none"))?;
-        set_id(id, &look, source, places)?;
-        let weight = match look.find(&places.weight) {
+        set_id(id, &look, source, mapping)?;
+        let weight = match look.find(&mapping.weight) {
             None => 1,
             Some(Found::Number(number) | Found::Text(number)) => {
                 ids::weight(number, || id.draw(around.coordinate, at)).map_err(|reason| (reason, "weight outside 1 to 1 000 000"))?
@@ -350,7 +366,7 @@ impl Objects {
             Some(_) => return Err((Reason::WeightInvalid, "weight is no number")),
         };
         let mut tags = [""; MAX_WANTED];
-        for (value, (place, default)) in tags.iter_mut().zip(&places.tags) {
+        for (value, (place, default)) in tags.iter_mut().zip(&mapping.tags) {
             *value = match look.find(place) {
                 None => default,
                 Some(found) => found.as_text().ok_or((Reason::MappingFailed, "a tag that is no scalar"))?,
@@ -362,15 +378,15 @@ impl Objects {
                 event_time: EventTime(event_time),
                 duration,
                 service,
-                namespace: look.name(&places.namespace, source.defaults.namespace.as_deref(), "namespace")?,
+                namespace: look.name(&mapping.namespace, source.defaults.namespace.as_deref(), "namespace")?,
                 operation: if name.is_empty() { "unknown" } else { name },
                 outcome: verdict.outcome,
                 error_type: verdict.error_type,
                 status_class: verdict.status_class,
-                host: look.name(&places.host, source.defaults.host.as_deref(), "host")?,
-                tags: tags.get(..places.tags.len()).unwrap_or_default(),
+                host: look.name(&mapping.host, source.defaults.host.as_deref(), "host")?,
+                tags: tags.get(..mapping.tags.len()).unwrap_or_default(),
                 weight,
-                trace: look.trace(places),
+                trace: look.trace(mapping),
                 dedup: id.hash(),
                 raw: text.as_bytes().get(object).unwrap_or_default(),
             },
@@ -408,9 +424,18 @@ struct Look<'t> {
 }
 
 impl<'t> Look<'t> {
-    #[inline]
-    fn find(&self, places: &[Place]) -> Option<Found<'t>> {
-        for place in places {
+    #[inline(always)]
+    fn find(&self, places: &Places) -> Option<Found<'t>> {
+        match places.places.as_slice() {
+            // Most fields of a mapping are absent from most items, and some have no places at all.
+            _ if self.reader.seen() & places.bits == 0 && places.bits != u64::MAX => None,
+            [Place::Body(slot)] => self.reader.get(*slot, self.text),
+            _ => self.found(places),
+        }
+    }
+
+    fn found(&self, places: &Places) -> Option<Found<'t>> {
+        for place in &places.places {
             let found = match place {
                 Place::Body(slot) => self.reader.get(*slot, self.text),
                 Place::Header(name) => text_of(self.around.headers.get(name)),
@@ -423,12 +448,13 @@ impl<'t> Look<'t> {
         None
     }
 
-    fn text(&self, places: &[Place]) -> Option<&'t str> {
+    fn text(&self, places: &Places) -> Option<&'t str> {
         self.find(places)?.as_text()
     }
 
     /// A name, which must be a text; its default, or nothing, when it is absent.
-    fn name(&self, places: &[Place], default: Option<&'t str>, what: &'static str) -> Result<&'t str, Refused> {
+    #[inline]
+    fn name(&self, places: &Places, default: Option<&'t str>, what: &'static str) -> Result<&'t str, Refused> {
         match self.find(places) {
             Some(Found::Text(text)) => Ok(text),
             None => Ok(default.unwrap_or_default()),
@@ -437,9 +463,10 @@ impl<'t> Look<'t> {
         }
     }
 
-    fn status(&self, places: &Places) -> Result<Status<'t>, Refused> {
+    #[inline(always)]
+    fn status(&self, mapping: &Mapping) -> Result<Status<'t>, Refused> {
         let mut status = Status::default();
-        match self.find(&places.status) {
+        match self.find(&mapping.status) {
             None => {}
             Some(Found::Text(text)) => status.set_text(text),
             Some(Found::Number(number)) => {
@@ -450,23 +477,23 @@ impl<'t> Look<'t> {
             }
             Some(_) => return Err((Reason::StatusInvalid, "a status that is neither number nor text")),
         }
-        if let Some(grpc) = self.find(&places.grpc_status) {
+        if let Some(grpc) = self.find(&mapping.grpc_status) {
             let code = grpc.as_text().and_then(Grpc::parse).ok_or((Reason::StatusInvalid, "an unknown gRPC status"))?;
             status.grpc = Some(code);
         }
-        if let Some(outcome) = self.find(&places.outcome) {
+        if let Some(outcome) = self.find(&mapping.outcome) {
             let stated = outcome.as_text().and_then(Outcome::parse);
             status.stated = Some(stated.ok_or((Reason::StatusInvalid, "an outcome that is not ok, error or ignored"))?);
         }
-        status.error_type = Some(self.name(&places.error_type, None, "error_type")?);
+        status.error_type = Some(self.name(&mapping.error_type, None, "error_type")?);
         Ok(status)
     }
 
     /// The trace, when its ids are well-formed; a wrong one costs an example, not the event.
-    fn trace(&self, places: &Places) -> Option<Trace> {
-        let trace_id = ids::trace_id(self.text(&places.trace_id)?)?;
-        let span_id = ids::span_id(self.text(&places.span_id)?)?;
-        Some(Trace { trace_id, span_id, sampled: !matches!(self.text(&places.sampled), Some("false" | "0")) })
+    fn trace(&self, mapping: &Mapping) -> Option<Trace> {
+        let trace_id = ids::trace_id(self.text(&mapping.trace_id)?)?;
+        let span_id = ids::span_id(self.text(&mapping.span_id)?)?;
+        Some(Trace { trace_id, span_id, sampled: !matches!(self.text(&mapping.sampled), Some("false" | "0")) })
     }
 }
 
@@ -474,7 +501,7 @@ fn text_of(bytes: Option<&[u8]>) -> Option<Found<'_>> {
     std::str::from_utf8(bytes?).ok().filter(|text| !text.is_empty()).map(Found::Text)
 }
 
-fn time(look: &Look<'_>, places: &[Place], timestamps: &mut Timestamps) -> Result<i64, Refused> {
+fn time(look: &Look<'_>, places: &Places, timestamps: &mut Timestamps) -> Result<i64, Refused> {
     let time = match look.find(places) {
         Some(Found::Number(number)) => timestamps.parse_number(number),
         Some(Found::Text(text)) => timestamps.parse_text(text),
@@ -484,7 +511,7 @@ fn time(look: &Look<'_>, places: &[Place], timestamps: &mut Timestamps) -> Resul
     time.map_err(|reason| (reason, if reason == Reason::TimeMissing { "no time" } else { "not a time, not above zero, or out of range" }))
 }
 
-fn duration(look: &Look<'_>, places: &[(Vec<Place>, Unit)]) -> Result<Option<u64>, Refused> {
+fn duration(look: &Look<'_>, places: &[(Places, Unit)]) -> Result<Option<u64>, Refused> {
     for (places, unit) in places {
         let duration = match look.find(places) {
             None => continue,
@@ -496,14 +523,14 @@ fn duration(look: &Look<'_>, places: &[(Vec<Place>, Unit)]) -> Result<Option<u64
     Ok(None)
 }
 
-fn set_id(id: &mut DedupId, look: &Look<'_>, source: &Source, places: &Places) -> Result<(), Refused> {
+fn set_id(id: &mut DedupId, look: &Look<'_>, source: &Source, mapping: &Mapping) -> Result<(), Refused> {
     let set = match (&source.dedup, look.around.id) {
         (Dedup::Off, _) => {
             id.clear();
             Ok(())
         }
         (Dedup::OfFormat, Some(given)) => id.set(given.map(|part| Some(part.as_bytes()))),
-        _ => id.set(places.id.iter().map(|place| look.text(place).map(str::as_bytes))),
+        _ => id.set(mapping.id.iter().map(|place| look.text(place).map(str::as_bytes))),
     };
     set.map_err(|reason| (reason, "a de-duplication id above 128 bytes"))
 }

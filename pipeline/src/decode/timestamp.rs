@@ -5,6 +5,7 @@
 //! What a time means (start or end of the request) is applied here too; lateness is not known here.
 
 use crate::decode::Reason;
+use crate::decode::json::scan::{leading_digits, word_at};
 use platform_core::time::SECOND;
 
 /// What a number means as a time; dates are told by their form.
@@ -169,9 +170,8 @@ impl Timestamps {
         let mut seconds = digits(&[s1, s2]).filter(|s| colon == b':' && *s <= 60)?;
         let (mut nanos, rest) = match rest {
             [b'.', rest @ ..] => {
-                let length = rest.iter().take_while(|b| b.is_ascii_digit()).count();
-                let (fraction, rest) = rest.split_at_checked(length).filter(|(f, _)| !f.is_empty())?;
-                (fraction.iter().chain(std::iter::repeat(&b'0')).take(9).fold(0, |n, d| n * 10 + i64::from(d - b'0')), rest)
+                let (nanos, length) = fraction(rest)?;
+                (nanos, rest.get(length..)?)
             }
             rest => (0, rest),
         };
@@ -242,6 +242,13 @@ fn minute_seconds(year: i64, month: i64, day: i64, hour: i64, minute: i64) -> Op
 /// # Errors
 /// `LatencyInvalid` for what is negative, no number (also `NaN` and `inf`), or beyond a `u64`.
 pub fn duration_ns(text: &str, unit: Unit) -> Result<u64, Reason> {
+    // Most durations fit 64 bits on the whole way.
+    if let Some((mantissa, exponent)) = short(text.as_bytes())
+        && let Some(power) = usize::try_from(exponent + unit.places()).ok().and_then(|places| POWERS.get(places))
+        && let Some(nanos) = mantissa.checked_mul(*power)
+    {
+        return Ok(nanos);
+    }
     let number = Decimal::parse(text.as_bytes()).filter(|n| !n.negative).ok_or(Reason::LatencyInvalid)?;
     number.scaled(unit.places()).and_then(|n| u64::try_from(n).ok()).ok_or(Reason::LatencyInvalid)
 }
@@ -314,27 +321,63 @@ impl Decimal {
     }
 }
 
+/// The digits that a text begins with, as nanoseconds of a second, and their number; what is finer is cut.
+fn fraction(text: &[u8]) -> Option<(i64, usize)> {
+    let (first, places) = digit_run(text, 0);
+    let (second, more) = if places == 8 { digit_run(text, 8) } else { (0, 0) };
+    if places + more <= 9 {
+        let value = if more == 0 { first } else { first * 10 + second };
+        let power = POWERS.get(9 - places - more)?;
+        return (places > 0).then_some(((value * power).cast_signed(), places + more));
+    }
+    let length = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    Some((text.iter().take(9).fold(0, |n, d| n * 10 + i64::from(d - b'0')), length))
+}
+
 /// Mantissa and exponent of up to 18 digits with at most one point and nothing else; other numbers take the long way.
 fn short(text: &[u8]) -> Option<(u64, i32)> {
     if text.len() > 19 {
         return None;
     }
-    let (mut mantissa, mut point, mut digits) = (0_u64, None, 0);
-    for (at, byte) in text.iter().enumerate() {
-        match byte {
-            b'0'..=b'9' => {
-                mantissa = mantissa * 10 + u64::from(byte - b'0');
-                digits += 1;
+    let (mut mantissa, mut at) = (0, 0);
+    let mut point = None;
+    loop {
+        let (value, digits) = digit_run(text, at);
+        mantissa = mantissa * POWERS.get(digits)? + value;
+        at += digits;
+        match text.get(at) {
+            None => break,
+            Some(b'.') if point.is_none() => {
+                at += 1;
+                point = Some(at);
             }
-            b'.' if point.is_none() => point = Some(at),
-            _ => return None,
+            Some(_) if digits == 8 => {}
+            Some(_) => return None,
         }
     }
-    if digits == 0 || digits > 18 {
-        return None;
+    let digits = text.len() - usize::from(point.is_some());
+    let exponent = -i32::try_from(point.map_or(0, |point| text.len() - point)).ok()?;
+    (1..=18).contains(&digits).then_some((mantissa, exponent))
+}
+
+/// The value and number of the digits at `at`, the first eight at most.
+#[inline]
+fn digit_run(text: &[u8], at: usize) -> (u64, usize) {
+    let word = word_at(text, at).unwrap_or_else(|| last_word(text, at));
+    let digits = leading_digits(word).min(8);
+    // The digits move to the end of the word, zeros come in front; then neighbours are added up in pairs: 8, 4, 2.
+    let word = (word & 0x0F0F_0F0F_0F0F_0F0F).checked_shl(64 - 8 * digits).unwrap_or(0);
+    let word = word.wrapping_mul(10 << 8 | 1) >> 8 & 0x00FF_00FF_00FF_00FF;
+    let word = word.wrapping_mul(100 << 16 | 1) >> 16 & 0x0000_FFFF_0000_FFFF;
+    (word.wrapping_mul(10_000 << 32 | 1) >> 32, digits as usize)
+}
+
+/// The last bytes of a text as a word that ends in zeros.
+fn last_word(text: &[u8], at: usize) -> u64 {
+    match text.last_chunk::<8>() {
+        Some(last) => u64::from_le_bytes(*last).checked_shr(8 * (at + 8 - text.len()) as u32).unwrap_or(0),
+        None => text.get(at..).unwrap_or_default().iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
     }
-    let places = point.map_or(0, |at| text.len() - 1 - at);
-    Some((mantissa, -i32::try_from(places).ok()?))
 }
 
 /// Powers of ten that fit 64 bits.

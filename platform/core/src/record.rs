@@ -217,32 +217,27 @@ impl BatchBuffer {
         }
     }
 
+    /// Starts a batch on bytes that hold its records already, without copying them; gives the memory of the one before, with what it held.
+    #[must_use]
+    pub fn start_on(&mut self, partition: &Partition, bytes: Vec<u8>) -> Vec<u8> {
+        let before = std::mem::take(&mut self.bytes);
+        self.start(partition);
+        self.bytes = bytes;
+        before
+    }
+
+    /// Adds a record of a value alone that lies in the batch's bytes at these places.
+    pub fn push_lying(&mut self, offset: Offset, append_time: Option<AppendTime>, value: std::ops::Range<usize>) {
+        let (from, to) = (value.start, value.end);
+        self.entries.push(Entry { offset, append_time, key: None, headers: Range { from, to: from }, value: Some(Range { from, to }) });
+    }
+
     /// Adds a record whose headers are already encoded.
     pub fn push(&mut self, offset: Offset, append_time: Option<AppendTime>, key: Option<&[u8]>, headers: &[u8], value: Option<&[u8]>) {
         let key = key.map(|k| self.copy(k));
         let headers = self.copy(headers);
         let value = value.map(|v| self.copy(v));
         self.entries.push(Entry { offset, append_time, key, headers, value });
-    }
-
-    /// Adds a record of a value alone, written in place by `fill`, which appends to the buffer.
-    ///
-    /// # Errors
-    /// Those of `fill`; the record is then not there.
-    pub fn push_with<E>(
-        &mut self,
-        offset: Offset,
-        append_time: Option<AppendTime>,
-        fill: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let from = self.bytes.len();
-        if let Err(error) = fill(&mut self.bytes) {
-            self.bytes.truncate(from);
-            return Err(error);
-        }
-        let value = Range { from, to: self.bytes.len() };
-        self.entries.push(Entry { offset, append_time, key: None, headers: Range { from, to: from }, value: Some(value) });
-        Ok(())
     }
 
     /// How many records it holds.
@@ -290,20 +285,26 @@ mod tests {
         buffer.start(&partition);
         buffer.push(Offset(4), Some(AppendTime(9)), Some(b"k"), &headers, Some(b"v"));
         buffer.push(Offset(6), None, None, &[], None);
-        buffer
-            .push_with(Offset(7), None, |bytes| {
-                bytes.extend_from_slice(b"xyz");
-                Ok::<(), ()>(())
-            })
-            .unwrap();
         let batch = buffer.batch().unwrap();
         let records: Vec<_> = batch.iter().collect();
         assert_eq!(records[0].key, Some(&b"k"[..]));
         assert_eq!(records[0].headers.get("b"), Some(&b""[..]));
         assert_eq!(records[0].headers.get("c"), None);
         assert_eq!((records[1].key, records[1].value), (None, None));
-        assert_eq!(records[2].value, Some(&b"xyz"[..]));
-        assert_eq!(batch.next_offset(), Some(Offset(8)));
+        assert_eq!(batch.next_offset(), Some(Offset(7)));
+    }
+
+    #[test]
+    fn records_may_lie_in_bytes_that_were_there() {
+        let partition = Partition::new(&Topic::new("t"), 0);
+        let mut buffer = BatchBuffer::default();
+        assert_eq!(buffer.start_on(&partition, b"..one two".to_vec()), b"");
+        buffer.push_lying(Offset(2), None, 2..5);
+        buffer.push_lying(Offset(6), None, 6..9);
+        let values: Vec<_> = buffer.batch().unwrap().iter().map(|record| record.value.unwrap()).collect();
+        assert_eq!(values, [b"one", b"two"]);
+        assert_eq!(buffer.start_on(&partition, vec![]), b"..one two");
+        assert!(buffer.is_empty());
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct Reader {
     wanted: usize,
     /// Number of the item being read; keys that bear it have come.
     item: u64,
+    /// Which wanted places the item has, as `Slot::bit`.
+    seen: u64,
     /// Wanted texts of this item that have escapes.
     escaped: Vec<usize>,
     unescaped: String,
@@ -35,6 +37,19 @@ pub struct Reader {
 /// A place of which the value is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot(usize);
+
+impl Slot {
+    /// The place's bit in `Reader::seen`.
+    #[must_use]
+    pub fn bit(self) -> u64 {
+        bit(self.0)
+    }
+}
+
+/// The bit of a node; beyond the 64th they are shared.
+fn bit(node: usize) -> u64 {
+    1 << (node % 64)
+}
 
 /// A scalar at a wanted place. Null, an empty text and an empty array are absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +80,7 @@ impl<'a> Found<'a> {
 /// A key at its place.
 #[derive(Debug)]
 struct Node {
-    /// `"key":`
-    literal: Box<[u8]>,
+    lead: Lead,
     children: Vec<usize>,
     /// The child that came first last time.
     first: usize,
@@ -74,7 +88,8 @@ struct Node {
     next: usize,
     /// The last item that had this key.
     item: u64,
-    wanted: bool,
+    /// The place's bit in `Reader::seen`; none: not wanted itself.
+    bit: u64,
     wanted_below: bool,
     kind: Kind,
     from: usize,
@@ -105,9 +120,10 @@ impl From<Fault> for Unusual {
 impl Default for Reader {
     fn default() -> Self {
         Self {
-            nodes: vec![Node::new("", false)],
+            nodes: vec![Node::new("")],
             wanted: 1,
             item: 0,
+            seen: 0,
             escaped: Vec::new(),
             unescaped: String::new(),
             misshapen: false,
@@ -117,15 +133,62 @@ impl Default for Reader {
     }
 }
 
-impl Node {
-    fn new(key: &str, wanted: bool) -> Self {
+/// `"key":`, ready to be compared.
+#[derive(Debug)]
+struct Lead {
+    /// Its beginning, and which bits of it count.
+    words: [u64; LEAD],
+    mask: [u64; LEAD],
+    literal: Box<[u8]>,
+}
+
+/// Words of a lead that are compared at once.
+const LEAD: usize = 3;
+
+impl Lead {
+    fn new(key: &str) -> Self {
+        let literal = format!("\"{key}\":").into_bytes();
+        let word = |at: usize, of: &dyn Fn(u8) -> u8| {
+            let mut word = [0; 8];
+            word.iter_mut().zip(literal.iter().skip(8 * at)).for_each(|(to, from)| *to = of(*from));
+            u64::from_le_bytes(word)
+        };
         Self {
-            literal: format!("\"{key}\":").into_bytes().into(),
+            words: std::array::from_fn(|at| word(at, &|byte| byte)),
+            mask: std::array::from_fn(|at| word(at, &|_| 0xFF)),
+            literal: literal.into(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.literal.len()
+    }
+
+    /// Whether it stands at `at`. Keys are short: a few words decide at once, without a branch for each or a call to compare memory.
+    #[inline]
+    fn stands(&self, bytes: &[u8], at: usize) -> bool {
+        let Some(there) = bytes.get(at..).and_then(|rest| rest.first_chunk::<{ 8 * LEAD }>()) else { return self.stands_wholly(bytes, at) };
+        let words = there.as_chunks::<8>().0.iter().zip(self.words.iter().zip(&self.mask));
+        words.fold(0, |differ, (there, (word, mask))| differ | ((u64::from_le_bytes(*there) ^ word) & mask)) == 0
+            && (self.len() <= 8 * LEAD || self.stands_wholly(bytes, at))
+    }
+
+    /// The same for long keys and in the last bytes.
+    #[cold]
+    fn stands_wholly(&self, bytes: &[u8], at: usize) -> bool {
+        bytes.get(at..at + self.len()) == Some(&self.literal)
+    }
+}
+
+impl Node {
+    fn new(key: &str) -> Self {
+        Self {
+            lead: Lead::new(key),
             children: Vec::new(),
             first: NONE,
             next: NONE,
             item: 0,
-            wanted,
+            bit: 0,
             wanted_below: false,
             kind: Kind::Null,
             from: 0,
@@ -133,8 +196,12 @@ impl Node {
         }
     }
 
+    fn wanted(&self) -> bool {
+        self.bit != 0
+    }
+
     fn key(&self) -> &[u8] {
-        self.literal.get(1..self.literal.len() - 2).unwrap_or_default()
+        self.lead.literal.get(1..self.lead.len() - 2).unwrap_or_default()
     }
 }
 
@@ -149,7 +216,7 @@ impl Reader {
             at = self.child(at, key.as_bytes(), NONE).unwrap_or_else(|| self.add(at, key));
         }
         if let Some(node) = self.nodes.get_mut(at) {
-            node.wanted = true;
+            node.bit = bit(at);
         }
         self.wanted = self.nodes.len();
         Slot(at)
@@ -188,11 +255,25 @@ impl Reader {
         read
     }
 
-    /// What stands at a wanted place of the item that was read from `text`.
+    /// Which wanted places the item has: a place whose bit is not set is absent, so a search for several can end before it begins.
     #[must_use]
     #[inline]
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// What stands at a wanted place of the item that was read from `text`.
+    #[must_use]
+    #[inline(always)]
     pub fn get<'t>(&'t self, slot: Slot, text: &'t str) -> Option<Found<'t>> {
         let node = self.nodes.get(slot.0).filter(|node| node.item == self.item)?;
+        match node.kind {
+            Kind::Text => text.get(node.from..node.to).filter(|t| !t.is_empty()).map(Found::Text),
+            _ => self.get_other(node, text),
+        }
+    }
+
+    fn get_other<'t>(&'t self, node: &Node, text: &'t str) -> Option<Found<'t>> {
         let slice = |text: &'t str| text.get(node.from..node.to).filter(|t| !t.is_empty());
         match node.kind {
             Kind::Null => None,
@@ -216,6 +297,7 @@ impl Reader {
             self.forget();
         }
         self.item += 1;
+        self.seen = 0;
         self.escaped.clear();
         self.misshapen = false;
     }
@@ -234,8 +316,8 @@ impl Reader {
         let mut expected = self.nodes.get(parent).map_or(NONE, |node| node.first);
         loop {
             let node;
-            (node, at) = match self.nodes.get(expected).map(|node| &node.literal) {
-                Some(literal) if starts_with(bytes, at, literal) => (expected, at + literal.len()),
+            (node, at) = match self.nodes.get(expected).map(|node| &node.lead) {
+                Some(lead) if lead.stands(bytes, at) => (expected, at + lead.len()),
                 _ => self.find(text, at, parent, previous)?,
             };
             at = space_end(bytes, at);
@@ -244,11 +326,12 @@ impl Reader {
                 return Err(Unusual); // for the second time
             }
             key.item = self.item;
+            self.seen |= key.bit;
             let from = at;
             (key.kind, key.from, at) = match bytes.get(at) {
                 Some(b'"') => {
                     let (end, escaped) = text_end(bytes, at + 1)?;
-                    if escaped && key.wanted {
+                    if escaped && key.wanted() {
                         self.escaped.push(node);
                     }
                     key.to = end;
@@ -265,7 +348,7 @@ impl Reader {
                 Some(_) => (Kind::Container, from, NONE),
                 None => return Err(Unusual),
             };
-            let odd = key.wanted_below && !key.wanted;
+            let odd = key.wanted_below && !key.wanted();
             expected = key.next;
             if at == NONE {
                 at = self.container(text, from, node, depth)?;
@@ -315,7 +398,7 @@ impl Reader {
         if raw.get(1..raw.len() - 1).is_some_and(|inner| inner.trim_ascii().is_empty()) {
             node.kind = Kind::Null;
         } else {
-            self.misshapen |= node.wanted_below && !node.wanted;
+            self.misshapen |= node.wanted_below && !node.wanted();
         }
     }
 
@@ -353,7 +436,7 @@ impl Reader {
 
     fn add(&mut self, parent: usize, key: &str) -> usize {
         let node = self.nodes.len();
-        self.nodes.push(Node::new(key, false));
+        self.nodes.push(Node::new(key));
         if let Some(parent) = self.nodes.get_mut(parent) {
             parent.children.push(node);
         }
@@ -401,10 +484,11 @@ impl Reader {
             };
             if let Some(node) = self.nodes.get_mut(node) {
                 node.item = self.item;
+                self.seen |= node.bit;
                 node.kind = kind;
                 node.from = end - length;
                 node.to = end - usize::from(matches!(kind, Kind::Text));
-                self.misshapen |= node.wanted_below && !node.wanted && !matches!(kind, Kind::Null | Kind::Container);
+                self.misshapen |= node.wanted_below && !node.wanted() && !matches!(kind, Kind::Null | Kind::Container);
             }
             match value {
                 Value::Object if wanted_below => {
@@ -427,19 +511,6 @@ impl Reader {
             Text::checked(text.get(node.from..node.to).unwrap_or_default(), true).unescape_into(&mut self.unescaped);
             (node.kind, node.from, node.to) = (Kind::Unescaped, from, self.unescaped.len());
         }
-    }
-}
-
-/// Whether `literal` stands at `at`. Keys are short: a few words decide, without a call to compare memory.
-#[inline]
-fn starts_with(bytes: &[u8], at: usize, literal: &[u8]) -> bool {
-    let Some(there) = bytes.get(at..at + literal.len()) else { return false };
-    match (there.last_chunk::<8>(), literal.last_chunk::<8>()) {
-        (Some(end), Some(expected)) => {
-            let words = there.as_chunks::<8>().0.iter().zip(literal.as_chunks::<8>().0);
-            end == expected && words.fold(0, |differ, (a, b)| differ | (u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b))) == 0
-        }
-        _ => there.iter().zip(literal).all(|(a, b)| a == b),
     }
 }
 

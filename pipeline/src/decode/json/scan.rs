@@ -29,6 +29,7 @@
 use crate::decode::{MAX_DEPTH, Reason};
 use std::cmp::Ordering;
 use std::fmt;
+use wide::u8x16;
 
 /// Keys up to this number are compared as they come; larger objects are sorted when they close.
 const FEW: usize = 16;
@@ -491,12 +492,21 @@ pub(crate) fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..)?.first_chunk().map(|word| u64::from_le_bytes(*word))
 }
 
-/// A high bit for the first byte of a word that ends a run of plain text (quote, backslash, control); those above it may be wrong.
-pub(crate) fn stops(word: u64) -> u64 {
-    // A quote xor 2 is 0x20, and so with the controls below 0x21; nothing else comes there.
-    let quote_or_control = (word ^ (ONES * 2)).wrapping_sub(ONES * 0x21);
-    let backslash = (word ^ (ONES * 0x5C)).wrapping_sub(ONES);
-    (quote_or_control | backslash) & !word & HIGH
+/// Bytes that are looked at at once for the end of plain text. Nearly every text of an event has less, so one step finds its end without
+/// a branch on its length.
+const STRIDE: usize = 32;
+
+/// A bit for every byte that ends a run of plain text: quote, backslash, control.
+fn stops(bytes: [u8; 16]) -> u32 {
+    let bytes = u8x16::new(bytes);
+    let control = bytes.min(u8x16::splat(0x1F)).simd_eq(bytes);
+    (bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(u8x16::splat(b'\\')) | control).to_bitmask()
+}
+
+/// Number of digits that a word begins with.
+pub(crate) fn leading_digits(word: u64) -> u32 {
+    let value = word ^ (ONES * 0x30);
+    ((((value & !HIGH) + ONES * 0x76) | value) & HIGH).trailing_zeros() / 8
 }
 
 /// Offset behind white space from `at` on.
@@ -511,25 +521,28 @@ pub(crate) fn space_end(bytes: &[u8], mut at: usize) -> usize {
 /// Offset of the quote that ends the text starting at `at`, and whether there are escapes in it.
 #[inline]
 pub(crate) fn text_end(bytes: &[u8], mut at: usize) -> Result<(usize, bool), Fault> {
-    while let Some(word) = word_at(bytes, at) {
-        let found = stops(word);
+    while let Some([low, high]) = bytes.get(at..).and_then(|rest| rest.first_chunk::<STRIDE>()).map(|next| next.as_chunks().0) {
+        let found = stops(*low) | stops(*high) << 16;
         if found != 0 {
-            at += found.trailing_zeros() as usize / 8;
+            at += found.trailing_zeros() as usize;
             if bytes.get(at) == Some(&b'"') {
                 return Ok((at, false));
             }
             break;
         }
-        at += 8;
+        at += STRIDE;
     }
     text_end_slow(bytes, at)
 }
 
 /// The same from somewhere inside, with escapes, or in the last bytes.
-#[cold]
+#[inline(never)]
 fn text_end_slow(bytes: &[u8], mut at: usize) -> Result<(usize, bool), Fault> {
     let mut escaped = false;
     loop {
+        while let Some(next) = bytes.get(at..).and_then(|rest| rest.first_chunk()).filter(|next| stops(**next) == 0) {
+            at += next.len();
+        }
         match bytes.get(at) {
             None => return Err(Fault::new(at, FaultKind::End)),
             Some(b'"') => return Ok((at, escaped)),
@@ -539,9 +552,6 @@ fn text_end_slow(bytes: &[u8], mut at: usize) -> Result<(usize, bool), Fault> {
             }
             Some(..0x20) => return Err(Fault::new(at, FaultKind::Control)),
             Some(_) => at += 1,
-        }
-        while let Some(word) = word_at(bytes, at).filter(|word| stops(*word) == 0) {
-            at += size_of_val(&word);
         }
     }
 }
@@ -572,8 +582,37 @@ fn utf16(bytes: &[u8], at: usize) -> Option<u32> {
 /// Offset behind the number that starts at `at`.
 #[inline]
 pub(crate) fn number_end(bytes: &[u8], at: usize) -> Result<usize, Fault> {
-    let digits = |from: usize| {
-        let mut to = from;
+    match short_number_end(bytes, at) {
+        Some(end) => Ok(end),
+        None => long_number_end(bytes, at),
+    }
+}
+
+/// Most numbers have no sign, no exponent, and less than eight digits on either side of the point: a word each tells.
+#[inline]
+fn short_number_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let whole = word_at(bytes, at)?;
+    let mut digits = leading_digits(whole) as usize;
+    if digits > 1 && whole as u8 == b'0' {
+        return None;
+    }
+    let mut end = at + digits;
+    if digits > 0 && bytes.get(end) == Some(&b'.') {
+        digits = leading_digits(word_at(bytes, end + 1)?) as usize;
+        end += 1 + digits;
+    }
+    ((1..8).contains(&digits) && !matches!(bytes.get(end), Some(b'.' | b'e' | b'E'))).then_some(end)
+}
+
+fn long_number_end(bytes: &[u8], at: usize) -> Result<usize, Fault> {
+    let digits = |mut to: usize| {
+        while let Some(word) = word_at(bytes, to) {
+            let found = leading_digits(word) as usize;
+            to += found;
+            if found < size_of_val(&word) {
+                return to;
+            }
+        }
         while let Some(b'0'..=b'9') = bytes.get(to) {
             to += 1;
         }

@@ -232,3 +232,38 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #[test]
+    fn the_digits_in_front_are_counted_in_any_word(bytes in prop::array::uniform8(prop_oneof![8 => b'0'..=b'9', 1 => any::<u8>(), 1 => Just(b'0' - 1), 1 => Just(b'9' + 1)])) {
+        let plain = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        prop_assert_eq!(leading_digits(u64::from_le_bytes(bytes)) as usize, plain);
+    }
+
+    #[test]
+    fn a_text_ends_where_a_byte_by_byte_search_ends_it(text in proptest::collection::vec(prop_oneof![40 => 0x20_u8.., 1 => Just(b'"'), 1 => Just(b'\\'), 1 => 0_u8..0x20], 0..100)) {
+        let slow = {
+            let mut at = 0;
+            loop {
+                match text.get(at) {
+                    None | Some(..0x20) => break None,
+                    Some(b'"') => break Some(at),
+                    Some(b'\\') => match escape_end(&text, at) {
+                        Ok(end) => at = end,
+                        Err(_) => break None,
+                    },
+                    Some(_) => at += 1,
+                }
+            }
+        };
+        prop_assert_eq!(text_end(&text, 0).ok().map(|(end, _)| end), slow);
+    }
+
+    #[test]
+    fn short_and_long_numbers_end_at_the_same_place(text in "-?[0-9]{0,9}[.]?[0-9]{0,9}[.eE]?[+-]?[0-9]{0,2}[,}\\] ]{1,9}") {
+        prop_assume!(matches!(text.as_bytes().first(), Some(b'-' | b'0'..=b'9')));
+        if let Some(end) = short_number_end(text.as_bytes(), 0) {
+            prop_assert_eq!(Ok(end), long_number_end(text.as_bytes(), 0));
+        }
+    }
+}
