@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test stops at what it does not expect")]
 
+use base64::Engine as _;
 use std::fmt::Write as _;
 use std::process::Command;
 
@@ -98,6 +99,25 @@ fn lines_that_are_no_log_lines_and_documents_that_are_broken_are_dead_letters() 
         assert_eq!(ran.dead.len(), 1, "{format}");
         assert_eq!(ran.dead[0]["reason"], reason, "{format}");
     }
+}
+
+/// A line whose event is refused only after decoding stands alone in its dead letter, at its own place.
+#[test]
+fn a_dead_letter_holds_the_bad_line_and_not_its_neighbours() {
+    let line = |upstream: &str| {
+        format!(
+            "1.2.3.4 - - [17/May/2015:10:05:03 +0000] \"GET / HTTP/1.1\" 200 1 \"-\" \"a\" 10 0.5 [{upstream}] [] 10.0.0.1:80 5 0.4 200 id\n"
+        )
+    };
+    let (good, bad) = (line("web"), line(&"w".repeat(257)));
+    let ran = replay(format!("{good}{bad}{good}").as_bytes(), &["--format", "nginx_ingress"]);
+    assert!(ran.rows.contains(",web,2,0,100,"), "{}", ran.rows);
+    assert_eq!((ran.dead.len(), &ran.dead[0]["reason"]), (1, &"service_invalid".into()), "{:?}", ran.dead);
+    assert_eq!(ran.dead[0]["item"], good.len());
+    assert_eq!(
+        base64::engine::general_purpose::STANDARD.decode(ran.dead[0]["payload_base64"].as_str().unwrap()).unwrap(),
+        bad.trim_end().as_bytes()
+    );
 }
 
 #[test]

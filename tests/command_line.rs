@@ -103,6 +103,17 @@ fn data_folders_that_cannot_be_used_are_refused_and_left_alone() {
     assert!(text.contains("other") && text.contains("not ours"), "{text}");
     assert_eq!(std::fs::read_to_string(other.join("letter.txt")).unwrap(), "dear");
 
+    // Of a newer program, and damaged: a marker of our format, then nothing that we can read.
+    for (format, said) in [("golden-signals data folder, format 999\n", "start the newer program"), ("golden-signals\n", "is damaged")] {
+        let data = folder.path().join(said.replace(' ', "-"));
+        std::fs::create_dir(&data).unwrap();
+        std::fs::write(data.join("FORMAT"), format).unwrap();
+        let (code, text) = run(&data);
+        assert_eq!(code, Some(3), "{text}");
+        assert!(text.contains(said), "{text}");
+        assert_eq!(std::fs::read_to_string(data.join("FORMAT")).unwrap(), format);
+    }
+
     let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = busy.local_addr().unwrap().to_string();
     let unused = folder.path().join("unused");

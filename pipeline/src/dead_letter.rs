@@ -20,7 +20,7 @@ pub struct Coordinates<'a> {
     pub partition: &'a Partition,
     /// Record.
     pub offset: Offset,
-    /// Item in the record.
+    /// Item in the record: its number from 0 in documents of many spans, its byte offset where lines or objects follow each other.
     pub item: u32,
     /// When the log took the record.
     pub append_time: Option<AppendTime>,

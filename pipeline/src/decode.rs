@@ -177,6 +177,8 @@ reasons! {
     Crash = "crash",
 }
 
+/// What the decoders of access logs share.
+mod access_log;
 /// Formats told by the records themselves.
 pub mod auto;
 /// Records that say themselves in which format they came.

@@ -252,3 +252,37 @@ fn on_a_full_disk_nothing_is_taken_until_there_is_room_again() {
     eventually("it is ready again", 20, || text(&service, "/-/ready").is_some());
     assert!(service.stop());
 }
+
+#[test]
+fn a_data_folder_in_use_or_damaged_is_refused_and_what_is_in_it_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut service = start(folder.path(), 1);
+    assert_eq!(send(&service.url, "/api/v1/events", &[NDJSON], event("kept", SystemClock::new().wall()).as_bytes()).unwrap().status, 200);
+    let data = folder.path().join("data");
+    let refused = |code: i32, said: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_golden"))
+            .args(["run", "--listen", "127.0.0.1:0", "--data"])
+            .arg(&data)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        assert!(text.contains(said) && text.contains(&data.display().to_string()), "{text}");
+    };
+    refused(2, "in use by another process");
+    service.kill();
+
+    let mut files = std::fs::read_dir(data.join("log")).unwrap().map(|entry| entry.unwrap().path());
+    let manifest = files.find(|path| path.file_name().unwrap().to_string_lossy().starts_with("MANIFEST")).unwrap();
+    let whole = std::fs::read(&manifest).unwrap();
+    let damaged: Vec<u8> = whole.iter().map(|byte| byte ^ 0x55).collect();
+    std::fs::write(&manifest, &damaged).unwrap();
+    refused(3, "is damaged");
+    assert_eq!(std::fs::read(&manifest).unwrap(), damaged);
+    std::fs::write(&manifest, &whole).unwrap();
+
+    let mut service = start(folder.path(), 1);
+    eventually("what was accepted counts", 60, || published(&service, "kept") == 1);
+    assert!(service.stop());
+}

@@ -3,21 +3,13 @@
 //! A mesh logs a request at both of its ends; `direction` says which one counts. The service is the source's default, else the host that
 //! the mesh names: in the cluster, or in the server name that was asked for. A line without a method is TCP, another signal.
 
-use crate::decode::fields::{Found, Layer, Preset, Refusal, Slot, View};
-use crate::decode::ids::DedupId;
-use crate::decode::json::scan::Keys;
-use crate::decode::line::{each_line, each_text, flat_object, request_line, set, write_operation};
-use crate::decode::timestamp::{Timestamps, Unit, duration_ns};
+use crate::decode::access_log::{AccessLog, Entry};
+use crate::decode::fields::{Found, Layer, Refusal, Slot, View, own_names};
+use crate::decode::line::{request_line, set, write_operation};
+use crate::decode::timestamp::{Unit, duration_ns};
 use crate::decode::{Decoder, Input, Items, Reason, Skip, Wanted};
 use crate::outcome::{Grpc, Status, whole_number};
 use crate::source::{Direction, Route, Source};
-
-macro_rules! own_names {
-    ($($constant:ident = $number:literal $name:literal,)+) => {
-        const OWN: &[&str] = &[$($name,)+];
-        $(const $constant: u8 = $number;)+
-    };
-}
 
 own_names! {
     START_TIME = 0 "start_time",
@@ -39,28 +31,16 @@ own_names! {
 }
 
 /// Reads Istio's default access log line.
-pub struct EnvoyText(Log);
+pub struct EnvoyText(AccessLog);
 
 /// Reads access logs in JSON, with Istio's keys.
-pub struct EnvoyJson {
-    log: Log,
-    keys: Keys,
-}
-
-/// What both share.
-struct Log {
-    preset: Preset,
-    times: Timestamps,
-    operation: String,
-    kept: String,
-    id: DedupId,
-}
+pub struct EnvoyJson(AccessLog);
 
 impl EnvoyText {
     /// Reads records of this source.
     #[must_use]
     pub fn new(source: &Source, wanted: &Wanted) -> Self {
-        Self(Log::new(source, wanted))
+        Self(AccessLog::new(OWN, alias, request, source, wanted))
     }
 }
 
@@ -68,39 +48,19 @@ impl EnvoyJson {
     /// Reads records of this source.
     #[must_use]
     pub fn new(source: &Source, wanted: &Wanted) -> Self {
-        Self { log: Log::new(source, wanted), keys: Keys::default() }
+        Self(AccessLog::new(OWN, alias, request, source, wanted))
     }
 }
 
 impl Decoder for EnvoyText {
     fn decode(&mut self, input: &Input<'_>, items: &mut dyn Items) {
-        let mut layer = Layer::default();
-        each_line(input.value, items, |at, line, items| {
-            layer.clear();
-            let not_this_line = Refusal::Dead(Reason::DecodeText, "the line is not of the declared format");
-            read_line(line, &mut layer).ok_or(not_this_line)?;
-            self.0.request(at, &layer, input, items)
-        });
+        self.0.decode_lines(input, items, read_line);
     }
 }
 
 impl Decoder for EnvoyJson {
     fn decode(&mut self, input: &Input<'_>, items: &mut dyn Items) {
-        let Self { log, keys } = self;
-        each_text(input.value, items, |mut objects, items| {
-            let mut layer = Layer::default();
-            loop {
-                layer.clear();
-                log.kept.clear();
-                let Some(object) = objects.next(keys, |scan| flat_object(scan, &log.preset.names, &mut layer, &mut log.kept)) else {
-                    break;
-                };
-                let result = object.result.and_then(|()| log.request(object.at, &layer, input, items));
-                if let Err(refusal) = result {
-                    refusal.tell(object.at, object.text.as_bytes(), items);
-                }
-            }
-        });
+        self.0.decode_objects(input, items);
     }
 }
 
@@ -176,71 +136,59 @@ fn service_of(host: &str) -> (&str, &str) {
     }
 }
 
-impl Log {
-    fn new(source: &Source, wanted: &Wanted) -> Self {
-        Self {
-            preset: Preset::new(OWN, alias, source, wanted),
-            times: Timestamps::new(source.timestamp_unit, source.timezone),
-            operation: String::new(),
-            kept: String::new(),
-            id: DedupId::default(),
-        }
+/// Turns a line's fields into an event.
+fn request(log: &mut AccessLog, entry: &Entry<'_>, layer: &Layer<'_>, items: &mut dyn Items) -> Result<(), Refusal> {
+    let AccessLog { preset, times, operation, kept, id, .. } = log;
+    let layers = [layer];
+    let view = View { layers: &layers, kept };
+    preset.pass(&view, entry.input)?;
+    let method = view.text(&[METHOD]);
+    if method.is_empty() {
+        return Err(Skip::OtherSignal.into());
+    }
+    let cluster = view.text(&[UPSTREAM_CLUSTER]);
+    let inbound = cluster.starts_with("inbound|");
+    match preset.source.direction {
+        Direction::Inbound if !inbound => return Err(Skip::Direction.into()),
+        Direction::Outbound if inbound => return Err(Skip::Direction.into()),
+        _ => {}
     }
 
-    /// Turns a line's fields into an event.
-    fn request(&mut self, at: u32, layer: &Layer<'_>, input: &Input<'_>, items: &mut dyn Items) -> Result<(), Refusal> {
-        let Self { preset, times, operation, kept, id } = self;
-        let layers = [layer];
-        let view = View { layers: &layers, kept };
-        preset.pass(&view, input)?;
-        let method = view.text(&[METHOD]);
-        if method.is_empty() {
-            return Err(Skip::OtherSignal.into());
-        }
-        let cluster = view.text(&[UPSTREAM_CLUSTER]);
-        let inbound = cluster.starts_with("inbound|");
-        match preset.source.direction {
-            Direction::Inbound if !inbound => return Err(Skip::Direction.into()),
-            Direction::Outbound if inbound => return Err(Skip::Direction.into()),
-            _ => {}
-        }
-
-        let time = times.parse_text(view.text(&[START_TIME]))?;
-        let (service, namespace) = match preset.default_service() {
-            "" => match mesh_host(cluster, view.text(&[SERVER_NAME])) {
-                Some(host) => service_of(host),
-                None if preset.source.authority => service_of(view.text(&[AUTHORITY]).split(':').next().unwrap_or_default()),
-                None => ("", ""),
-            },
-            service => (service, ""),
-        };
-        if service.is_empty() {
-            return Err(Reason::ServiceMissing.into());
-        }
-        let duration = view.first_of(&[DURATION]).map(|(_, text)| duration_ns(text, Unit::Millis)).transpose()?;
-        let http = view.first_of(&[RESPONSE_CODE]).map(|(_, text)| whole_number(text).ok_or(Reason::StatusInvalid)).transpose()?;
-        let grpc = view.first_of(&[GRPC_STATUS]).map(|(_, text)| Grpc::parse(text).ok_or(Reason::StatusInvalid)).transpose()?;
-        match (preset.source.route, view.text(&[ROUTE_NAME])) {
-            (Route::RouteName, route) if !route.is_empty() => crate::operation::with_route(operation, method, route),
-            _ => write_operation(operation, preset.source.operation, method, view.text(&[PATH])),
-        }
-        let end: &[u8] = if inbound { b"inbound" } else { b"outbound" };
-        let request_id = view.first_of(&[REQUEST_ID]).map(|(_, id)| id.as_bytes());
-        let found = Found {
-            raw: &[],
-            time,
-            duration,
-            service,
-            namespace,
-            operation,
-            status: Status { http, grpc, envoy_flag: view.first_of(&[RESPONSE_FLAGS]).map(|(_, flags)| flags), ..Status::default() },
-            host: view.text(&[UPSTREAM_HOST]),
-            threshold: 0,
-            trace: None,
-            id: &[request_id, Some(end)],
-        };
-        preset.finish(at, &found, &view, input, id, items)
+    let time = times.parse_text(view.text(&[START_TIME]))?;
+    let (service, namespace) = match preset.default_service() {
+        "" => match mesh_host(cluster, view.text(&[SERVER_NAME])) {
+            Some(host) => service_of(host),
+            None if preset.source.authority => service_of(view.text(&[AUTHORITY]).split(':').next().unwrap_or_default()),
+            None => ("", ""),
+        },
+        service => (service, ""),
+    };
+    if service.is_empty() {
+        return Err(Reason::ServiceMissing.into());
     }
+    let duration = view.first_of(&[DURATION]).map(|(_, text)| duration_ns(text, Unit::Millis)).transpose()?;
+    let http = view.first_of(&[RESPONSE_CODE]).map(|(_, text)| whole_number(text).ok_or(Reason::StatusInvalid)).transpose()?;
+    let grpc = view.first_of(&[GRPC_STATUS]).map(|(_, text)| Grpc::parse(text).ok_or(Reason::StatusInvalid)).transpose()?;
+    match (preset.source.route, view.text(&[ROUTE_NAME])) {
+        (Route::RouteName, route) if !route.is_empty() => crate::operation::with_route(operation, method, route),
+        _ => write_operation(operation, preset.source.operation, method, view.text(&[PATH])),
+    }
+    let end: &[u8] = if inbound { b"inbound" } else { b"outbound" };
+    let request_id = view.first_of(&[REQUEST_ID]).map(|(_, id)| id.as_bytes());
+    let found = Found {
+        raw: entry.raw,
+        time,
+        duration,
+        service,
+        namespace,
+        operation,
+        status: Status { http, grpc, envoy_flag: view.first_of(&[RESPONSE_FLAGS]).map(|(_, flags)| flags), ..Status::default() },
+        host: view.text(&[UPSTREAM_HOST]),
+        threshold: 0,
+        trace: None,
+        id: &[request_id, Some(end)],
+    };
+    preset.finish(entry.at, &found, &view, entry.input, id, items)
 }
 
 /// Rules may say `status` here as elsewhere.

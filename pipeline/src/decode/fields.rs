@@ -18,6 +18,15 @@ const MAX_NAMES: usize = 128;
 /// Number of a name in `Names`. The preset's own come first, in its order.
 pub(crate) type Name = u8;
 
+/// Names of a preset as constants by which they are asked for, and `OWN`, the list of their texts; numbered from 0, in order.
+macro_rules! own_names {
+    ($($constant:ident = $number:literal $name:literal,)+) => {
+        const OWN: &[&str] = &[$($name,)+];
+        $(pub(crate) const $constant: crate::decode::fields::Name = $number;)+
+    };
+}
+pub(crate) use own_names;
+
 /// Which names are looked for.
 #[derive(Debug)]
 pub(crate) struct Names {

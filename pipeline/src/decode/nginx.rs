@@ -3,21 +3,13 @@
 //! Fields go by nginx's own names, so that tags, filters and rules can name them in all three. The time of nginx is the end of a request,
 //! Apache's the start (`Source::placing`). `upstream_response_time` may be `-` or a list, and is never a duration.
 
-use crate::decode::fields::{Found, Layer, Preset, Refusal, Slot, View};
-use crate::decode::ids::DedupId;
-use crate::decode::json::scan::Keys;
-use crate::decode::line::{Head, each_line, each_text, flat_object, referrer_and_agent, request_line, set, write_operation};
-use crate::decode::timestamp::{Timestamps, Unit, duration_ns};
+use crate::decode::access_log::{AccessLog, Entry};
+use crate::decode::fields::{Found, Layer, Refusal, Slot, View, own_names};
+use crate::decode::line::{Head, referrer_and_agent, request_line, set, write_operation};
+use crate::decode::timestamp::{Unit, duration_ns};
 use crate::decode::{Decoder, Input, Items, Reason, Wanted};
 use crate::outcome::{Status, whole_number};
 use crate::source::Source;
-
-macro_rules! own_names {
-    ($($constant:ident = $number:literal $name:literal,)+) => {
-        const OWN: &[&str] = &[$($name,)+];
-        $(const $constant: u8 = $number;)+
-    };
-}
 
 own_names! {
     MSEC = 0 "msec",
@@ -44,31 +36,23 @@ own_names! {
 }
 
 /// Reads nginx's JSON lines.
-pub struct NginxJson {
-    log: Log,
-    keys: Keys,
-}
+pub struct NginxJson(AccessLog);
 
 /// Reads ingress-nginx's default line.
-pub struct NginxIngress(Log);
+pub struct NginxIngress(AccessLog);
 
 /// Reads the `combined` line of nginx and Apache.
-pub struct Combined(Log);
+pub struct Combined(AccessLog);
 
-/// What the three share.
-struct Log {
-    preset: Preset,
-    times: Timestamps,
-    operation: String,
-    kept: String,
-    id: DedupId,
+fn log(source: &Source, wanted: &Wanted) -> AccessLog {
+    AccessLog::new(OWN, |_| &[], request, source, wanted)
 }
 
 impl NginxJson {
     /// Reads records of this source.
     #[must_use]
     pub fn new(source: &Source, wanted: &Wanted) -> Self {
-        Self { log: Log::new(source, wanted), keys: Keys::default() }
+        Self(log(source, wanted))
     }
 }
 
@@ -76,7 +60,7 @@ impl NginxIngress {
     /// Reads records of this source.
     #[must_use]
     pub fn new(source: &Source, wanted: &Wanted) -> Self {
-        Self(Log::new(source, wanted))
+        Self(log(source, wanted))
     }
 }
 
@@ -84,59 +68,27 @@ impl Combined {
     /// Reads records of this source.
     #[must_use]
     pub fn new(source: &Source, wanted: &Wanted) -> Self {
-        Self(Log::new(source, wanted))
+        Self(log(source, wanted))
     }
 }
 
 impl Decoder for NginxJson {
     fn decode(&mut self, input: &Input<'_>, items: &mut dyn Items) {
-        let Self { log, keys } = self;
-        each_text(input.value, items, |mut objects, items| {
-            let mut layer = Layer::default();
-            loop {
-                layer.clear();
-                log.kept.clear();
-                let Some(object) = objects.next(keys, |scan| flat_object(scan, &log.preset.names, &mut layer, &mut log.kept)) else {
-                    break;
-                };
-                let result = object.result.and_then(|()| log.request(object.at, &layer, input, items));
-                if let Err(refusal) = result {
-                    refusal.tell(object.at, object.text.as_bytes(), items);
-                }
-            }
-        });
+        self.0.decode_objects(input, items);
     }
 }
 
 impl Decoder for NginxIngress {
     fn decode(&mut self, input: &Input<'_>, items: &mut dyn Items) {
-        let mut layer = Layer::default();
-        each_line(input.value, items, |at, line, items| {
-            layer.clear();
-            read_ingress(line, &mut layer).ok_or(NOT_THIS_LINE)?;
-            self.0.request(at, &layer, input, items)
-        });
+        self.0.decode_lines(input, items, read_ingress);
     }
 }
 
 impl Decoder for Combined {
     fn decode(&mut self, input: &Input<'_>, items: &mut dyn Items) {
-        let mut layer = Layer::default();
-        each_line(input.value, items, |at, line, items| {
-            layer.clear();
-            let (head, rest) = Head::read(line).ok_or(NOT_THIS_LINE)?;
-            // Servers cut long lines: what the callers' texts at the end would have been changes nothing about the request.
-            if !rest.is_empty() && !rest.starts_with('"') {
-                return Err(NOT_THIS_LINE);
-            }
-            set_callers(referrer_and_agent(rest).map(|(referrer, agent, _)| (referrer, agent)), &mut layer);
-            set_head(&head, &mut layer);
-            self.0.request(at, &layer, input, items)
-        });
+        self.0.decode_lines(input, items, read_combined);
     }
 }
-
-const NOT_THIS_LINE: Refusal = Refusal::Dead(Reason::DecodeText, "the line is not of the declared format");
 
 fn set_head<'a>(head: &Head<'a>, layer: &mut Layer<'a>) {
     let (method, uri) = request_line(head.request);
@@ -161,6 +113,18 @@ fn set_callers<'a>(texts: Option<(&'a str, &'a str)>, layer: &mut Layer<'a>) {
     }
 }
 
+/// `head "referrer" "agent"`, and whatever a server was told to add.
+fn read_combined<'a>(line: &'a str, layer: &mut Layer<'a>) -> Option<()> {
+    let (head, rest) = Head::read(line)?;
+    // Servers cut long lines: what the callers' texts at the end would have been changes nothing about the request.
+    if !rest.is_empty() && !rest.starts_with('"') {
+        return None;
+    }
+    set_callers(referrer_and_agent(rest).map(|(referrer, agent, _)| (referrer, agent)), layer);
+    set_head(&head, layer);
+    Some(())
+}
+
 /// `head length time [upstream] [alternative] address… lengths… times… statuses… id`, where the four before the id may be lists.
 fn read_ingress<'a>(line: &'a str, layer: &mut Layer<'a>) -> Option<()> {
     let (head, rest) = Head::read(line)?;
@@ -181,55 +145,43 @@ fn read_ingress<'a>(line: &'a str, layer: &mut Layer<'a>) -> Option<()> {
     Some(())
 }
 
-impl Log {
-    fn new(source: &Source, wanted: &Wanted) -> Self {
-        Self {
-            preset: Preset::new(OWN, |_| &[], source, wanted),
-            times: Timestamps::new(source.timestamp_unit, source.timezone),
-            operation: String::new(),
-            kept: String::new(),
-            id: DedupId::default(),
-        }
-    }
+/// Turns a line's fields into an event.
+fn request(log: &mut AccessLog, entry: &Entry<'_>, layer: &Layer<'_>, items: &mut dyn Items) -> Result<(), Refusal> {
+    let AccessLog { preset, times, operation, kept, id, .. } = log;
+    let layers = [layer];
+    let view = View { layers: &layers, kept };
+    preset.pass(&view, entry.input)?;
 
-    /// Turns a line's fields into an event.
-    fn request(&mut self, at: u32, layer: &Layer<'_>, input: &Input<'_>, items: &mut dyn Items) -> Result<(), Refusal> {
-        let Self { preset, times, operation, kept, id } = self;
-        let layers = [layer];
-        let view = View { layers: &layers, kept };
-        preset.pass(&view, input)?;
-
-        let time = times.parse_text(view.text(&[MSEC, TIME_ISO8601, TIMESTAMP, TIME_LOCAL]))?;
-        let service = match preset.default_service() {
-            "" => view.text(&[UPSTREAM_NAME]),
-            service => service,
-        };
-        if service.is_empty() {
-            return Err(Reason::ServiceMissing.into());
-        }
-        let duration = view.first_of(&[REQUEST_TIME]).map(|(_, text)| duration_ns(text, Unit::Seconds)).transpose()?;
-        let status = view.first_of(&[STATUS]).map(|(_, text)| whole_number(text).ok_or(Reason::StatusInvalid)).transpose()?;
-        let (method, path) = match view.text(&[METHOD]) {
-            "" => request_line(view.text(&[REQUEST])),
-            method => (method, view.text(&[REQUEST_URI, URI])),
-        };
-        write_operation(operation, preset.source.operation, method, path);
-        let request_id = view.first_of(&[REQUEST_ID, REQ_ID]).map(|(_, id)| id.as_bytes());
-        let found = Found {
-            raw: &[],
-            time,
-            duration,
-            service,
-            namespace: "",
-            operation,
-            status: Status { http: status, ..Status::default() },
-            host: view.text(&[HOST, HTTP_HOST]),
-            threshold: 0,
-            trace: None,
-            id: &[request_id],
-        };
-        preset.finish(at, &found, &view, input, id, items)
+    let time = times.parse_text(view.text(&[MSEC, TIME_ISO8601, TIMESTAMP, TIME_LOCAL]))?;
+    let service = match preset.default_service() {
+        "" => view.text(&[UPSTREAM_NAME]),
+        service => service,
+    };
+    if service.is_empty() {
+        return Err(Reason::ServiceMissing.into());
     }
+    let duration = view.first_of(&[REQUEST_TIME]).map(|(_, text)| duration_ns(text, Unit::Seconds)).transpose()?;
+    let status = view.first_of(&[STATUS]).map(|(_, text)| whole_number(text).ok_or(Reason::StatusInvalid)).transpose()?;
+    let (method, path) = match view.text(&[METHOD]) {
+        "" => request_line(view.text(&[REQUEST])),
+        method => (method, view.text(&[REQUEST_URI, URI])),
+    };
+    write_operation(operation, preset.source.operation, method, path);
+    let request_id = view.first_of(&[REQUEST_ID, REQ_ID]).map(|(_, id)| id.as_bytes());
+    let found = Found {
+        raw: entry.raw,
+        time,
+        duration,
+        service,
+        namespace: "",
+        operation,
+        status: Status { http: status, ..Status::default() },
+        host: view.text(&[HOST, HTTP_HOST]),
+        threshold: 0,
+        trace: None,
+        id: &[request_id],
+    };
+    preset.finish(entry.at, &found, &view, entry.input, id, items)
 }
 
 #[cfg(test)]

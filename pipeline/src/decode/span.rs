@@ -3,20 +3,13 @@
 //! A format reads its own encoding into a `Span` and two or three `Layer`s of attributes; what they mean is here, once. A span of a kind
 //! that is not counted is skipped before anything else of it is judged.
 
-use crate::decode::fields::{Found, Name, Preset, Refusal, Slot, View};
+use crate::decode::fields::{Found, Name, Preset, Refusal, Slot, View, own_names};
 use crate::decode::ids::DedupId;
 use crate::decode::{Input, Items, MAX_ITEM, Reason, Skip, Wanted};
 use crate::event::Trace;
 use crate::operation;
 use crate::outcome::{Grpc, Status, whole_number};
 use crate::source::{OperationRule, Source, SpanKinds};
-
-macro_rules! own_names {
-    ($($constant:ident = $number:literal $name:literal,)+) => {
-        const OWN: &[&str] = &[$($name,)+];
-        $(pub(crate) const $constant: Name = $number;)+
-    };
-}
 
 own_names! {
     SERVICE_NAME = 0 "service.name",
