@@ -52,24 +52,27 @@ fn dependencies_point_one_way() {
     let core = graph.needs("platform-core");
     let allowed = ["foldhash", "hashbrown", "thiserror", "thiserror-impl", "proc-macro2", "quote", "syn", "unicode-ident"];
     assert!(core.iter().all(|n| allowed.contains(&n.as_str())), "platform-core needs {core:?}");
-    for platform in ["platform-core", "platform-rocks", "platform-runtime", "platform-testkit"] {
+    for platform in ["platform-core", "platform-rocks", "platform-kafka", "platform-runtime", "platform-testkit"] {
         assert!(!graph.needs(platform).iter().any(|n| n.starts_with("golden-")), "{platform} knows a golden signal");
     }
     assert!(!graph.needs("golden-pipeline").contains("golden-router") && !graph.needs("golden-router").contains("golden-pipeline"));
     for pure in ["golden-pipeline", "golden-router", "golden-generate"] {
         let needs = graph.needs(pure);
-        for engine in ["tokio", "axum", "hyper", "rocksdb", "librocksdb-sys"] {
+        for engine in ["tokio", "axum", "hyper", "rocksdb", "librocksdb-sys", "rdkafka", "rdkafka-sys"] {
             assert!(!needs.contains(engine), "{pure} needs {engine}");
         }
     }
 }
 
 #[test]
-fn rocksdb_is_linked_in_one_place() {
+fn each_engine_is_linked_in_one_place() {
     let graph = graph();
-    let linking: Vec<&String> =
-        graph.edges.iter().filter(|(_, deps)| deps.iter().any(|d| graph.names[d] == "rocksdb")).map(|(id, _)| &graph.names[id]).collect();
-    assert_eq!(linking, ["platform-rocks"]);
+    for (engine, place) in [("rocksdb", "platform-rocks"), ("rdkafka", "platform-kafka")] {
+        let needing =
+            |(id, deps): (&String, &BTreeSet<String>)| deps.iter().any(|d| graph.names[d] == engine).then(|| graph.names[id].clone());
+        let linking: Vec<String> = graph.edges.iter().filter_map(needing).collect();
+        assert_eq!(linking, [place]);
+    }
 }
 
 #[test]

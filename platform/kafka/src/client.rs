@@ -1,0 +1,181 @@
+//! Clients: the settings that correctness rests on, what librdkafka reports about them, and its errors in words for people.
+
+use crate::retry::State;
+use crate::settings::{BadSettings, Protocol, Settings};
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::statistics::Statistics;
+use std::sync::Arc;
+
+/// What clients are made for; their settings differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use<'a> {
+    /// A member of this group.
+    Member(&'a str),
+    /// Reads by itself, committed records only.
+    Alone,
+    /// Asks for ends, committed positions of this group (or of none), and metadata. Reads nothing.
+    Asks(Option<&'a str>),
+    /// Writes transactions.
+    Transactions(&'a str),
+    /// Appends events from outside.
+    Appends,
+}
+
+/// Settings of one client. Never print them: librdkafka's type shows most secrets.
+pub(crate) fn config(settings: &Settings, client_id: &str, used: Use<'_>) -> Result<ClientConfig, BadSettings> {
+    let mut config = ClientConfig::new();
+    for (name, value) in settings.client()? {
+        config.set(name, value);
+    }
+    config
+        .set("client.id", client_id)
+        .set("statistics.interval.ms", "5000")
+        .set("allow.auto.create.topics", "false")
+        .set("reconnect.backoff.ms", "50")
+        .set("reconnect.backoff.max.ms", "2000");
+    config.set_log_level(RDKafkaLogLevel::Warning);
+    match used {
+        Use::Member(group) => {
+            reads(&mut config, group);
+            match settings.protocol {
+                Protocol::Classic => config
+                    .set("group.protocol", "classic")
+                    .set("partition.assignment.strategy", "range")
+                    .set("session.timeout.ms", "10000")
+                    .set("heartbeat.interval.ms", "3000"),
+                Protocol::Consumer => config.set("group.protocol", "consumer"),
+            };
+        }
+        Use::Alone => reads(&mut config, client_id),
+        Use::Asks(group) => {
+            // Ends as all readers see them, open transactions included (R1).
+            config.set("group.id", group.unwrap_or(client_id)).set("enable.auto.commit", "false");
+            let level = if group.is_some() { "read_committed" } else { "read_uncommitted" };
+            config.set("isolation.level", level).set("statistics.interval.ms", "0");
+        }
+        Use::Transactions(id) => {
+            writes(&mut config);
+            let timeout = Settings::TRANSACTION.as_millis().to_string();
+            config.set("transactional.id", id).set("transaction.timeout.ms", timeout).set("linger.ms", "5");
+        }
+        Use::Appends => {
+            writes(&mut config);
+            config.set("linger.ms", "2").set("message.timeout.ms", "30000");
+        }
+    }
+    Ok(config)
+}
+
+fn reads(config: &mut ClientConfig, group: &str) {
+    config
+        .set("group.id", group)
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "error")
+        .set("check.crcs", "true")
+        .set("max.poll.interval.ms", "60000")
+        .set("queued.max.messages.kbytes", "16384")
+        .set("queued.min.messages", "1000")
+        .set("fetch.queue.backoff.ms", "10")
+        .set("fetch.wait.max.ms", "100")
+        .set("fetch.max.bytes", "16777216")
+        .set("fetch.message.max.bytes", Settings::MAX_MESSAGE.to_string())
+        .set("receive.message.max.bytes", "100000000");
+}
+
+fn writes(config: &mut ClientConfig) {
+    config
+        .set("enable.idempotence", "true")
+        .set("compression.codec", "lz4")
+        .set("queue.buffering.max.messages", "1000000")
+        .set("queue.buffering.max.kbytes", "262144")
+        .set("message.max.bytes", Settings::MAX_MESSAGE.to_string());
+}
+
+/// What librdkafka tells about a client.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) state: Arc<State>,
+    /// Of a task, or what the client is for: a label of metrics.
+    pub(crate) name: Arc<str>,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+                tracing::warn!(client = %self.name, facility, message);
+            }
+            _ => tracing::debug!(client = %self.name, facility, message),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(client = %self.name, %error, reason, "client error");
+        metrics::counter!("platform_kafka_errors_total", "client" => self.name.to_string()).increment(1);
+        self.state.troubled(words("talking to the brokers", &error));
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let gauge = |name: &'static str| metrics::gauge!(name, "client" => self.name.to_string());
+        gauge("platform_kafka_queued_messages").set(statistics.msg_cnt as f64);
+        gauge("platform_kafka_queued_bytes").set(statistics.msg_size as f64);
+        gauge("platform_kafka_requests_sent").set(statistics.tx as f64);
+        gauge("platform_kafka_requests_retried").set(statistics.brokers.values().map(|broker| broker.txretries).sum::<u64>() as f64);
+        gauge("platform_kafka_requests_timed_out").set(statistics.brokers.values().map(|broker| broker.req_timeouts).sum::<u64>() as f64);
+        if statistics.brokers.values().any(|broker| broker.state == "UP") {
+            self.state.well();
+        }
+    }
+}
+
+/// A message for people.
+#[derive(Debug)]
+pub(crate) struct Words(pub(crate) String);
+
+/// What went wrong while doing something, which setting it concerns, and what to do.
+pub(crate) fn words(doing: &str, error: &KafkaError) -> Words {
+    let advice = match error.rdkafka_error_code() {
+        Some(Code::AllBrokersDown | Code::BrokerTransportFailure | Code::OperationTimedOut | Code::MessageTimedOut) => {
+            "no broker answers at log.kafka.bootstrap: check the addresses, the network, and that the brokers run"
+        }
+        Some(Code::Resolve) => "a host name in log.kafka.bootstrap is unknown: correct it",
+        Some(Code::Authentication | Code::SaslAuthenticationFailed) => {
+            "the brokers refuse this user or password: correct log.kafka.sasl (and that its mechanism is the listener's)"
+        }
+        Some(Code::SSL) => "TLS failed: correct log.kafka.tls (ca, certificate, key), or the host name in log.kafka.bootstrap",
+        Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => {
+            "a topic is missing: `golden topics plan` shows which, `golden topics apply` creates it"
+        }
+        Some(Code::TopicAuthorizationFailed) => "this user may not use the topic: grant READ, WRITE or DESCRIBE on it",
+        Some(Code::GroupAuthorizationFailed) => "this user may not use the consumer group: grant READ on groups with the pipeline's prefix",
+        Some(Code::TransactionalIdAuthorizationFailed) => {
+            "this user may not write transactions: grant WRITE and DESCRIBE on transactional ids with the pipeline's prefix"
+        }
+        Some(Code::ClusterAuthorizationFailed) => "this user may not do that on the cluster: grant IDEMPOTENT_WRITE or DESCRIBE on it",
+        Some(Code::MessageSizeTooLarge) => "a record is larger than the topic's max.message.bytes: `golden topics apply` raises it",
+        _ => return Words(format!("{doing}: {error}")),
+    };
+    Words(format!("{doing}: {error}. {advice}"))
+}
+
+/// Whether an error passes without us: brokers come back, permissions are granted, topics are made.
+pub(crate) fn heals(error: &KafkaError) -> bool {
+    if let KafkaError::Transaction(error) = error
+        && (error.is_fatal() || is_fence(error.code()))
+    {
+        return false;
+    }
+    !matches!(error, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_) | KafkaError::Nul(_))
+}
+
+/// Whether a newer owner is meant.
+pub(crate) fn is_fence(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced | Code::FencedInstanceId | Code::TransactionCoordinatorFenced
+    )
+}

@@ -1,0 +1,269 @@
+//! The log: connecting, and what is asked of it between readers and writers.
+//!
+//! One client of each kind that asks is kept and shared; every reader and every writer has its own. A claim of `core` is two numbers, while
+//! Kafka's is opaque: the metadata taken at assignment stays here under those numbers, only the newest of each member, so that a stale claim
+//! has nothing to send.
+
+use crate::client::{Context, Use, config, words};
+use crate::producer::KafkaProducer;
+use crate::reader::{AloneReader, MemberReader};
+use crate::retry::State;
+use crate::settings::{BadSettings, Settings};
+use crate::writer::KafkaWriter;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
+use platform_core::clock::Clock;
+use platform_core::log::{Claim, Committed, Log, LogError, Producer, Reader, Subscription, Writer};
+use platform_core::record::{Offset, Partition, Topic};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset as Position, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How long one question to the brokers may take; then it is asked again.
+pub(crate) const ASK: Duration = Duration::from_secs(5);
+
+impl ConsumerContext for Context {}
+
+/// A Kafka cluster as a log. Clones are the same.
+#[derive(Clone)]
+pub struct Kafka {
+    shared: Arc<Shared>,
+    /// How long questions are asked again before they fail; `None`: until the log is closed.
+    patience: Option<Duration>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) client_id: String,
+    pub(crate) state: Arc<State>,
+    /// For how long something took only.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Ends, counts of partitions: reads uncommitted, in no group.
+    pub(crate) ends: BaseConsumer<Context>,
+    /// By group, who asks for its committed positions.
+    positions: Mutex<BTreeMap<String, Arc<BaseConsumer<Context>>>>,
+    claims: Mutex<BTreeMap<u64, (u64, Arc<ConsumerGroupMetadata>)>>,
+    last_member: AtomicU64,
+}
+
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The settings cannot be used.
+    #[error(transparent)]
+    Settings(#[from] BadSettings),
+    /// librdkafka refuses a setting or cannot start.
+    #[error("log.kafka: {0}")]
+    Client(String),
+}
+
+impl Kafka {
+    /// Prepares the clients. Does not wait for a broker: what needs one tries until it is there.
+    ///
+    /// # Errors
+    /// When the settings cannot be used.
+    pub fn new(settings: &Settings, client_id: &str, clock: Arc<dyn Clock>) -> Result<Self, ConnectError> {
+        let state = Arc::new(State::default());
+        let context = Context { state: Arc::clone(&state), name: client_id.into() };
+        let config = config(settings, client_id, Use::Asks(None))?;
+        let ends = config.create_with_context(context).map_err(|error| ConnectError::Client(error.to_string()))?;
+        let shared = Shared {
+            settings: settings.clone(),
+            client_id: client_id.to_owned(),
+            state,
+            clock,
+            ends,
+            positions: Mutex::default(),
+            claims: Mutex::default(),
+            last_member: AtomicU64::new(0),
+        };
+        Ok(Self { shared: Arc::new(shared), patience: None })
+    }
+
+    /// The same log for callers that cannot wait for ever, such as requests of people.
+    #[must_use]
+    pub fn impatient(&self, patience: Duration) -> Self {
+        Self { shared: Arc::clone(&self.shared), patience: Some(patience) }
+    }
+
+    /// What is wrong at present, in words for people; `None` when all is well.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.state.trouble()
+    }
+
+    /// Ends all waiting: calls that try again fail with `Closed` from now on.
+    pub fn close(&self) {
+        self.shared.state.close();
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        self.patience
+    }
+}
+
+impl Shared {
+    pub(crate) fn context(&self, name: &str) -> Context {
+        Context { state: Arc::clone(&self.state), name: name.into() }
+    }
+
+    pub(crate) fn failed(error: impl std::fmt::Display) -> LogError {
+        LogError::Engine(error.to_string())
+    }
+
+    /// Number of a new member.
+    pub(crate) fn new_member(&self) -> u64 {
+        self.last_member.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Keeps the newest claim of a member.
+    pub(crate) fn keep_claim(&self, claim: &Claim, metadata: Option<ConsumerGroupMetadata>) {
+        let mut claims = lock(&self.claims);
+        match metadata {
+            Some(metadata) => claims.insert(claim.member, (claim.generation, Arc::new(metadata))),
+            None => claims.remove(&claim.member),
+        };
+    }
+
+    /// What was kept, when the claim is still the newest of its member.
+    pub(crate) fn claim(&self, claim: &Claim) -> Option<Arc<ConsumerGroupMetadata>> {
+        let claims = lock(&self.claims);
+        claims.get(&claim.member).filter(|(generation, _)| *generation == claim.generation).map(|(_, metadata)| Arc::clone(metadata))
+    }
+
+    /// First offset held, and the high watermark.
+    pub(crate) fn bounds(&self, partition: &Partition, patience: Option<Duration>) -> Result<(Offset, Offset), LogError> {
+        let doing = format!("asking for the ends of {partition}");
+        let (low, high) =
+            self.state.keep_trying(&doing, patience, || self.ends.fetch_watermarks(partition.topic.as_str(), index(partition), ASK))?;
+        Ok((offset(low), offset(high)))
+    }
+
+    /// How many partitions each topic has.
+    pub(crate) fn partitions(&self, topic: &Topic, patience: Option<Duration>) -> Result<u32, LogError> {
+        let doing = format!("asking for topic {topic}");
+        let count = self.state.keep_trying(&doing, patience, || {
+            let metadata = self.ends.fetch_metadata(Some(topic.as_str()), ASK)?;
+            let found = metadata.topics().iter().find(|found| found.name() == topic.as_str());
+            match found.map(|found| (found.error(), found.partitions().len())) {
+                Some((None, count)) if count > 0 => Ok(count),
+                Some((Some(error), _)) => Err(KafkaError::MetadataFetch(error.into())),
+                _ => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)),
+            }
+        })?;
+        u32::try_from(count).map_err(Self::failed)
+    }
+
+    /// Committed positions of a group; waits for those that an open transaction holds.
+    pub(crate) fn committed(
+        &self,
+        group: &str,
+        partitions: &[Partition],
+        patience: Option<Duration>,
+    ) -> Result<Vec<Option<Committed>>, LogError> {
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let client = self.asking(group)?;
+        let mut asked = TopicPartitionList::new();
+        for partition in partitions {
+            asked.add_partition(partition.topic.as_str(), index(partition));
+        }
+        let doing = format!("asking for the committed positions of group {group}");
+        let found = self.state.keep_trying(&doing, patience, || {
+            let found = client.committed_offsets(asked.clone(), ASK)?;
+            found.elements().iter().try_for_each(rdkafka::topic_partition_list::TopicPartitionListElem::error)?;
+            Ok(found)
+        })?;
+        partitions.iter().map(|partition| read_committed(group, partition, &found)).collect()
+    }
+
+    fn asking(&self, group: &str) -> Result<Arc<BaseConsumer<Context>>, LogError> {
+        let mut clients = lock(&self.positions);
+        if let Some(client) = clients.get(group) {
+            return Ok(Arc::clone(client));
+        }
+        let config = config(&self.settings, &self.client_id, Use::Asks(Some(group))).map_err(Self::failed)?;
+        let client = config.create_with_context(self.context(group)).map_err(|e| Self::failed(words("asking", &e).0))?;
+        let client = Arc::new(client);
+        clients.insert(group.to_owned(), Arc::clone(&client));
+        Ok(client)
+    }
+}
+
+fn read_committed(group: &str, partition: &Partition, found: &TopicPartitionList) -> Result<Option<Committed>, LogError> {
+    let Some(found) = found.find_partition(partition.topic.as_str(), index(partition)) else { return Ok(None) };
+    let Position::Offset(at) = found.offset() else { return Ok(None) };
+    let metadata = BASE64
+        .decode(found.metadata())
+        .map_err(|error| LogError::Engine(format!("what group {group} committed beside {partition} is not ours: {error}")))?;
+    Ok(Some(Committed { offset: offset(at), metadata }))
+}
+
+/// Positions as Kafka takes them. What stands beside one is base64: Kafka wants text there.
+pub(crate) fn positions<'a>(
+    read: impl Iterator<Item = (&'a Partition, Offset, Option<&'a [u8]>)>,
+) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::new();
+    for (partition, at, metadata) in read {
+        let at = i64::try_from(at.0).unwrap_or(i64::MAX);
+        let mut element = list.add_partition(partition.topic.as_str(), index(partition));
+        element.set_offset(Position::Offset(at))?;
+        if let Some(metadata) = metadata {
+            element.set_metadata(BASE64.encode(metadata));
+        }
+    }
+    Ok(list)
+}
+
+pub(crate) fn index(partition: &Partition) -> i32 {
+    i32::try_from(partition.index).unwrap_or(i32::MAX)
+}
+
+pub(crate) fn offset(at: i64) -> Offset {
+    Offset(u64::try_from(at).unwrap_or(0))
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Log for Kafka {
+    fn reader(&self, subscription: &Subscription) -> Result<Box<dyn Reader>, LogError> {
+        for topic in &subscription.topics {
+            self.shared.partitions(topic, self.patience)?;
+        }
+        match &subscription.group {
+            Some(group) => Ok(Box::new(MemberReader::new(&self.shared, group, &subscription.topics)?)),
+            None => Ok(Box::new(AloneReader::new(&self.shared, &subscription.topics, self.patience)?)),
+        }
+    }
+
+    fn writer(&self, transactional_id: &str) -> Result<Box<dyn Writer>, LogError> {
+        Ok(Box::new(KafkaWriter::new(&self.shared, transactional_id, self.patience)?))
+    }
+
+    fn producer(&self) -> Result<Box<dyn Producer>, LogError> {
+        Ok(Box::new(KafkaProducer::new(&self.shared)?))
+    }
+
+    fn partitions(&self, topic: &Topic) -> Result<u32, LogError> {
+        self.shared.partitions(topic, self.patience)
+    }
+
+    fn bounds(&self, partition: &Partition) -> Result<(Offset, Offset), LogError> {
+        self.shared.bounds(partition, self.patience)
+    }
+
+    fn committed(&self, group: &str, partition: &Partition) -> Result<Option<Committed>, LogError> {
+        Ok(self.shared.committed(group, std::slice::from_ref(partition), self.patience)?.pop().flatten())
+    }
+}

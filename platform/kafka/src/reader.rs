@@ -1,0 +1,431 @@
+//! Readers: members of a group, and readers that own all partitions of their topics alone.
+//!
+//! librdkafka calls back inside `poll` when partitions come or go. Coming: the claim is taken there (R3); going: they are given up there.
+//! Everything else happens in the next `poll` of the task, which hears of every change as an assignment of all that it then owns. Nothing is
+//! lost by giving up at once: a task writes only inside a commit, and what it had not committed is read again by the next owner.
+//!
+//! Partitions are assigned once, with explicit positions, after the caller has had its chance to seek; a later seek is librdkafka's own. A
+//! position follows librdkafka's, which steps over the offsets that transactions use for themselves.
+
+use crate::client::{Context, Use, config, heals, words};
+use crate::log::{Shared, index, lock, offset, positions};
+use crate::retry::State;
+use platform_core::log::{Assignment, Claim, Committed, LogError, Polled, Positions, Reader};
+use platform_core::record::{BatchBuffer, Offset, Partition, Topic, put_headers};
+use platform_core::time::AppendTime;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, RebalanceProtocol};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message, Timestamp};
+use rdkafka::statistics::Statistics;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset as Position, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// A batch ends with the record that passes this many bytes.
+const BATCH_BYTES: usize = 1 << 20;
+/// Most records of a batch.
+const BATCH_RECORDS: usize = 8192;
+/// How long a seek may take.
+const SEEK: Duration = Duration::from_secs(5);
+
+/// What happened to a member's partitions inside `poll`.
+enum Change {
+    /// These came, under this claim.
+    Came(Vec<Partition>, Option<ConsumerGroupMetadata>),
+    /// These went; for the eager protocol that is all.
+    Went(Vec<Partition>),
+}
+
+/// The context of a member: hears of changes.
+struct MemberContext {
+    inner: Context,
+    topics: Vec<Topic>,
+    changes: Mutex<Vec<Change>>,
+}
+
+impl ClientContext for MemberContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.inner.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.inner.error(error, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.inner.stats(statistics);
+    }
+}
+
+impl ConsumerContext for MemberContext {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let named = list.elements().iter().filter_map(|e| self.partition(e.topic(), e.partition())).collect();
+        let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        let change = if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            // Assigned for good by the next poll, once the caller has said from where. The claim is taken here, and never again.
+            Change::Came(named, consumer.group_metadata())
+        } else {
+            let given_up = if cooperative { consumer.incremental_unassign(list) } else { consumer.unassign() };
+            if let Err(error) = given_up {
+                tracing::warn!(client = %self.inner.name, %error, "partitions could not be given up");
+            }
+            Change::Went(named)
+        };
+        lock(&self.changes).push(change);
+    }
+
+    fn main_queue_min_poll_interval(&self) -> rdkafka::util::Timeout {
+        Duration::from_millis(100).into()
+    }
+}
+
+impl MemberContext {
+    fn partition(&self, topic: &str, index: i32) -> Option<Partition> {
+        let topic = self.topics.iter().find(|known| known.as_str() == topic)?;
+        Some(Partition::new(topic, u32::try_from(index).ok()?))
+    }
+}
+
+/// Batches out of single messages, and how far each partition was handed out.
+struct Intake {
+    /// What the caller looks at.
+    current: BatchBuffer,
+    /// The first message behind it, of another partition.
+    next: BatchBuffer,
+    next_of: Option<Partition>,
+    headers: Vec<u8>,
+    /// Owned partitions: where the caller goes on.
+    handed: BTreeMap<Partition, Offset>,
+}
+
+impl Intake {
+    fn new() -> Self {
+        let (current, next) = (BatchBuffer::default(), BatchBuffer::default());
+        Self { current, next, next_of: None, headers: Vec::new(), handed: BTreeMap::new() }
+    }
+
+    fn own(&mut self, partitions: impl Iterator<Item = (Partition, Offset)>) {
+        self.handed = partitions.collect();
+        self.next_of = None;
+    }
+
+    fn owned(&self, topic: &str, partition: i32) -> Option<Partition> {
+        let index = u32::try_from(partition).ok()?;
+        self.handed.keys().find(|owned| owned.index == index && owned.topic.as_str() == topic).cloned()
+    }
+
+    /// Forgets what was read ahead of these partitions.
+    fn moved(&mut self, to: &Positions) {
+        if self.next_of.as_ref().is_some_and(|partition| to.contains_key(partition)) {
+            self.next_of = None;
+        }
+        for (partition, offset) in to {
+            self.handed.insert(partition.clone(), *offset);
+        }
+    }
+
+    fn push(buffer: &mut BatchBuffer, scratch: &mut Vec<u8>, message: &BorrowedMessage<'_>) {
+        scratch.clear();
+        if let Some(headers) = message.headers() {
+            let list: Vec<(&str, &[u8])> = headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect();
+            put_headers(scratch, &list);
+        }
+        let time = match message.timestamp() {
+            Timestamp::LogAppendTime(millis) | Timestamp::CreateTime(millis) => Some(AppendTime(millis.saturating_mul(1_000_000))),
+            Timestamp::NotAvailable => None,
+        };
+        buffer.push(offset(message.offset()), time, message.key(), scratch, message.payload());
+    }
+
+    /// Fills the current batch with what follows of one partition. `false`: there is nothing.
+    fn fill<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>, wait: Duration, state: &State) -> Result<bool, LogError> {
+        let mut of = self.next_of.take();
+        if of.is_some() {
+            std::mem::swap(&mut self.current, &mut self.next);
+        }
+        let mut wait = if of.is_some() { Duration::ZERO } else { wait };
+        while of.is_none() || (self.current.size() < BATCH_BYTES && self.current.len() < BATCH_RECORDS) {
+            let message = match consumer.poll(wait) {
+                None => break,
+                Some(Ok(message)) => message,
+                Some(Err(error)) => match self.trouble(&error, state) {
+                    Some(failure) => return Err(failure),
+                    None if of.is_some() => break,
+                    None => return Ok(false),
+                },
+            };
+            wait = Duration::ZERO;
+            match &of {
+                Some(partition) if index(partition) == message.partition() && partition.topic.as_str() == message.topic() => {
+                    Self::push(&mut self.current, &mut self.headers, &message);
+                }
+                Some(_) => {
+                    // A message of another partition waits for the next batch; one of a partition that has gone, for nothing.
+                    if let Some(other) = self.owned(message.topic(), message.partition()) {
+                        self.next.start(&other);
+                        Self::push(&mut self.next, &mut self.headers, &message);
+                        self.next_of = Some(other);
+                        break;
+                    }
+                }
+                None => {
+                    let Some(partition) = self.owned(message.topic(), message.partition()) else { continue };
+                    self.current.start(&partition);
+                    Self::push(&mut self.current, &mut self.headers, &message);
+                    of = Some(partition);
+                }
+            }
+        }
+        let Some(partition) = of else { return Ok(false) };
+        if let Some(next) = self.current.batch().and_then(|batch| batch.next_offset()) {
+            self.handed.insert(partition, next);
+        }
+        Ok(true)
+    }
+
+    /// What an error of reading means: `None` passes by itself.
+    fn trouble(&self, error: &KafkaError, state: &State) -> Option<LogError> {
+        match error.rdkafka_error_code() {
+            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
+                Some(LogError::Engine(format!("a position lies outside of the log, which was truncated, expired or made anew: {error}")))
+            }
+            Some(Code::PartitionEOF) => None,
+            _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) || !heals(error) => {
+                Some(LogError::Engine(words("reading", error).0))
+            }
+            _ => {
+                state.troubled(words("reading", error));
+                None
+            }
+        }
+    }
+
+    /// Where the caller goes on. librdkafka's own position counts when everything before it was handed out.
+    fn position<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>, of: &Partition) -> Offset {
+        let Some(handed) = self.handed.get(of).copied() else { return Offset(0) };
+        if self.next_of.as_ref() == Some(of) {
+            return handed;
+        }
+        let own = consumer.position().ok().and_then(|list| list.find_partition(of.topic.as_str(), index(of)).map(|e| e.offset()));
+        match own {
+            Some(Position::Offset(at)) => handed.max(offset(at)),
+            _ => handed,
+        }
+    }
+}
+
+/// A member of a group.
+pub(crate) struct MemberReader {
+    shared: Arc<Shared>,
+    group: String,
+    member: u64,
+    generation: u64,
+    consumer: BaseConsumer<MemberContext>,
+    intake: Intake,
+    /// Partitions that came and are not assigned yet: the caller may say from where.
+    unassigned: Vec<Partition>,
+}
+
+impl MemberReader {
+    pub(crate) fn new(shared: &Arc<Shared>, group: &str, topics: &[Topic]) -> Result<Self, LogError> {
+        let config = config(&shared.settings, &shared.client_id, Use::Member(group)).map_err(Shared::failed)?;
+        let context = MemberContext { inner: shared.context(group), topics: topics.to_vec(), changes: Mutex::default() };
+        let failed = |error: KafkaError| Shared::failed(words("joining a group", &error).0);
+        let consumer: BaseConsumer<MemberContext> = config.create_with_context(context).map_err(failed)?;
+        let names: Vec<&str> = topics.iter().map(Topic::as_str).collect();
+        consumer.subscribe(&names).map_err(failed)?;
+        let (shared, group, member) = (Arc::clone(shared), group.to_owned(), shared.new_member());
+        Ok(Self { shared, group, member, generation: 0, consumer, intake: Intake::new(), unassigned: Vec::new() })
+    }
+
+    /// Partitions and where they begin for the caller that has not said otherwise.
+    fn assign(&mut self) -> Result<(), LogError> {
+        let mut list = Vec::new();
+        for partition in std::mem::take(&mut self.unassigned) {
+            let at = self.intake.handed.get(&partition).copied().unwrap_or_default();
+            list.push((partition, at));
+        }
+        let cooperative = matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        let assigned = positions(list.iter().map(|(partition, at)| (partition, *at, None)))
+            .and_then(|list| if cooperative { self.consumer.incremental_assign(&list) } else { self.consumer.assign(&list) });
+        assigned.map_err(|error| Shared::failed(words("taking partitions", &error).0))
+    }
+
+    /// What came or went since the last poll, as an assignment of all that is owned now.
+    fn changed(&mut self) -> Result<Option<Assignment>, LogError> {
+        let changes = std::mem::take(&mut *lock(&self.consumer.context().changes));
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        let mut owned: Vec<Partition> = self.intake.handed.keys().cloned().collect();
+        let mut metadata = None;
+        for change in changes {
+            match change {
+                Change::Came(came, claim) => {
+                    self.unassigned.extend(came.iter().cloned());
+                    owned.extend(came);
+                    metadata = claim;
+                }
+                Change::Went(went) => {
+                    owned.retain(|partition| !went.contains(partition));
+                    self.unassigned.retain(|partition| !went.contains(partition));
+                    metadata = None;
+                }
+            }
+        }
+        owned.sort();
+        owned.dedup();
+        if metadata.is_none() && !owned.is_empty() {
+            metadata = self.consumer.group_metadata();
+        }
+        self.generation += 1;
+        let claim = Claim { group: self.group.clone(), member: self.member, generation: self.generation };
+        self.shared.keep_claim(&claim, metadata);
+        let committed = self.shared.committed(&self.group, &owned, None)?;
+        for (partition, committed) in owned.iter().zip(&committed) {
+            let Some(committed) = committed else { continue };
+            let (start, end) = self.shared.bounds(partition, None)?;
+            if committed.offset < start || committed.offset > end {
+                return Err(LogError::OutOfRange { partition: partition.clone(), position: committed.offset, start, end });
+            }
+        }
+        let begins = committed.iter().map(|c| c.as_ref().map_or(Offset(0), |c| c.offset));
+        self.intake.own(owned.iter().cloned().zip(begins));
+        // What was kept over the change goes back to what is committed, like the rest.
+        let kept: Positions =
+            self.intake.handed.iter().filter(|(p, _)| !self.unassigned.contains(p)).map(|(p, at)| (p.clone(), *at)).collect();
+        self.seek_assigned(&kept)?;
+        Ok(Some(Assignment { claim, partitions: owned.into_iter().zip(committed).collect::<Vec<(Partition, Option<Committed>)>>() }))
+    }
+
+    fn seek_assigned(&self, to: &Positions) -> Result<(), LogError> {
+        seek(&self.consumer, to)
+    }
+}
+
+fn seek<C: ConsumerContext>(consumer: &BaseConsumer<C>, to: &Positions) -> Result<(), LogError> {
+    if to.is_empty() {
+        return Ok(());
+    }
+    let failed = |error: KafkaError| Shared::failed(words("going back to a position", &error).0);
+    let list = positions(to.iter().map(|(partition, at)| (partition, *at, None))).map_err(failed)?;
+    let sought = consumer.seek_partitions(list, SEEK).map_err(failed)?;
+    sought.elements().iter().try_for_each(|element| element.error()).map_err(failed)
+}
+
+impl Reader for MemberReader {
+    fn poll(&mut self, wait: Duration) -> Result<Polled<'_>, LogError> {
+        if self.shared.state.is_closed() {
+            return Err(LogError::Closed);
+        }
+        if !self.unassigned.is_empty() {
+            self.assign()?;
+        }
+        let filled = self.intake.fill(&self.consumer, wait, &self.shared.state)?;
+        if let Some(assignment) = self.changed()? {
+            return Ok(Polled::Assigned(assignment)); // what was read is read again
+        }
+        Ok(if filled { self.intake.current.batch().map_or(Polled::Nothing, Polled::Batch) } else { Polled::Nothing })
+    }
+
+    fn seek(&mut self, to: &Positions) -> Result<(), LogError> {
+        if let Some(stranger) = to.keys().find(|partition| !self.intake.handed.contains_key(partition)) {
+            return Err(LogError::Engine(format!("partition {stranger} is not owned by this reader")));
+        }
+        let assigned: Positions = to.iter().filter(|(p, _)| !self.unassigned.contains(p)).map(|(p, at)| (p.clone(), *at)).collect();
+        self.seek_assigned(&assigned)?;
+        self.intake.moved(to);
+        Ok(())
+    }
+
+    fn position(&self, of: &Partition) -> Offset {
+        if self.unassigned.contains(of) {
+            return self.intake.handed.get(of).copied().unwrap_or_default();
+        }
+        self.intake.position(&self.consumer, of)
+    }
+
+    fn end(&self, of: &Partition) -> Result<Offset, LogError> {
+        self.shared.bounds(of, None).map(|(_, end)| end)
+    }
+}
+
+impl Drop for MemberReader {
+    fn drop(&mut self) {
+        let claim = Claim { group: self.group.clone(), member: self.member, generation: self.generation };
+        self.shared.keep_claim(&claim, None);
+    }
+}
+
+/// A reader that owns all partitions of its topics, and commits nothing.
+pub(crate) struct AloneReader {
+    shared: Arc<Shared>,
+    consumer: BaseConsumer<Context>,
+    intake: Intake,
+    patience: Option<Duration>,
+    told: bool,
+    assigned: bool,
+}
+
+impl AloneReader {
+    pub(crate) fn new(shared: &Arc<Shared>, topics: &[Topic], patience: Option<Duration>) -> Result<Self, LogError> {
+        let config = config(&shared.settings, &shared.client_id, Use::Alone).map_err(Shared::failed)?;
+        let consumer = config.create_with_context(shared.context("reader")).map_err(|e| Shared::failed(words("reading", &e).0))?;
+        let mut intake = Intake::new();
+        let mut partitions = Vec::new();
+        for topic in topics {
+            for index in 0..shared.partitions(topic, patience)? {
+                let partition = Partition::new(topic, index);
+                let start = shared.bounds(&partition, patience)?.0;
+                partitions.push((partition, start));
+            }
+        }
+        intake.own(partitions.into_iter());
+        Ok(Self { shared: Arc::clone(shared), consumer, intake, patience, told: false, assigned: false })
+    }
+}
+
+impl Reader for AloneReader {
+    fn poll(&mut self, wait: Duration) -> Result<Polled<'_>, LogError> {
+        if self.shared.state.is_closed() {
+            return Err(LogError::Closed);
+        }
+        if !self.told {
+            self.told = true;
+            let claim = Claim { group: String::new(), member: 0, generation: 0 };
+            return Ok(Polled::Assigned(Assignment { claim, partitions: self.intake.handed.keys().map(|p| (p.clone(), None)).collect() }));
+        }
+        if !self.assigned {
+            let list = positions(self.intake.handed.iter().map(|(partition, at)| (partition, *at, None)));
+            list.and_then(|list| self.consumer.assign(&list)).map_err(|e| Shared::failed(words("reading", &e).0))?;
+            self.assigned = true;
+        }
+        Ok(match self.intake.fill(&self.consumer, wait, &self.shared.state)? {
+            true => self.intake.current.batch().map_or(Polled::Nothing, Polled::Batch),
+            false => Polled::Nothing,
+        })
+    }
+
+    fn seek(&mut self, to: &Positions) -> Result<(), LogError> {
+        if let Some(stranger) = to.keys().find(|partition| !self.intake.handed.contains_key(partition)) {
+            return Err(LogError::Engine(format!("partition {stranger} is not owned by this reader")));
+        }
+        if self.assigned {
+            seek(&self.consumer, to)?;
+        }
+        self.intake.moved(to);
+        Ok(())
+    }
+
+    fn position(&self, of: &Partition) -> Offset {
+        if self.assigned { self.intake.position(&self.consumer, of) } else { self.intake.handed.get(of).copied().unwrap_or_default() }
+    }
+
+    fn end(&self, of: &Partition) -> Result<Offset, LogError> {
+        self.shared.bounds(of, self.patience).map(|(_, end)| end)
+    }
+}

@@ -1,0 +1,244 @@
+//! Transactions of one slot. What becomes of each follows the table of errors in the design: `Aborted` is rolled back here, `Doubtful` is left to
+//! the caller, who takes a new writer of the same id, and so does every writer that committed slowly, because a late request of its own could
+//! otherwise land in its next transaction.
+//!
+//! Reports of delivery are awaited by short polls before a commit: librdkafka's own flush waits in steps of 100 ms, and an abort with reports
+//! outstanding never returns.
+
+use crate::client::{Context, Use, config, heals, is_fence, words};
+use crate::log::{Shared, index, lock, positions};
+use crate::settings::Settings;
+use platform_core::log::{Claim, CommitError, Committed, LogError, Writer};
+use platform_core::record::{NewRecord, Partition};
+use platform_core::time::AppendTime;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders, Timestamp};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::statistics::Statistics;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How long taking over a transactional id may take in one attempt.
+const INIT: Duration = Duration::from_secs(30);
+/// How long reports of delivery are awaited before a commit.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How long a retriable step is tried again before the transaction is given up.
+const RETRY: Duration = Duration::from_secs(2);
+/// A commit that took longer may have a second request under way.
+const SLOW: Duration = Duration::from_secs(2);
+const TICK: Duration = Duration::from_millis(1);
+
+/// What became of the records sent.
+#[derive(Default)]
+struct Delivered {
+    newest: Option<i64>,
+    failed: Option<KafkaError>,
+}
+
+struct WriterContext {
+    inner: Context,
+    delivered: Mutex<Delivered>,
+}
+
+impl ClientContext for WriterContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.inner.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.inner.error(error, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.inner.stats(statistics);
+    }
+}
+
+impl ProducerContext for WriterContext {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        let mut delivered = lock(&self.delivered);
+        match result {
+            Ok(message) => {
+                if let Timestamp::LogAppendTime(millis) = message.timestamp() {
+                    delivered.newest = delivered.newest.max(Some(millis));
+                }
+            }
+            Err((error, _)) => delivered.failed = delivered.failed.take().or_else(|| Some(error.clone())),
+        }
+    }
+}
+
+/// A transactional writer.
+pub(crate) struct KafkaWriter {
+    shared: Arc<Shared>,
+    id: String,
+    producer: BaseProducer<WriterContext>,
+    open: bool,
+    /// The producer has to go before anything more is written.
+    spent: bool,
+}
+
+impl KafkaWriter {
+    /// Takes over the id: ends the transaction of an earlier owner, and fences it.
+    pub(crate) fn new(shared: &Arc<Shared>, id: &str, patience: Option<Duration>) -> Result<Self, LogError> {
+        let producer = take_over(shared, id, patience)?;
+        Ok(Self { shared: Arc::clone(shared), id: id.to_owned(), producer, open: false, spent: false })
+    }
+
+    fn begin(&mut self) -> Result<(), CommitError> {
+        if self.open {
+            return Ok(());
+        }
+        if self.spent {
+            self.producer = take_over(&self.shared, &self.id, None).map_err(|error| CommitError::Failed(error.to_string()))?;
+            self.spent = false;
+        }
+        self.producer.begin_transaction().map_err(|error| self.failed("beginning a transaction", &error))?;
+        self.open = true;
+        lock(&self.producer.context().delivered).failed = None;
+        Ok(())
+    }
+
+    fn since(&self, start: Duration) -> Duration {
+        self.shared.clock.monotonic().saturating_sub(start)
+    }
+
+    /// Waits until every record sent has been reported.
+    fn drain(&self, limit: Duration) -> bool {
+        let start = self.shared.clock.monotonic();
+        while self.producer.in_flight_count() > 0 {
+            if self.since(start) > limit || self.shared.state.is_closed() {
+                return false;
+            }
+            self.producer.poll(TICK);
+        }
+        true
+    }
+
+    /// Does a step again while that may help.
+    fn retried(&self, mut step: impl FnMut() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
+        let start = self.shared.clock.monotonic();
+        loop {
+            match step() {
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && self.since(start) < RETRY => {
+                    self.producer.poll(TICK * 10);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// What an error before the commit means for the caller.
+    fn failed(&mut self, doing: &str, error: &KafkaError) -> CommitError {
+        let text = words(doing, error).0;
+        let code = error.rdkafka_error_code();
+        if code.is_some_and(is_fence) || matches!(error, KafkaError::Transaction(error) if error.is_fatal()) || self.is_fatal() {
+            return CommitError::Fenced(text);
+        }
+        let lost_claim =
+            matches!(code, Some(Code::IllegalGeneration | Code::UnknownMemberId | Code::RebalanceInProgress | Code::StaleMemberEpoch));
+        match error {
+            KafkaError::Transaction(error) if error.txn_requires_abort() || error.is_retriable() || lost_claim => {
+                CommitError::Aborted(text)
+            }
+            KafkaError::MessageProduction(_) => CommitError::Aborted(text),
+            _ if lost_claim => CommitError::Aborted(text),
+            _ => {
+                self.spent = true;
+                CommitError::Doubtful(text)
+            }
+        }
+    }
+
+    fn is_fatal(&self) -> bool {
+        self.producer.client().fatal_error().is_some()
+    }
+}
+
+fn take_over(shared: &Arc<Shared>, id: &str, patience: Option<Duration>) -> Result<BaseProducer<WriterContext>, LogError> {
+    let doing = format!("taking over transactional id {id}");
+    shared.state.keep_trying(&doing, patience, || {
+        let config = config(&shared.settings, &shared.client_id, Use::Transactions(id))
+            .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
+        let context = WriterContext { inner: shared.context(id), delivered: Mutex::default() };
+        let producer: BaseProducer<WriterContext> = config.create_with_context(context)?;
+        producer.init_transactions(INIT)?;
+        Ok(producer)
+    })
+}
+
+impl Writer for KafkaWriter {
+    fn append(&mut self, to: &Partition, record: NewRecord<'_>) -> Result<(), CommitError> {
+        self.begin()?;
+        let mut base: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(to.topic.as_str()).partition(index(to));
+        base.key = record.key;
+        base.payload = record.value;
+        if !record.headers.is_empty() {
+            let headers = OwnedHeaders::new_with_capacity(record.headers.len());
+            base.headers = Some(record.headers.iter().fold(headers, |all, (key, value)| all.insert(Header { key, value: Some(*value) })));
+        }
+        let start = self.shared.clock.monotonic();
+        loop {
+            match self.producer.send(base) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(Code::QueueFull), again)) if self.since(start) < Settings::TRANSACTION => {
+                    self.producer.poll(TICK * 10);
+                    base = again;
+                }
+                Err((error, _)) => return Err(self.failed(&format!("writing to {to}"), &error)),
+            }
+        }
+    }
+
+    fn commit(&mut self, claim: &Claim, read: &[(Partition, Committed)]) -> Result<AppendTime, CommitError> {
+        self.begin()?;
+        if !self.drain(DRAIN) {
+            return Err(CommitError::Aborted("records were not acknowledged in time".to_owned()));
+        }
+        let lost = lock(&self.producer.context().delivered).failed.take();
+        if let Some(error) = lost {
+            return Err(self.failed("writing", &error));
+        }
+        if !read.is_empty() {
+            let Some(metadata) = self.shared.claim(claim) else {
+                return Err(CommitError::Aborted(format!("the claim on group {} is not the newest of its member", claim.group)));
+            };
+            let all = read.iter().map(|(partition, at)| (partition, at.offset, Some(at.metadata.as_slice())));
+            let sent = positions(all)
+                .and_then(|list| self.retried(|| self.producer.send_offsets_to_transaction(&list, &metadata, Settings::TRANSACTION)));
+            sent.map_err(|error| self.failed("committing positions", &error))?;
+        }
+        let start = self.shared.clock.monotonic();
+        let done = self.producer.commit_transaction(Settings::TRANSACTION);
+        let took = self.since(start);
+        metrics::histogram!("platform_kafka_end_transaction_seconds", "task" => self.id.clone()).record(took);
+        self.open = false;
+        if let Err(error) = done {
+            self.spent = true;
+            let text = words("committing", &error).0;
+            let fenced = error.rdkafka_error_code().is_some_and(is_fence);
+            return Err(if fenced { CommitError::Fenced(text) } else { CommitError::Doubtful(text) });
+        }
+        self.spent = took > SLOW;
+        self.shared.state.well();
+        Ok(AppendTime(lock(&self.producer.context().delivered).newest.map_or(i64::MIN, |millis| millis.saturating_mul(1_000_000))))
+    }
+
+    fn abort(&mut self) {
+        if !std::mem::take(&mut self.open) {
+            return;
+        }
+        if !self.drain(DRAIN) {
+            self.spent = true;
+            return;
+        }
+        if let Err(error) = self.retried(|| self.producer.abort_transaction(Settings::TRANSACTION)) {
+            tracing::info!(id = %self.id, %error, heals = heals(&error), "an abort failed; the writer is made anew");
+            self.spent = true;
+        }
+    }
+}
