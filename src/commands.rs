@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Generate(GenerateArgs),
     /// Checks or shows the settings
     Config(ConfigArgs),
+    /// Shows or makes the Kafka topics that the settings need
+    Topics(TopicsArgs),
     /// Prints completions for a shell: `golden completions bash > /etc/bash_completion.d/golden`
     Completions {
         /// For which shell
@@ -63,6 +65,52 @@ pub(crate) struct RunArgs {
     /// Starts although acknowledged events were lost with the device's last writes
     #[arg(long)]
     pub(crate) accept_loss: bool,
+    /// What this process does; without it everything. Processes that share a Kafka cluster may split the work
+    #[arg(long, value_name = "ROLES", value_delimiter = ',')]
+    pub(crate) role: Vec<Role>,
+    /// With --demo: starts a Kafka broker of its own and runs on it. Needs Java 17 and Maven
+    #[arg(long, requires = "demo")]
+    pub(crate) kafka: bool,
+    /// Accepts a Kafka cluster of one broker and other settings that can lose data: for trying out
+    #[arg(long)]
+    pub(crate) dev: bool,
+}
+
+/// A part of the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// Reads events and sums them
+    Fold,
+    /// Closes windows
+    Close,
+    /// Publishes one record for each series and window
+    Router,
+    /// Keeps counters and gauges for Prometheus, at /metrics
+    Sink,
+    /// Answers the API and the page
+    Api,
+    /// Takes events by HTTP
+    Ingest,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TopicsArgs {
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    /// What to do
+    pub(crate) action: TopicsAction,
+    /// Accepts a cluster of one broker: for trying out
+    #[arg(long)]
+    pub(crate) dev: bool,
+}
+
+/// What to do about topics.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum TopicsAction {
+    /// Shows what is missing or unsafe; exit code 1 when anything is
+    Plan,
+    /// Makes what is missing, and mends settings
+    Apply,
 }
 
 #[derive(Debug, Args)]

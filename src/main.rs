@@ -5,6 +5,7 @@
 
 mod commands;
 mod config;
+mod engine;
 mod failure;
 mod generate;
 mod mapping;
@@ -12,6 +13,7 @@ mod replay;
 mod router;
 mod run;
 mod settings;
+mod topics;
 
 use clap::{CommandFactory, Parser};
 use commands::{Cli, Command};
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::replay(&args),
         Command::Generate(args) => generate::generate(&args),
         Command::Config(args) => config::config(&args),
+        Command::Topics(args) => topics::topics(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "golden", &mut std::io::stdout());
             Ok(())

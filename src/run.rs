@@ -1,33 +1,34 @@
 //! `golden run`: the service in one process. Opens the data folder, starts the pipeline and HTTP, waits for a signal, stops in order.
 
+mod broker;
 mod demo;
 mod vitals;
 
-use crate::commands::RunArgs;
+use crate::commands::{Role, RunArgs};
+use crate::engine::{self, Engine};
 use crate::failure::{Failure, Outcome};
 use crate::settings::{self, Settings, cores};
 use golden_pipeline::decode;
 use golden_pipeline::emit::scrape::{self, Scrape, Scrapes};
 use golden_pipeline::fold::TimeMode;
 use golden_pipeline::history::{self, History, HistoryStage};
-use golden_pipeline::names::{COLOUR, Topics};
+use golden_pipeline::names::Topics;
 use golden_pipeline::settings::{Checked, Span};
 use golden_pipeline::source::{Format, Source};
 use golden_pipeline::tally::Tally;
 use golden_pipeline::topology::{Deployment, pipeline};
 use platform_core::clock::Clock;
-use platform_core::log::Log;
 use platform_core::pipeline::{Kind, Stage};
 use platform_core::record::Topic;
 use platform_core::time::nanos;
-use platform_rocks::rocks::{self, OpenError, Rocks, TopicSettings};
+use platform_kafka::log::Kafka;
 use platform_runtime::clock::SystemClock;
 use platform_runtime::metrics::install_metrics;
 use platform_runtime::runtime::{Runtime, STOP_DEADLINE, Watch};
 use platform_runtime::task::RuntimeSettings;
 use platform_runtime::traces::{TraceSettings, init_tracing};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -39,7 +40,7 @@ const LOOK: Duration = Duration::from_millis(200);
 const SOURCE: &str = "http";
 
 pub(crate) fn run(args: &RunArgs) -> Outcome {
-    let settings = with_flags(settings::load(args.settings.config.as_deref())?.settings, args);
+    let mut settings = with_flags(settings::load(args.settings.config.as_deref())?.settings, args);
     let checked = settings.pipeline.check().map_err(Failure::usage)?;
     let source = mapping(&settings)?;
     let traces = TraceSettings {
@@ -51,30 +52,42 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let _traces = init_tracing(&traces).map_err(Failure::usage)?;
     let metrics = install_metrics(&[]).map_err(Failure::failed)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let topics = Topics::of(COLOUR);
     // Taken first: a port in use is said before anything is opened or written.
     let listener = listen(settings.http.listen)?;
+    let address = listener.local_addr().map_err(Failure::failed)?;
     // Dropped last, when nothing is open in the folder any more.
     let _temporary = (args.demo && args.data.is_none()).then(|| Temporary(settings.data.clone()));
-    let data = open(&settings, &topics, args.accept_loss, Arc::clone(&clock))?;
-    let log: Arc<dyn Log> = data.log();
+    let _broker = args.kafka.then(|| broker::Broker::start(&mut settings)).transpose()?;
+    let topics = engine::topics(&settings);
+    let kafka = engine::kafka(&settings, &clock)?;
+    if let Some(kafka) = kafka.as_ref().filter(|_| args.kafka) {
+        let plan = kafka.plan(&engine::needed(&settings, &topics)).map_err(Failure::missing)?;
+        kafka.apply(&plan).map_err(Failure::missing)?;
+    }
+    let lobby = kafka.clone().map(|kafka| Lobby::open(&listener, kafka)).transpose()?;
+    let engine = Engine::open(&settings, kafka, &topics, args.accept_loss, &clock)?;
+    let log = engine.log();
     let (tally, scrapes) = (Arc::new(Tally::default()), Arc::new(Scrapes::default()));
-    let stages = pipeline(
-        deployment(&settings, &checked, &topics, &source, &tally),
+    let source_partitions = log.partitions(&topics.events).map_err(Failure::missing)?;
+    let mut stages = pipeline(
+        deployment(&settings, &checked, &topics, &source, &tally, source_partitions),
         crate::router::stage(&topics, nanos(checked.plain.retain.0) * 2),
         sinks(&topics, &checked, &settings, &scrapes),
     );
-    let stores = data.stores();
+    let place = engine.place();
+    let readers = vitals::readers(&stages, &place, &*log);
+    stages.stages.retain(|stage| has(&args.role, role_of(&stage.name)));
+    let stores = engine.stores();
     let runtime =
         RuntimeSettings { commit_interval: settings.runtime.commit_interval.0, held_budget: 64 << 20, ..RuntimeSettings::default() };
-    let readers = vitals::readers(&stages, &*log);
     let mut running =
-        Runtime::start(stages, Arc::clone(&log), Arc::clone(&stores) as _, Arc::clone(&clock), runtime).map_err(Failure::failed)?;
+        Runtime::start(stages, Arc::clone(&log), Arc::clone(&stores) as _, Arc::clone(&clock), runtime, place).map_err(Failure::failed)?;
     let history = History::open(&*stores, settings.log.partitions, settings.log.partitions).map_err(Failure::failed)?;
     let watch = running.watch().clone();
     let shared = RunVitals {
         watch: watch.clone(),
-        log: data.log(),
+        log: engine.log_of_requests(),
+        gauge: engine.gauge(),
         readers,
         metrics,
         scrapes,
@@ -85,7 +98,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let wanted = checked.groupings.wanted(true);
     let for_edge = Arc::clone(&source);
     let parts = golden_http::Parts {
-        log: Arc::clone(&log),
+        log: engine.log_of_requests(),
         topics,
         history,
         clock: Arc::clone(&clock),
@@ -94,17 +107,70 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         limits: golden_http::Limits::default(),
     };
     let state = golden_http::AppState::new(parts).map_err(Failure::failed)?;
-    let address = listener.local_addr().map_err(Failure::failed)?;
-    announce(address, args.demo, &settings.data);
+    drop(lobby);
+    announce(address, args.demo, &settings);
     let demo = args.demo.then(|| demo::Feed::start(address, Arc::clone(&clock))).transpose().map_err(Failure::failed)?;
-    let served = serve(listener, state, watch);
+    let doors = golden_http::Doors { ingest: has(&args.role, Role::Ingest), api: has(&args.role, Role::Api) };
+    let served = serve(listener, golden_http::router(state, doors), watch);
     drop(demo);
     let stopped = running.stop(STOP_DEADLINE);
+    engine.close();
     if let Some(failure) = running.watch().failure() {
         return Err(Failure::failed(format!("{failure}. What was acknowledged is safe: start again, and it goes on from there")));
     }
     served?;
     stopped.map_err(Failure::failed)
+}
+
+/// Whether this process has a role; without any named it has all.
+fn has(roles: &[Role], role: Role) -> bool {
+    roles.is_empty() || roles.contains(&role)
+}
+
+fn role_of(stage: &str) -> Role {
+    match stage {
+        "fold" => Role::Fold,
+        "close" => Role::Close,
+        "router" => Role::Router,
+        history::SIGNALS_STAGE | history::LATE_STAGE => Role::Api,
+        _ => Role::Sink,
+    }
+}
+
+/// Answers probes while the log is waited for, until it is dropped.
+struct Lobby {
+    leave: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Lobby {
+    fn open(listener: &std::net::TcpListener, kafka: Kafka) -> Result<Self, Failure> {
+        let listener = listener.try_clone().map_err(Failure::failed)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
+        let (leave, left) = tokio::sync::oneshot::channel();
+        let why = move || kafka.trouble().unwrap_or_else(|| "starting".to_owned());
+        let serve = async move {
+            let served = async {
+                let listener = TcpListener::from_std(listener)?;
+                let shutdown = async { drop(left.await) };
+                golden_http::serve(listener, golden_http::lobby(why), shutdown).await
+            };
+            if let Err(error) = served.await {
+                tracing::warn!(%error, "probes are not answered while the log is waited for");
+            }
+        };
+        let thread = std::thread::Builder::new().name("lobby".to_owned()).spawn(move || runtime.block_on(serve));
+        Ok(Self { leave: Some(leave), thread: Some(thread.map_err(Failure::failed)?) })
+    }
+}
+
+impl Drop for Lobby {
+    fn drop(&mut self) {
+        drop(self.leave.take());
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the lobby ended by a panic");
+        }
+    }
 }
 
 /// A folder that goes with the process.
@@ -135,6 +201,9 @@ fn with_flags(mut settings: Settings, args: &RunArgs) -> Settings {
     if let Some(listen) = args.listen {
         settings.http.listen = listen;
     }
+    if let Some(kafka) = &mut settings.log.kafka {
+        kafka.dev |= args.dev;
+    }
     settings
 }
 
@@ -160,37 +229,12 @@ fn listen(address: SocketAddr) -> Result<std::net::TcpListener, Failure> {
     Ok(listener)
 }
 
-fn open(settings: &Settings, topics: &Topics, accept_loss: bool, clock: Arc<dyn Clock>) -> Result<Rocks, Failure> {
-    let retain = settings.pipeline.retain.0;
-    // Own topics reach back as far as a restart may have to read.
-    let own = retain * 2 + Duration::from_secs(3600);
-    let topic = |topic: &Topic, partitions, retention: Duration| TopicSettings { topic: topic.clone(), partitions, retention };
-    let partitions = settings.log.partitions;
-    // A lost history is rebuilt from the public topics, so they reach back further than it does.
-    let public = settings.log.public_retention.0.max(settings.history.retention.0 + Duration::from_secs(2 * 3600));
-    let list = vec![
-        topic(&topics.events, partitions, settings.log.events_retention.0),
-        topic(&topics.partials, partitions, own),
-        topic(&topics.signals, partitions, own),
-        topic(&topics.public, partitions, public),
-        topic(&topics.late, partitions, public),
-        topic(&topics.dead_letters, 1, public),
-    ];
-    let rocks = rocks::Settings { topics: list, accept_loss, reserve: settings.log.reserve_mib << 20, ..rocks::Settings::default() };
-    Rocks::open(&settings.data, &rocks, clock).map_err(|error| match error {
-        OpenError::Io { .. } | OpenError::InUse { .. } | OpenError::NotOurs { .. } | OpenError::PartitionsChanged { .. } => {
-            Failure::usage(error)
-        }
-        error => Failure::missing(error),
-    })
-}
-
-fn deployment(settings: &Settings, checked: &Checked, topics: &Topics, source: &Arc<Source>, tally: &Arc<Tally>) -> Deployment {
+fn deployment(settings: &Settings, checked: &Checked, topics: &Topics, source: &Arc<Source>, tally: &Arc<Tally>, source_partitions: u32) -> Deployment {
     let wanted = checked.groupings.wanted(checked.plain.exemplars);
     let source = Arc::clone(source);
     let partitions = settings.log.partitions;
     let fold_tasks = match settings.runtime.fold_tasks {
-        0 => cores().min(partitions as usize),
+        0 => cores().min(source_partitions as usize),
         n => n,
     };
     Deployment {
@@ -198,7 +242,7 @@ fn deployment(settings: &Settings, checked: &Checked, topics: &Topics, source: &
         topics: topics.clone(),
         source: source.name.clone(),
         tenant: "default".to_owned(),
-        source_partitions: partitions,
+        source_partitions,
         partitions,
         time: TimeMode::Live,
         health_of_all: false,
@@ -236,12 +280,15 @@ fn sinks(topics: &Topics, checked: &Checked, settings: &Settings, scrapes: &Arc<
 }
 
 /// What a person needs to know first.
-fn announce(address: SocketAddr, demo: bool, data: &Path) {
+fn announce(address: SocketAddr, demo: bool, settings: &Settings) {
     eprintln!("golden-signals {} is running", env!("CARGO_PKG_VERSION"));
     for (what, path) in [("services", "/"), ("API", "/api/docs"), ("metrics", "/metrics"), ("send events to", "/api/v1/events")] {
         eprintln!("  {what:15} http://{address}{path}");
     }
-    eprintln!("  {:15} {}", "data", data.display());
+    eprintln!("  {:15} {}", "data", settings.data.display());
+    if let Some(kafka) = &settings.log.kafka {
+        eprintln!("  {:15} {}, topic {}", "Kafka", kafka.bootstrap, settings.log.source.topic);
+    }
     if demo {
         eprintln!("\nThe demo shop is being fed; its first signals show within 20 seconds. Incidents of each cycle:");
         demo::print_timetable();
@@ -250,7 +297,7 @@ fn announce(address: SocketAddr, demo: bool, data: &Path) {
 }
 
 /// Serves until a signal comes or a task fails.
-fn serve(listener: std::net::TcpListener, state: golden_http::AppState, watch: Watch) -> Outcome {
+fn serve(listener: std::net::TcpListener, router: golden_http::Router, watch: Watch) -> Outcome {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(cores().clamp(2, 8)).enable_all().build().map_err(Failure::failed)?;
     runtime.block_on(async move {
@@ -273,6 +320,6 @@ fn serve(listener: std::net::TcpListener, state: golden_http::AppState, watch: W
                 }
             }
         };
-        golden_http::serve(listener, golden_http::router(state), shutdown).await.map_err(Failure::failed)
+        golden_http::serve(listener, router, shutdown).await.map_err(Failure::failed)
     })
 }

@@ -55,6 +55,21 @@ pub(crate) struct LogSettings {
     pub(crate) public_retention: Span,
     /// Bytes that stay free on the device; below it nothing is taken in.
     pub(crate) reserve_mib: u64,
+    /// Where events come from.
+    pub(crate) source: SourceSettings,
+    /// An Apache Kafka cluster in place of the embedded log.
+    pub(crate) kafka: Option<platform_kafka::settings::Settings>,
+    /// On Kafka: name of this process among those that share the work; none: one is made and kept in the data folder.
+    pub(crate) instance: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SourceSettings {
+    /// Topic that events are read from, and that HTTP writes to.
+    pub(crate) topic: String,
+    /// Whether others own the topic: it is then neither made nor changed, and may have any number of partitions. Kafka only.
+    pub(crate) foreign: bool,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -113,7 +128,13 @@ impl Default for HttpSettings {
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { partitions: 4, events_retention: seconds(24 * 3600), public_retention: seconds(7 * 24 * 3600), reserve_mib: 256 }
+        Self { partitions: 4, events_retention: seconds(24 * 3600), public_retention: seconds(7 * 24 * 3600), reserve_mib: 256, source: SourceSettings::default(), kafka: None, instance: None }
+    }
+}
+
+impl Default for SourceSettings {
+    fn default() -> Self {
+        Self { topic: "service-events".to_owned(), foreign: false }
     }
 }
 
@@ -201,6 +222,13 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
     }
     if settings.runtime.close_tasks == 0 {
         return Err(Failure::usage(format!("{place}: runtime.close_tasks is 0, and must be at least 1")));
+    }
+    if let Some(kafka) = &settings.log.kafka {
+        kafka.check().map_err(|e| Failure::usage(format!("{place}: {e}")))?;
+    }
+    let named = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if let Some(instance) = settings.log.instance.as_ref().filter(|name| name.is_empty() || name.len() > 64 || !name.chars().all(named)) {
+        return Err(Failure::usage(format!("{place}: log.instance is `{instance}`, and must be 1 to 64 letters, digits, `-` and `_`")));
     }
     Ok(Loaded { settings, figment })
 }

@@ -1,5 +1,6 @@
 //! What the running program shows of itself: readiness, tasks, lag, metrics.
 
+use crate::engine::Gauge;
 use golden_http::{Lag, Status, Vitals};
 use golden_pipeline::emit::json::put_time;
 use golden_pipeline::emit::prometheus::Format;
@@ -11,10 +12,9 @@ use platform_core::log::Log;
 use platform_core::pipeline::Pipeline;
 use platform_core::record::{Partition, Topic};
 use platform_core::time::EventTime;
-use platform_rocks::log::RocksLog;
 use platform_runtime::metrics::{self, MetricsHandle};
 use platform_runtime::runtime::Watch;
-use platform_runtime::task::TaskState;
+use platform_runtime::task::{Place, TaskState};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -31,14 +31,14 @@ pub(super) struct Reads {
 }
 
 /// The readers of a pipeline's topics.
-pub(super) fn readers(pipeline: &Pipeline, log: &dyn Log) -> Vec<Reads> {
+pub(super) fn readers(pipeline: &Pipeline, place: &Place, log: &dyn Log) -> Vec<Reads> {
     let partitions = |stage: &platform_core::pipeline::Stage| {
         let all = stage.reads.iter().flat_map(|topic| (0..log.partitions(topic).unwrap_or(0)).map(|i| Partition::new(topic, i)));
         all.collect()
     };
     let reads = |stage: &platform_core::pipeline::Stage| Reads {
         stage: stage.name.clone(),
-        group: format!("{}.{}", pipeline.name, stage.name),
+        group: place.group(&pipeline.name, &stage.name),
         partitions: partitions(stage),
     };
     pipeline.stages.iter().map(reads).collect()
@@ -46,7 +46,8 @@ pub(super) fn readers(pipeline: &Pipeline, log: &dyn Log) -> Vec<Reads> {
 
 pub(super) struct RunVitals {
     pub(super) watch: Watch,
-    pub(super) log: Arc<RocksLog>,
+    pub(super) log: Arc<dyn Log>,
+    pub(super) gauge: Gauge,
     pub(super) readers: Vec<Reads>,
     pub(super) metrics: MetricsHandle,
     pub(super) scrapes: Arc<Scrapes>,
@@ -81,6 +82,9 @@ impl RunVitals {
 
 impl Vitals for RunVitals {
     fn ready(&self) -> Result<(), String> {
+        if let Some(trouble) = self.gauge.trouble() {
+            return Err(trouble);
+        }
         match self.watch.tasks().iter().find(|t| t.state != TaskState::Running) {
             None => Ok(()),
             Some(task) => Err(format!("task {} is {}", task.name, task.state.name())),
@@ -116,19 +120,6 @@ impl Vitals for RunVitals {
         }
         self.metrics.upkeep();
         out.push_str(&self.metrics.render());
-        self.log_figures(out);
-    }
-}
-
-impl RunVitals {
-    fn log_figures(&self, out: &mut String) {
-        let figures = self.log.figures();
-        for (name, kind, help, value) in [
-            ("platform_log_queued_bytes", "gauge", "Bytes of records that wait to be written.", figures.queued_bytes as f64),
-            ("platform_log_syncs_total", "counter", "Syncs of the log to its device.", figures.syncs as f64),
-            ("platform_log_sync_seconds_total", "counter", "Time spent in syncs.", figures.sync_time.as_secs_f64()),
-        ] {
-            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
-        }
+        self.gauge.figures(out);
     }
 }

@@ -29,29 +29,45 @@ mod tests;
 pub use serve::serve;
 pub use state::{AppState, Lag, Limits, MakeDecoder, Parts, Status, TaskStatus, Vitals};
 
-use axum::Router;
+pub use axum::Router;
 use axum::routing::{get, post};
 use problem::Problem;
 
 /// The only tenant.
 pub(crate) const TENANT: &str = "default";
 
-/// Every route.
-pub fn router(state: AppState) -> Router {
-    Router::new()
-        .route("/api/v1/events", post(ingest::events))
-        .route("/v1/traces", post(ingest::traces))
-        .route("/api/v2/spans", post(ingest::zipkin))
-        .route("/api/v1/services", get(api::services::services))
-        .route("/api/v1/services/{service}/signals", get(api::signals::signals))
-        .route("/api/v1/services/{service}/health", get(api::health::health))
-        .route("/api/v1/late", get(api::late::late))
-        .route("/api/v1/dead-letters", get(api::dead_letters::dead_letters))
+/// Which routes a process has, beside those for whoever runs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doors {
+    /// Events in.
+    pub ingest: bool,
+    /// The API and the pages.
+    pub api: bool,
+}
+
+/// The routes of a process.
+pub fn router(state: AppState, doors: Doors) -> Router {
+    let mut router = Router::new()
         .route("/api/v1/status", get(api::status::status))
         .route("/metrics", get(ops::metrics))
         .route("/-/healthy", get(ops::healthy))
-        .route("/-/ready", get(ops::ready))
-        .merge(pages::routes())
+        .route("/-/ready", get(ops::ready));
+    if doors.ingest {
+        router = router
+            .route("/api/v1/events", post(ingest::events))
+            .route("/v1/traces", post(ingest::traces))
+            .route("/api/v2/spans", post(ingest::zipkin));
+    }
+    if doors.api {
+        router = router
+            .route("/api/v1/services", get(api::services::services))
+            .route("/api/v1/services/{service}/signals", get(api::signals::signals))
+            .route("/api/v1/services/{service}/health", get(api::health::health))
+            .route("/api/v1/late", get(api::late::late))
+            .route("/api/v1/dead-letters", get(api::dead_letters::dead_letters))
+            .merge(pages::routes());
+    }
+    router
         .fallback(|| async { Problem::not_found("there is nothing at this path: GET /api/docs shows every one") })
         .method_not_allowed_fallback(|| async {
             let status = axum::http::StatusCode::METHOD_NOT_ALLOWED;
@@ -59,4 +75,13 @@ pub fn router(state: AppState) -> Router {
         })
         .layer(axum::middleware::from_fn(headers::add))
         .with_state(state)
+}
+
+/// What answers while the process waits for its log: it lives, it is not ready, and says why.
+pub fn lobby(why: impl Fn() -> String + Clone + Send + Sync + 'static) -> Router {
+    let starting = move || {
+        let text = format!("not ready: {}\n", why());
+        async move { (axum::http::StatusCode::SERVICE_UNAVAILABLE, [(axum::http::header::RETRY_AFTER, "5")], text) }
+    };
+    Router::new().route("/-/healthy", get(ops::healthy)).fallback(starting).layer(axum::middleware::from_fn(headers::add))
 }

@@ -215,6 +215,7 @@ impl World {
             pipeline: PIPELINE.to_owned(),
             stage: name.clone(),
             slot,
+            place: Arc::default(),
             log: Arc::new(self.log.clone()),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             settings: self.settings,

@@ -65,6 +65,7 @@ impl Bounded {
             pipeline: name.clone(),
             stage: stage.to_owned(),
             slot,
+            place: Arc::default(),
             log: Arc::new(log.clone()),
             clock: Arc::clone(&self.clock),
             settings: self.settings,

@@ -7,7 +7,7 @@
 use crate::keyed_task::{KeyedParts, KeyedTask};
 use crate::map_task::MapTask;
 use crate::metrics;
-use crate::task::{RuntimeSettings, Signal, StatusCell, TaskError, TaskSetup, TaskState, TaskStatus, lock};
+use crate::task::{Place, RuntimeSettings, Signal, StatusCell, TaskError, TaskSetup, TaskState, TaskStatus, lock};
 use platform_core::clock::Clock;
 use platform_core::log::{Log, Subscription};
 use platform_core::pipeline::{BadPipeline, Kind, Pipeline};
@@ -69,8 +69,10 @@ impl Runtime {
         stores: Arc<dyn Stores>,
         clock: Arc<dyn Clock>,
         settings: RuntimeSettings,
+        place: Place,
     ) -> Result<Running, RunError> {
         pipeline.check()?;
+        let place = Arc::new(place);
         let signal = Arc::new(Signal::default());
         let mut readers = Vec::new();
         for stage in &pipeline.stages {
@@ -79,6 +81,7 @@ impl Runtime {
                     pipeline: pipeline.name.clone(),
                     stage: stage.name.clone(),
                     slot,
+                    place: Arc::clone(&place),
                     log: Arc::clone(&log),
                     clock: Arc::clone(&clock),
                     settings,

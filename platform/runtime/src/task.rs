@@ -97,6 +97,24 @@ impl Default for RuntimeSettings {
     }
 }
 
+/// A process among those that share the work of a pipeline.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    /// Its name: never that of two processes at once, and the same after a restart. Empty for a process that is alone.
+    pub instance: String,
+    /// Stages that every process runs over all partitions, for itself, such as sinks that answer its own callers.
+    pub whole: Vec<String>,
+}
+
+impl Place {
+    /// Consumer group of a stage: `<pipeline>.<stage>`, and behind it the process where it shares the stage with no other.
+    #[must_use]
+    pub fn group(&self, pipeline: &str, stage: &str) -> String {
+        let own = !self.instance.is_empty() && self.whole.iter().any(|whole| whole == stage);
+        if own { format!("{pipeline}.{stage}.{}", self.instance) } else { format!("{pipeline}.{stage}") }
+    }
+}
+
 /// Where a task runs and by what names it is known.
 #[derive(Clone)]
 pub struct TaskSetup {
@@ -106,6 +124,8 @@ pub struct TaskSetup {
     pub stage: String,
     /// Place among the tasks of the stage.
     pub slot: usize,
+    /// The process.
+    pub place: Arc<Place>,
     /// The log it writes to and commits in.
     pub log: Arc<dyn Log>,
     /// For commit intervals and durations only; nothing of it enters state or outputs.
@@ -117,16 +137,31 @@ pub struct TaskSetup {
 }
 
 impl TaskSetup {
-    /// Consumer group, and name of the stores: `<pipeline>.<stage>`.
+    /// Consumer group.
     #[must_use]
     pub fn group(&self) -> String {
+        self.place.group(&self.pipeline, &self.stage)
+    }
+
+    /// Name of the stores, which are the process's own: `<pipeline>.<stage>`.
+    #[must_use]
+    pub fn stores(&self) -> String {
         format!("{}.{}", self.pipeline, self.stage)
     }
 
-    /// Transactional id, and name of the task: `<pipeline>.<stage>.<slot>`.
+    /// Name of the task, in metrics, messages and on its thread: `<pipeline>.<stage>.<slot>`.
     #[must_use]
     pub fn task_name(&self) -> String {
-        format!("{}.{}.{}", self.pipeline, self.stage, self.slot)
+        format!("{}.{}", self.stores(), self.slot)
+    }
+
+    /// Transactional id: the task's name, with the process before the slot where there are several.
+    #[must_use]
+    pub fn transactional_id(&self) -> String {
+        match self.place.instance.as_str() {
+            "" => self.task_name(),
+            instance => format!("{}.{instance}.{}", self.stores(), self.slot),
+        }
     }
 
     pub(crate) fn metrics(&self) -> TaskMetrics {

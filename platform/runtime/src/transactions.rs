@@ -34,7 +34,7 @@ pub(crate) struct Transactions {
 impl Transactions {
     /// Takes the writer, and with it fences whoever had the task before.
     pub(crate) fn new(setup: &TaskSetup) -> Result<Self, TaskError> {
-        let id = setup.task_name();
+        let id = setup.transactional_id();
         Ok(Self { log: Arc::clone(&setup.log), writer: setup.log.writer(&id)?, id, group: setup.group(), metrics: setup.metrics() })
     }
 

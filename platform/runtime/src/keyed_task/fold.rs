@@ -55,7 +55,7 @@ impl Fold {
         let unreadable = |source| TaskError::Metadata { partition: partition.clone(), source };
         let position = committed.as_ref().map_or(start, |c| c.offset);
         let beside = Beside::decode(committed.as_ref().map_or(&[], |c| &c.metadata), position).map_err(unreadable)?;
-        let mut store = parts.stores.open(&setup.group(), partition.index, parts.format)?;
+        let mut store = parts.stores.open(&setup.stores(), partition.index, parts.format)?;
         let make = || (parts.make)(partition.index);
         let mut stage = make();
 

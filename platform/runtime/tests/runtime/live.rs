@@ -10,7 +10,7 @@ use platform_core::time::AppendTime;
 use platform_runtime::clock::SystemClock;
 use platform_runtime::memory::{AppendTimes, MemoryLog, MemoryStores, TopicSettings};
 use platform_runtime::runtime::{RunError, Running, Runtime, STOP_DEADLINE};
-use platform_runtime::task::{RuntimeSettings, TaskError, TaskState};
+use platform_runtime::task::{Place, RuntimeSettings, TaskError, TaskState};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -97,7 +97,7 @@ fn start(commit_interval: Duration) -> Live {
     ];
     let settings = RuntimeSettings { commit_interval, ..RuntimeSettings::default() };
     let pipeline = Pipeline { name: "words".into(), stages };
-    let running = Runtime::start(pipeline, Arc::new(log.clone()), Arc::new(MemoryStores::default()), clock, settings).unwrap();
+    let running = Runtime::start(pipeline, Arc::new(log.clone()), Arc::new(MemoryStores::default()), clock, settings, Place::default()).unwrap();
     Live { log, running, processed, release }
 }
 

@@ -41,6 +41,7 @@ impl World {
             pipeline: "words".into(),
             stage: stage.into(),
             slot,
+            place: Arc::default(),
             log: Arc::new(self.log.clone()),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             settings: self.settings,
