@@ -5,6 +5,10 @@ mod demo;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod kafka;
+#[cfg(test)]
 mod kill;
+#[cfg(test)]
+mod ledger;
 #[cfg(test)]
 mod process;

@@ -1,13 +1,17 @@
 //! A `golden run` of a test: started on a free port, told to stop, or killed.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A running service.
 pub(crate) struct Service {
     child: Child,
+    /// The last lines it said.
+    said: Arc<Mutex<VecDeque<String>>>,
     /// `http://127.0.0.1:PORT`.
     pub(crate) url: String,
 }
@@ -31,8 +35,19 @@ impl Service {
             said += &line;
             said.push('\n');
         };
-        std::thread::Builder::new().name("stderr".to_owned()).spawn(move || lines.for_each(drop)).unwrap();
-        Self { child, url }
+        let said = Arc::new(Mutex::new(VecDeque::new()));
+        let kept = Arc::clone(&said);
+        let keep = move || {
+            for line in lines.map_while(Result::ok) {
+                let mut kept = kept.lock().unwrap();
+                kept.push_back(line);
+                if kept.len() > 60 {
+                    kept.pop_front();
+                }
+            }
+        };
+        std::thread::Builder::new().name("stderr".to_owned()).spawn(keep).unwrap();
+        Self { child, said, url }
     }
 
     /// `kill -9`.
@@ -43,9 +58,27 @@ impl Service {
 
     /// SIGTERM; gives whether it ended with success.
     pub(crate) fn stop(&mut self) -> bool {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.signal("-TERM");
         self.child.wait().unwrap().success()
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// SIGSTOP: it stands still and knows nothing of it.
+    pub(crate) fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// SIGCONT.
+    pub(crate) fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
     }
 
     /// The answer to a GET, as JSON; `None` while there is none.
@@ -55,21 +88,30 @@ impl Service {
     }
 }
 
-/// A test that fails leaves nothing running.
+/// A test that fails leaves nothing running, and shows what was said last.
 impl Drop for Service {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let said: Vec<String> = self.said.lock().unwrap().iter().cloned().collect();
+            eprintln!("--- {} said last:\n{}", self.url, said.join("\n"));
+        }
         // An error says that it has ended already.
         drop(self.child.kill().and_then(|()| self.child.wait()));
     }
 }
 
 /// Waits for something to be so; panics with `what` when it is not within `seconds`.
-pub(crate) fn eventually(what: &str, seconds: u64, mut so: impl FnMut() -> bool) {
-    for _ in 0..seconds * 10 {
-        if so() {
-            return;
+pub(crate) fn eventually(what: &str, seconds: u64, so: impl FnMut() -> bool) {
+    assert!(within(seconds, so), "not within {seconds} s: {what}");
+}
+
+/// Waits for something to be so; gives whether it came to be within about `seconds`.
+pub(crate) fn within(seconds: u64, mut so: impl FnMut() -> bool) -> bool {
+    (0..seconds * 10).any(|_| {
+        let is_so = so();
+        if !is_so {
+            std::thread::park_timeout(Duration::from_millis(100));
         }
-        std::thread::park_timeout(Duration::from_millis(100));
-    }
-    panic!("not within {seconds} s: {what}");
+        is_so
+    })
 }

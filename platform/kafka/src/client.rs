@@ -105,18 +105,16 @@ pub(crate) struct Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        match level {
-            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
-                tracing::warn!(client = %self.name, facility, message);
-            }
-            _ => tracing::debug!(client = %self.name, facility, message),
-        }
+        // What matters comes as an error or as trouble, in words; this is for whoever looks closely.
+        tracing::debug!(client = %self.name, ?level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(client = %self.name, %error, reason, "client error");
         metrics::counter!("platform_kafka_errors_total", "client" => self.name.to_string()).increment(1);
-        self.state.troubled(words("talking to the brokers", &error));
+        if !is_passing(&error) {
+            self.state.troubled(words("talking to the brokers", &error));
+        }
     }
 
     fn stats(&self, statistics: Statistics) {
@@ -170,6 +168,14 @@ pub(crate) fn heals(error: &KafkaError) -> bool {
         return false;
     }
     !matches!(error, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_) | KafkaError::Nul(_))
+}
+
+/// Whether one broker's connection is meant: others may serve; a call that none serves says so itself.
+pub(crate) fn is_passing(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(Code::BrokerTransportFailure | Code::OperationTimedOut | Code::NodeUpdate | Code::DestroyBroker)
+    )
 }
 
 /// Whether a newer owner is meant.

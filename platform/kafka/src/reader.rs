@@ -7,7 +7,7 @@
 //! Partitions are assigned once, with explicit positions, after the caller has had its chance to seek; a later seek is librdkafka's own. A
 //! position follows librdkafka's, which steps over the offsets that transactions use for themselves.
 
-use crate::client::{Context, Use, config, heals, words};
+use crate::client::{Context, Use, config, heals, is_passing, words};
 use crate::log::{Shared, index, lock, offset, positions};
 use crate::retry::State;
 use platform_core::log::{Assignment, Claim, Committed, LogError, Polled, Positions, Reader};
@@ -194,6 +194,7 @@ impl Intake {
                 Some(LogError::Engine(format!("a position lies outside of the log, which was truncated, expired or made anew: {error}")))
             }
             Some(Code::PartitionEOF) => None,
+            _ if is_passing(error) => None,
             _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) || !heals(error) => {
                 Some(LogError::Engine(words("reading", error).0))
             }

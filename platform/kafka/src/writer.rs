@@ -28,6 +28,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(2);
 /// A commit that took longer may have a second request under way.
 const SLOW: Duration = Duration::from_secs(2);
+/// Brokers that are well answer within this time.
+const LIKELY: Duration = Duration::from_millis(50);
 const TICK: Duration = Duration::from_millis(1);
 
 /// What became of the records sent.
@@ -114,7 +116,8 @@ impl KafkaWriter {
             if self.since(start) > limit || self.shared.state.is_closed() {
                 return false;
             }
-            self.producer.poll(TICK);
+            // A short poll spends its last part looking at the clock: worth it only as long as an answer is likely.
+            self.producer.poll(if self.since(start) < LIKELY { TICK } else { LIKELY });
         }
         true
     }
