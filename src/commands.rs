@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Generate(GenerateArgs),
     /// Checks or shows the settings
     Config(ConfigArgs),
+    /// Recomputes windows from the source and compares them with what was published; exit code 1 on any difference
+    Verify(VerifyArgs),
     /// Shows or makes the Kafka topics that the settings need
     Topics(TopicsArgs),
     /// Prints completions for a shell: `golden completions bash > /etc/bash_completion.d/golden`
@@ -91,6 +93,24 @@ pub(crate) enum Role {
     Api,
     /// Takes events by HTTP
     Ingest,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    /// Start of the first window, as in 2026-01-01T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: String,
+    /// End of the last window
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: String,
+    /// One service alone
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service: Option<String>,
+    /// Folder of the embedded log, which must not be in use [default: data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -45,7 +45,13 @@ impl Engine {
     ///
     /// # Errors
     /// What cannot be used, and what to do.
-    pub(crate) fn open(settings: &Settings, kafka: Option<Kafka>, topics: &Topics, accept_loss: bool, clock: &Arc<dyn Clock>) -> Result<Self, Failure> {
+    pub(crate) fn open(
+        settings: &Settings,
+        kafka: Option<Kafka>,
+        topics: &Topics,
+        accept_loss: bool,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, Failure> {
         let needed = needed(settings, topics);
         let embedded = if kafka.is_some() { Vec::new() } else { needed.iter().map(embedded).collect() };
         let reserve = settings.log.reserve_mib << 20;
@@ -149,8 +155,7 @@ pub(crate) fn needed(settings: &Settings, topics: &Topics) -> Vec<Needed> {
     // A lost history is rebuilt from the public topics, so they reach back further than it does.
     let public = settings.log.public_retention.0.max(settings.history.retention.0 + Duration::from_secs(2 * 3600));
     let partitions = settings.log.partitions;
-    let topic =
-        |topic: &Topic, partitions, retention: Duration| Needed { topic: topic.clone(), partitions, retention, foreign: false };
+    let topic = |topic: &Topic, partitions, retention: Duration| Needed { topic: topic.clone(), partitions, retention, foreign: false };
     vec![
         Needed { foreign: settings.log.source.foreign, ..topic(&topics.events, partitions, settings.log.events_retention.0) },
         topic(&topics.partials, partitions, own),

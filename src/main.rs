@@ -14,6 +14,7 @@ mod router;
 mod run;
 mod settings;
 mod topics;
+mod verify;
 
 use clap::{CommandFactory, Parser};
 use commands::{Cli, Command};
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Generate(args) => generate::generate(&args),
         Command::Config(args) => config::config(&args),
         Command::Topics(args) => topics::topics(&args),
+        Command::Verify(args) => verify::verify(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "golden", &mut std::io::stdout());
             Ok(())

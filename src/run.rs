@@ -229,7 +229,14 @@ fn listen(address: SocketAddr) -> Result<std::net::TcpListener, Failure> {
     Ok(listener)
 }
 
-fn deployment(settings: &Settings, checked: &Checked, topics: &Topics, source: &Arc<Source>, tally: &Arc<Tally>, source_partitions: u32) -> Deployment {
+fn deployment(
+    settings: &Settings,
+    checked: &Checked,
+    topics: &Topics,
+    source: &Arc<Source>,
+    tally: &Arc<Tally>,
+    source_partitions: u32,
+) -> Deployment {
     let wanted = checked.groupings.wanted(checked.plain.exemplars);
     let source = Arc::clone(source);
     let partitions = settings.log.partitions;

@@ -128,7 +128,15 @@ impl Default for HttpSettings {
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { partitions: 4, events_retention: seconds(24 * 3600), public_retention: seconds(7 * 24 * 3600), reserve_mib: 256, source: SourceSettings::default(), kafka: None, instance: None }
+        Self {
+            partitions: 4,
+            events_retention: seconds(24 * 3600),
+            public_retention: seconds(7 * 24 * 3600),
+            reserve_mib: 256,
+            source: SourceSettings::default(),
+            kafka: None,
+            instance: None,
+        }
     }
 }
 

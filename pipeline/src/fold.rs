@@ -509,12 +509,12 @@ impl<'a> Message<'a> {
 }
 
 /// First half of a coordinate's hash: the record.
-fn coordinate_seed(partition: u32, offset: Offset) -> u64 {
+pub(crate) fn coordinate_seed(partition: u32, offset: Offset) -> u64 {
     mix(mix(u64::from(partition)).wrapping_add(offset.0))
 }
 
 /// h(partition, offset, item): additive over events, so a lost and a doubled event never cancel (GUARANTEES §5).
-fn coordinate_hash(seed: u64, item: u32) -> u64 {
+pub(crate) fn coordinate_hash(seed: u64, item: u32) -> u64 {
     mix(seed.wrapping_add(u64::from(item)))
 }
 

@@ -42,3 +42,5 @@ pub mod source;
 pub mod tally;
 /// The whole chain: which stages there are and how they are joined.
 pub mod topology;
+/// Recomputation of published windows, and the comparison.
+pub mod verify;

@@ -29,7 +29,8 @@ impl Broker {
         broker.does(&["install"])?;
         let folder = broker.folder.display().to_string();
         let bootstrap = broker.does(&["start", "--dir", &folder])?;
-        settings.log.kafka = Some(platform_kafka::settings::Settings { bootstrap: bootstrap.trim().to_owned(), dev: true, ..Default::default() });
+        settings.log.kafka =
+            Some(platform_kafka::settings::Settings { bootstrap: bootstrap.trim().to_owned(), dev: true, ..Default::default() });
         Ok(broker)
     }
 

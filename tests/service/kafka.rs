@@ -1,7 +1,7 @@
 //! On Apache Kafka: several processes that share the work, each killed, paused and woken, and a broker killed, under load by HTTP: nothing
 //! acknowledged is lost or doubled, and the numbers move again (I1, I2, I3, I14, I17, I21).
 
-use crate::ledger::{Account, PARTITIONS, SECOND, SETTINGS, client, judge, read, rfc3339};
+use crate::ledger::{Account, PARTITIONS, SECOND, SETTINGS, client, judge, read, rfc3339, verify};
 use crate::process::{Service, eventually, within};
 use platform_core::clock::Clock;
 use platform_kafka::log::Kafka;
@@ -162,6 +162,8 @@ fn under_load(brokers: u32, processes: usize, faults: impl FnOnce(&Cluster, &mut
     });
     assert!(fleet.services.iter_mut().all(Service::stop));
     judge(&account, &read(&log));
+    let (code, text) = verify(folder.path(), &[]);
+    assert!(code == Some(0) && text.contains("as published"), "{text}");
 }
 
 #[test]

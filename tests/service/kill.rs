@@ -1,6 +1,6 @@
 //! `kill -9` at 30 moments under load by HTTP, on the embedded log: nothing acknowledged is lost or doubled (I1, I2, I3, I13, I17).
 
-use crate::ledger::{Account, PUBLIC, SECOND, SETTINGS, client, judge, read, rfc3339};
+use crate::ledger::{Account, PUBLIC, SECOND, SETTINGS, client, judge, read, rfc3339, verify};
 use crate::process::{Service, eventually};
 use platform_core::clock::Clock;
 use platform_core::record::Topic;
@@ -56,4 +56,10 @@ fn i1_i3_every_acknowledged_event_counts_once_whatever_is_killed_when() {
     let topics = PUBLIC.iter().map(|(n, p)| TopicSettings { topic: Topic::new(n), partitions: *p, retention: Duration::MAX }).collect();
     let rocks = Rocks::open(&data, &Settings { topics, reserve: 0, ..Settings::default() }, clock).unwrap();
     judge(&account, &read(&*rocks.log()));
+    drop(rocks);
+    let (code, text) = verify(folder.path(), &[]);
+    assert!(code == Some(0) && text.contains("as published"), "{text}");
+    // What went to the late ledger would have counted under another promise: a difference in each of its windows.
+    let (code, text) = verify(folder.path(), &[("GOLDEN_PIPELINE__RETAIN", "2h")]);
+    assert!(code == Some(1) && text.contains("I3 value") && text.contains("missing="), "{text}");
 }

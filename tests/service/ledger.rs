@@ -272,3 +272,17 @@ pub(crate) fn judge(account: &Account, published: &Published) {
     let sure = bad(&account.acked);
     assert!((sure..=sure + bad(&account.unknown)).contains(&published.dead), "{} dead letters, {sure} sent", published.dead);
 }
+
+/// What `golden verify` says of the windows from an hour ago until now, with these settings, and its exit code.
+pub(crate) fn verify(folder: &std::path::Path, settings: &[(&str, &str)]) -> (Option<i32>, String) {
+    let now = SystemClock::new().wall();
+    let (from, to) = (rfc3339(now - 3600 * SECOND), rfc3339(now));
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_golden"))
+        .args(["verify", "--from", &from, "--to", &to, "--config", "golden.yaml", "--data", "data"])
+        .envs(settings.iter().copied())
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    (output.status.code(), text)
+}
