@@ -209,11 +209,17 @@ pub(crate) struct GenerateArgs {
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub(crate) seed: u64,
     /// File to write, `-` for standard output
-    #[arg(long, value_name = "FILE", conflicts_with = "http")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["http", "kafka"])]
     pub(crate) out: Option<PathBuf>,
     /// Posts to a running `golden run` instead, as fast as --rate says, with event times of now
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with = "kafka")]
     pub(crate) http: Option<String>,
+    /// Writes to a topic of these Kafka brokers instead, as fast as --rate says, with event times of now
+    #[arg(long, value_name = "BOOTSTRAP")]
+    pub(crate) kafka: Option<String>,
+    /// Which topic
+    #[arg(long, value_name = "NAME", default_value = "service-events")]
+    pub(crate) topic: String,
     /// Writes the exact expected results: the columns of `replay --output csv`, percentiles by exact nearest rank
     #[arg(long, value_name = "FILE")]
     pub(crate) expect: Option<PathBuf>,

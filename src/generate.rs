@@ -7,12 +7,16 @@ use golden_generate::generator::Generator;
 use golden_generate::settings::Settings;
 use golden_pipeline::decode::timestamp::{TimeUnit, Timestamps};
 use platform_core::clock::Clock;
+use platform_core::log::{Log, Producer};
+use platform_core::record::{NewRecord, Partition, Topic};
 use platform_core::time::{EventTime, nanos};
 use platform_core::window::WindowLength;
+use platform_kafka::log::Kafka;
 use platform_runtime::clock::SystemClock;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Bytes of lines written at once.
@@ -29,10 +33,17 @@ pub(crate) fn generate(args: &GenerateArgs) -> Outcome {
     let window = WindowLength::new(args.window.0).map_err(|bad| Failure::usage(format!("--window: {bad}")))?;
     let mut expect =
         args.expect.as_ref().map(|_| if args.expect_by_operation { Expect::new(window).by_operation() } else { Expect::new(window) });
-    match (&args.out, &args.http) {
-        (Some(path), _) => write(path, &mut generator, &mut expect)?,
-        (None, Some(url)) => post(url, args.rate, &clock, &mut generator, &mut expect)?,
-        (None, None) => return Err(Failure::usage("say where to: --out FILE or --http URL")),
+    match (&args.out, &args.http, &args.kafka) {
+        (Some(path), ..) => write(path, &mut generator, &mut expect)?,
+        (None, Some(url), _) => {
+            let sender = Sender::new(&format!("{}/api/v1/events", url.trim_end_matches('/')));
+            paced(args.rate, &clock, &mut generator, &mut expect, |body| sender.send(body))?;
+        }
+        (None, None, Some(bootstrap)) => {
+            let topic = KafkaTopic::open(bootstrap, &args.topic)?;
+            paced(args.rate, &clock, &mut generator, &mut expect, |body| topic.append(body))?;
+        }
+        (None, None, None) => return Err(Failure::usage("say where to: --out FILE, --http URL or --kafka BOOTSTRAP")),
     }
     if let (Some(expect), Some(path)) = (expect, &args.expect) {
         let failed = |e| Failure::usage(format!("cannot write {}: {e}", path.display()));
@@ -71,7 +82,7 @@ fn settings(args: &GenerateArgs, clock: &SystemClock) -> Result<Settings, Failur
         let time = Timestamps::new(TimeUnit::Rfc3339, None).parse_text(start);
         settings.start =
             EventTime(time.map_err(|_| Failure::usage(format!("--start: `{start}` is not a time such as 2026-01-01T00:00:00Z")))?);
-    } else if args.http.is_some() {
+    } else if args.http.is_some() || args.kafka.is_some() {
         // Events reach a service as they happen; what disorder puts ahead must not come from the future.
         settings.start = EventTime(clock.wall()).plus(-nanos(args.disorder.0));
     }
@@ -102,10 +113,14 @@ fn write(path: &Path, generator: &mut Generator, expect: &mut Option<Expect>) ->
     }
 }
 
-/// Posts lines at the pace of their rate. A service that cannot keep up is waited for; a line that it refuses is not sent again.
-fn post(url: &str, rate: u64, clock: &SystemClock, generator: &mut Generator, expect: &mut Option<Expect>) -> Outcome {
-    let url = format!("{}/api/v1/events", url.trim_end_matches('/'));
-    let sender = Sender::new(&url);
+/// Sends lines at the pace of their rate. A service that cannot keep up is waited for; a line that it refuses is not sent again.
+fn paced(
+    rate: u64,
+    clock: &SystemClock,
+    generator: &mut Generator,
+    expect: &mut Option<Expect>,
+    mut send: impl FnMut(&[u8]) -> Result<(), String>,
+) -> Outcome {
     let lines = (rate / 10).max(1);
     let begun = clock.monotonic();
     let mut body = Vec::new();
@@ -124,9 +139,37 @@ fn post(url: &str, rate: u64, clock: &SystemClock, generator: &mut Generator, ex
         while let Some(early) = due.checked_sub(clock.monotonic().saturating_sub(begun)).filter(|e| !e.is_zero()) {
             std::thread::park_timeout(early);
         }
-        sender.send(&body).map_err(Failure::missing)?;
+        send(&body).map_err(Failure::missing)?;
     }
     Ok(())
+}
+
+/// A topic that lines go to, a record each, its partitions in turn.
+struct KafkaTopic {
+    producer: Box<dyn Producer>,
+    partitions: Vec<Partition>,
+}
+
+impl KafkaTopic {
+    fn open(bootstrap: &str, topic: &str) -> Result<Self, Failure> {
+        let settings = platform_kafka::settings::Settings { bootstrap: bootstrap.to_owned(), ..Default::default() };
+        let kafka = Kafka::new(&settings, "golden-generate", Arc::new(SystemClock::new())).map_err(Failure::usage)?;
+        let kafka = kafka.impatient(Duration::from_secs(10));
+        let topic = Topic::new(topic);
+        let count = kafka.partitions(&topic).map_err(Failure::missing)?;
+        let partitions = (0..count).map(|index| Partition::new(&topic, index)).collect();
+        Ok(Self { producer: kafka.producer().map_err(Failure::missing)?, partitions })
+    }
+
+    fn append(&self, lines: &[u8]) -> Result<(), String> {
+        let lines: Vec<&[u8]> = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+        let share = lines.len().div_ceil(self.partitions.len().max(1)).max(1);
+        for (partition, lines) in self.partitions.iter().zip(lines.chunks(share)) {
+            let records: Vec<NewRecord<'_>> = lines.iter().map(|line| NewRecord { value: Some(line), ..NewRecord::default() }).collect();
+            self.producer.append(partition, &records).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
 }
 
 /// Posts bodies to a service.

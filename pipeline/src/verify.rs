@@ -12,12 +12,14 @@ use crate::emit::read::PublicRecord;
 use crate::event::Event;
 use crate::fold::verdict::{Verdict, verdict};
 use crate::fold::{coordinate_hash, coordinate_seed};
+use crate::identity::put_key;
 use crate::names::{AGGREGATE, SCHEMA, SCHEMA_PROGRESS, SCHEMA_SIGNALS};
 use crate::outcome::Outcome;
 use crate::series::{SeriesTable, parts};
 use crate::settings::Checked;
 use crate::sketch::{bin_of, micros_of};
 use platform_core::codec::Cursor;
+use platform_core::partitioner::partition_of;
 use platform_core::record::{Offset, Record};
 use platform_core::time::EventTime;
 use std::collections::{BTreeMap, BTreeSet};
@@ -206,7 +208,8 @@ pub struct Verify {
     series: SeriesTable,
     expected: BTreeMap<Identity, (Sums, Coordinates)>,
     seen: BTreeSet<(EventTime, Vec<u8>, u128)>,
-    published: BTreeMap<Identity, (u64, Sums)>,
+    /// With partition and revision.
+    published: BTreeMap<Identity, (u32, u64, Sums)>,
     /// Windows and groupings in which a cap was passed.
     capped: BTreeSet<(EventTime, String)>,
     /// By partition of the public topic, up to where windows are final.
@@ -249,7 +252,7 @@ impl Verify {
     pub fn public(&mut self, partition: u32, record: &Record<'_>) {
         let Some(value) = record.value else { return };
         match record.headers.get(SCHEMA) {
-            Some(schema) if schema == SCHEMA_SIGNALS.as_bytes() => self.signals(record, value),
+            Some(schema) if schema == SCHEMA_SIGNALS.as_bytes() => self.signals(partition, record, value),
             Some(schema) if schema == SCHEMA_PROGRESS.as_bytes() => {
                 if let Ok(Progress { window_end }) = serde_json::from_slice(value) {
                     let known = self.final_to.entry(partition).or_insert(EventTime(window_end));
@@ -260,7 +263,7 @@ impl Verify {
         }
     }
 
-    fn signals(&mut self, record: &Record<'_>, value: &[u8]) {
+    fn signals(&mut self, partition: u32, record: &Record<'_>, value: &[u8]) {
         let Ok(public) = serde_json::from_slice::<PublicRecord<'_>>(value) else { return };
         let Ok(start) = self.times.parse_text(&public.window_start) else { return };
         let window = EventTime(start);
@@ -278,9 +281,9 @@ impl Verify {
         let identity = Identity { window, grouping: public.grouping.to_string(), namespace, service, values };
         let integers = record.headers.get(AGGREGATE).and_then(|bytes| Aggregate::decode(&mut Cursor::new(bytes)).ok());
         let sums = integers.as_ref().map(Sums::of).unwrap_or_default();
-        let newest = self.published.get(&identity).is_none_or(|(revision, _)| *revision <= public.revision);
+        let newest = self.published.get(&identity).is_none_or(|(_, revision, _)| *revision <= public.revision);
         if newest {
-            self.published.insert(identity, (public.revision, sums));
+            self.published.insert(identity, (partition, public.revision, sums));
         }
     }
 
@@ -288,26 +291,36 @@ impl Verify {
         self.span.from <= window && window < self.span.to && self.span.service.as_deref().is_none_or(|wanted| wanted == service)
     }
 
+    /// Whether the window is final in the partition of the service. A partition that never had a service never says so.
+    fn is_final(&self, identity: &Identity, partitions: u32) -> bool {
+        let partition = self.published.get(identity).map_or_else(
+            || {
+                let mut key = Vec::new();
+                put_key(&self.tenant, &identity.service, &mut key);
+                partition_of(&key, partitions)
+            },
+            |(partition, ..)| *partition,
+        );
+        let end = self.settings.window.window_of(identity.window).end;
+        self.final_to.get(&partition).is_some_and(|final_to| end <= *final_to)
+    }
+
     /// Compares; the public topic has this many partitions.
     #[must_use]
     pub fn compare(mut self, partitions: u32) -> Report {
-        // A window is final once it is so in every partition.
-        let final_to = (0..partitions).map(|p| self.final_to.get(&p).copied().unwrap_or(EventTime::MIN)).min().unwrap_or(EventTime::MIN);
-        let length = self.settings.window;
-        let is_final = |window: EventTime| length.window_of(window).end <= final_to;
         let mut report = Report::default();
         let mut windows = BTreeSet::new();
         let mut together: BTreeMap<(EventTime, String), (Sums, Sums)> = BTreeMap::new();
         let identities: BTreeSet<Identity> = self.expected.keys().chain(self.published.keys()).cloned().collect();
         for identity in identities {
-            if !is_final(identity.window) {
+            if !self.is_final(&identity, partitions) {
                 report.not_final.insert(identity.window);
                 continue;
             }
             windows.insert(identity.window);
             report.compared += 1;
             let (expected, coordinates) = self.expected.remove(&identity).unwrap_or_default();
-            let published = self.published.remove(&identity).map(|(_, sums)| sums).unwrap_or_default();
+            let published = self.published.remove(&identity).map(|(_, _, sums)| sums).unwrap_or_default();
             report.events += expected.events;
             let place = (identity.window, identity.grouping.clone());
             if self.capped.contains(&place) {
