@@ -103,11 +103,14 @@ impl Engine {
         Gauge { embedded: self.rocks.log(), kafka: self.kafka.clone() }
     }
 
-    /// Ends all waiting for brokers.
-    pub(crate) fn close(&self) {
-        if let Some(kafka) = &self.kafka {
+    /// Ends all waiting for brokers after a while: what a stop does when they do not come back in time.
+    pub(crate) fn close_after(&self, wait: Duration) -> std::io::Result<()> {
+        let Some(kafka) = self.kafka.clone() else { return Ok(()) };
+        let close = move || {
+            std::thread::park_timeout(wait);
             kafka.close();
-        }
+        };
+        std::thread::Builder::new().name("closing".to_owned()).spawn(close).map(drop)
     }
 }
 

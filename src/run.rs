@@ -113,8 +113,9 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let doors = golden_http::Doors { ingest: has(&args.role, Role::Ingest), api: has(&args.role, Role::Api) };
     let served = serve(listener, golden_http::router(state, doors), watch);
     drop(demo);
+    // A question to a broker that is away takes seconds to end.
+    engine.close_after(STOP_DEADLINE * 2 / 5).map_err(Failure::failed)?;
     let stopped = running.stop(STOP_DEADLINE);
-    engine.close();
     if let Some(failure) = running.watch().failure() {
         return Err(Failure::failed(format!("{failure}. What was acknowledged is safe: start again, and it goes on from there")));
     }

@@ -9,7 +9,7 @@ use crate::map_task::MapTask;
 use crate::metrics;
 use crate::task::{Place, RuntimeSettings, Signal, StatusCell, TaskError, TaskSetup, TaskState, TaskStatus, lock};
 use platform_core::clock::Clock;
-use platform_core::log::{Log, Subscription};
+use platform_core::log::{Log, LogError, Subscription};
 use platform_core::pipeline::{BadPipeline, Kind, Pipeline};
 use platform_core::store::Stores;
 use std::any::Any;
@@ -254,6 +254,11 @@ impl Running {
         let (signal, ended, thread_name) = (Arc::clone(&self.signal), Arc::clone(&self.watch.ended), name.clone());
         let body = move || {
             let result = catch_unwind(AssertUnwindSafe(|| task.run(&signal))).unwrap_or_else(|panic| Err(panicked(&*panic)));
+            let result = match result {
+                // Told to stop while the log was away: what was not committed is done again after the start.
+                Err(TaskError::Log(LogError::Closed)) if signal.is_stopping() => Ok(()),
+                result => result,
+            };
             let state = if result.is_ok() { TaskState::Stopped } else { TaskState::Failed };
             status.update(|s| s.state = state);
             let mut all = lock(&ended.state);

@@ -1,6 +1,6 @@
 //! A router over a log in memory, with the decoders of the pipeline.
 
-use crate::{AppState, Limits, Parts, Status, Vitals, router};
+use crate::{AppState, Doors, Limits, Parts, Status, Vitals, router};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -168,7 +168,7 @@ impl App {
             vitals: vitals.clone(),
             limits: setup.limits,
         };
-        Self { router: router(AppState::new(parts).unwrap()), log, topics, stores, vitals }
+        Self { router: router(AppState::new(parts).unwrap(), Doors { ingest: true, api: true }), log, topics, stores, vitals }
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {
