@@ -741,6 +741,12 @@ impl Failure {
     }
 }
 
+impl Drop for Close {
+    fn drop(&mut self) {
+        self.tally.gone(self.emission.partition());
+    }
+}
+
 impl KeyedStage for Close {
     fn restore(&mut self, store: &dyn Store, _committed: &[u8]) -> Result<(), StageError> {
         self.restore_from(store).map_err(|f| f.at(Offset(0)))

@@ -104,6 +104,11 @@ impl Tally {
         self.watermarks.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, watermark);
     }
 
+    /// A partition went to another process: what is shown here of its watermark would only grow old.
+    pub fn gone(&self, partition: u32) {
+        self.watermarks.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition);
+    }
+
     /// Watermarks by partition of `partials`, of those whose input has said one.
     #[must_use]
     pub fn watermarks(&self) -> Vec<(u32, EventTime)> {

@@ -21,6 +21,7 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message, Timestamp};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset as Position, TopicPartitionList};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -31,6 +32,9 @@ const BATCH_BYTES: usize = 1 << 20;
 const BATCH_RECORDS: usize = 8192;
 /// How long a seek may take.
 const SEEK: Duration = Duration::from_secs(5);
+/// How long a partition may stand still short of its end before it is fetched anew: longer than any open transaction holds readers back.
+/// librdkafka is known to forget a partition now and then when its leader moves.
+const STILL: Duration = Duration::from_secs(30);
 
 /// What happened to a member's partitions inside `poll`.
 enum Change {
@@ -229,6 +233,8 @@ pub(crate) struct MemberReader {
     intake: Intake,
     /// Partitions that came and are not assigned yet: the caller may say from where.
     unassigned: Vec<Partition>,
+    /// Partitions short of their ends: where they stand, and since when.
+    behind: RefCell<BTreeMap<Partition, (Offset, Duration)>>,
 }
 
 impl MemberReader {
@@ -240,7 +246,48 @@ impl MemberReader {
         let names: Vec<&str> = topics.iter().map(Topic::as_str).collect();
         consumer.subscribe(&names).map_err(failed)?;
         let (shared, group, member) = (Arc::clone(shared), group.to_owned(), shared.new_member());
-        Ok(Self { shared, group, member, generation: 0, consumer, intake: Intake::new(), unassigned: Vec::new() })
+        Ok(Self {
+            shared,
+            group,
+            member,
+            generation: 0,
+            consumer,
+            intake: Intake::new(),
+            unassigned: Vec::new(),
+            behind: RefCell::default(),
+        })
+    }
+
+    /// Notes how far a partition is from its end, for `wake`.
+    fn note(&self, of: &Partition, end: Offset) {
+        let (position, now) = (self.position(of), self.shared.clock.monotonic());
+        let mut behind = self.behind.borrow_mut();
+        match behind.get(of) {
+            _ if position >= end => {
+                behind.remove(of);
+            }
+            Some((stood, _)) if *stood == position => {}
+            _ => {
+                behind.insert(of.clone(), (position, now));
+            }
+        }
+    }
+
+    /// Fetches everything anew, from where the caller is, when a partition stands still.
+    fn wake(&mut self) {
+        let now = self.shared.clock.monotonic();
+        let mut behind = self.behind.borrow_mut();
+        let still = behind.iter().find(|(of, (_, since))| now.saturating_sub(*since) > STILL && self.intake.handed.contains_key(of));
+        let Some((partition, (position, _))) = still else { return };
+        tracing::warn!(%partition, %position, "a partition stands still: it is fetched anew");
+        metrics::counter!("platform_kafka_fetched_anew_total", "client" => self.group.clone()).increment(1);
+        behind.clear();
+        let at: Vec<(Partition, Offset)> =
+            self.intake.handed.keys().map(|of| (of.clone(), self.intake.position(&self.consumer, of))).collect();
+        self.intake.own(at.into_iter());
+        if !matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative) {
+            self.unassigned = self.intake.handed.keys().cloned().collect();
+        }
     }
 
     /// Partitions and where they begin for the caller that has not said otherwise.
@@ -295,6 +342,7 @@ impl MemberReader {
             }
         }
         let begins = committed.iter().map(|c| c.as_ref().map_or(Offset(0), |c| c.offset));
+        self.behind.borrow_mut().clear();
         self.intake.own(owned.iter().cloned().zip(begins));
         // What was kept over the change goes back to what is committed, like the rest.
         let kept: Positions =
@@ -323,6 +371,7 @@ impl Reader for MemberReader {
         if self.shared.state.is_closed() {
             return Err(LogError::Closed);
         }
+        self.wake();
         if !self.unassigned.is_empty() {
             self.assign()?;
         }
@@ -351,7 +400,9 @@ impl Reader for MemberReader {
     }
 
     fn end(&self, of: &Partition) -> Result<Offset, LogError> {
-        self.shared.bounds(of, None).map(|(_, end)| end)
+        let end = self.shared.bounds(of, None)?.1;
+        self.note(of, end);
+        Ok(end)
     }
 }
 
