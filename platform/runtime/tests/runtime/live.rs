@@ -97,7 +97,8 @@ fn start(commit_interval: Duration) -> Live {
     ];
     let settings = RuntimeSettings { commit_interval, ..RuntimeSettings::default() };
     let pipeline = Pipeline { name: "words".into(), stages };
-    let running = Runtime::start(pipeline, Arc::new(log.clone()), Arc::new(MemoryStores::default()), clock, settings, Place::default()).unwrap();
+    let running =
+        Runtime::start(pipeline, Arc::new(log.clone()), Arc::new(MemoryStores::default()), clock, settings, Place::default()).unwrap();
     Live { log, running, processed, release }
 }
 
