@@ -11,7 +11,7 @@ CARGO_FLAGS := --release --workspace --locked
 BENCH_DIR ?= /tmp/golden-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check fmt bench docs setup build
+.PHONY: help run test test-fast faults check fmt bench docs setup build
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test: setup ## the whole suite, and all that it needs
 
 test-fast: ## the pure part: no C++ compiler, under a minute once built
 	cargo test --locked -p platform-core -p golden-router -p golden-pipeline --lib
+
+faults: setup ## three Kafka brokers killed one after the other under load; needs Java 17 and Maven
+	cargo test $(CARGO_FLAGS) --test service -- --ignored --nocapture
 
 check: setup ## formatting, lints, documentation; licences where cargo-deny is installed
 	cargo fmt --all --check
