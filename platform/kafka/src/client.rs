@@ -113,7 +113,7 @@ impl ClientContext for Context {
         tracing::debug!(client = %self.name, %error, reason, "client error");
         metrics::counter!("platform_kafka_errors_total", "client" => self.name.to_string()).increment(1);
         if !is_passing(&error) {
-            self.state.troubled(words("talking to the brokers", &error));
+            self.state.troubled(&words("talking to the brokers", &error));
         }
     }
 

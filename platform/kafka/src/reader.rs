@@ -203,7 +203,7 @@ impl Intake {
                 Some(LogError::Engine(words("reading", error).0))
             }
             _ => {
-                state.troubled(words("reading", error));
+                state.troubled(&words("reading", error));
                 None
             }
         }

@@ -39,11 +39,11 @@ impl State {
     }
 
     /// Notes what is wrong, and says it once.
-    pub(crate) fn troubled(&self, words: Words) {
+    pub(crate) fn troubled(&self, words: &Words) {
         let mut inner = self.lock();
         if inner.trouble.as_ref() != Some(&words.0) {
             tracing::warn!(trouble = %words.0, "Kafka");
-            inner.trouble = Some(words.0);
+            inner.trouble = Some(words.0.clone());
         }
     }
 
@@ -74,10 +74,13 @@ impl State {
                 Err(error) => error,
             };
             let words = words(doing, &error);
-            if !heals(&error) || patience.is_some_and(|patience| waited >= patience) {
+            if !heals(&error) {
                 return Err(LogError::Engine(words.0));
             }
-            self.troubled(words);
+            self.troubled(&words);
+            if patience.is_some_and(|patience| waited >= patience) {
+                return Err(LogError::Engine(words.0));
+            }
             waited += self.pause(wait);
             wait = (wait * 2).min(MOST);
         }
