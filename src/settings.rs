@@ -223,7 +223,11 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
     }
     let figment = Figment::from(Serialized::defaults(defaults)).merge(given);
     let place = found.map_or_else(|| "the environment".to_owned(), |p| p.display().to_string());
-    let settings: Settings = figment.extract().map_err(|error| Failure::usage(explain(error, &place)))?;
+    let mut settings: Settings = figment.extract().map_err(|error| Failure::usage(explain(error, &place)))?;
+    if settings.log.kafka.is_none() {
+        // One process gives all append times: there is nothing to be apart.
+        settings.pipeline.broker_skew = Span(Duration::ZERO);
+    }
     settings.pipeline.check().map_err(|e| Failure::usage(format!("{place}: {e}")))?;
     if settings.log.partitions == 0 || settings.log.partitions > 256 {
         return Err(Failure::usage(format!("{place}: log.partitions is {}, and must be from 1 to 256", settings.log.partitions)));

@@ -72,6 +72,8 @@ pub struct PipelineSettings {
     pub bound: Span,
     /// How long one silent or slow-clocked source partition may hold back everyone.
     pub hold: Span,
+    /// How far the clocks of brokers may be apart; nothing where one process gives all append times.
+    pub broker_skew: Span,
     /// How far an event may be ahead of its append.
     pub skew: Span,
     /// Largest age at append that still counts in its window.
@@ -117,6 +119,7 @@ impl Default for PipelineSettings {
             window: seconds(60),
             bound: seconds(30),
             hold: seconds(45),
+            broker_skew: seconds(1),
             skew: seconds(60),
             retain: seconds(3600),
             series_ttl: seconds(3600),
@@ -212,7 +215,7 @@ impl PipelineSettings {
         Ok(Checked {
             window,
             groupings,
-            watermark: WatermarkLimits { bound: nanos(self.bound.0), hold: nanos(self.hold.0), broker_skew: 0 },
+            watermark: WatermarkLimits { bound: nanos(self.bound.0), hold: nanos(self.hold.0), broker_skew: nanos(self.broker_skew.0) },
             verdicts: crate::fold::verdict::VerdictLimits { retain: nanos(self.retain.0), skew: nanos(self.skew.0) },
             series_ttl: nanos(self.series_ttl.0),
             min_completeness: Completeness::from_ratio(self.min_completeness),

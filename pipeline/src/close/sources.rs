@@ -8,6 +8,7 @@ use crate::fold::partial::Range;
 use crate::signal::completeness::Completeness;
 use platform_core::codec::{CodecError, Cursor, put_i64, put_u64};
 use platform_core::invariants::ranges_are_contiguous;
+use platform_core::planted::{Bug, planted};
 use platform_core::record::Offset;
 use platform_core::time::{AppendTime, EventTime, SECOND};
 use platform_core::watermark::combine;
@@ -73,9 +74,12 @@ impl Sources {
 
     /// A message came; `append` moves log-active time.
     pub fn tick(&mut self, append: Option<AppendTime>) {
+        #[cfg(planted)]
+        let append = if planted(Bug::ClockInClose) { Some(AppendTime(platform_core::planted::now())) } else { append };
         if let Some(append) = append {
             let step = self.last_append.map_or(0, |last| append.0.saturating_sub(last.0));
-            self.active = self.active.saturating_add(step.clamp(0, LARGEST_STEP));
+            let largest = if planted(Bug::AbsenceByGaps) { i64::MAX } else { LARGEST_STEP };
+            self.active = self.active.saturating_add(step.clamp(0, largest));
             self.last_append = Some(self.last_append.map_or(append, |last| last.max(append)));
         }
     }
@@ -124,7 +128,9 @@ impl Sources {
         if self.ended {
             return EventTime::MAX;
         }
-        self.list.iter().map(|s| s.watermark.unwrap_or(EventTime::MIN)).min().unwrap_or(EventTime::MIN)
+        let counts = |place: usize| !planted(Bug::PurgePastAbsent) || !self.is_absent(place);
+        let all = self.list.iter().enumerate().filter(|(place, _)| counts(*place));
+        all.map(|(_, s)| s.watermark.unwrap_or(EventTime::MIN)).min().unwrap_or(EventTime::MIN)
     }
 
     /// First message that a restore from nothing needs to know the watermarks again.

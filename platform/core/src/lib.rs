@@ -20,6 +20,8 @@ pub mod map;
 pub mod partitioner;
 /// Which stages there are and how they are joined.
 pub mod pipeline;
+/// Mistakes planted on purpose, in builds for the simulation only.
+pub mod planted;
 /// How far back in its input a fold looks.
 pub mod reach;
 /// Records, their coordinates, and batches of borrowed bytes.

@@ -182,10 +182,11 @@ pub trait Reader: Send {
     fn position(&self, of: &Partition) -> Offset;
 
     /// The end of a partition, open transactions included (Kafka's high watermark), so that position = end proves it was read to its end.
+    /// `None` while nobody can say: one partition without a leader must not hold up the others of its task.
     ///
     /// # Errors
     /// When the partition does not exist.
-    fn end(&self, of: &Partition) -> Result<Offset, LogError>;
+    fn end(&self, of: &Partition) -> Result<Option<Offset>, LogError>;
 }
 
 /// Writes transactions. The first append after a commit or an abort begins one.

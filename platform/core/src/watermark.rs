@@ -6,6 +6,7 @@
 //! Idleness is a fact, not a timeout: an idle claim needs a broker time that was known *before* the partition's end was asked for,
 //! because then every record not yet seen has a later append time. Nothing here ever goes back.
 
+use crate::planted::{Bug, planted};
 use crate::time::{AppendTime, EventTime};
 
 /// The clamps of a source partition's watermark, in ns.
@@ -44,7 +45,9 @@ impl PartitionWatermark {
 
     /// A record with a usable event time was read.
     pub fn observe(&mut self, event: EventTime, append: AppendTime, limits: &WatermarkLimits) {
-        let clamped = event.min(append.as_event_time()).max(append.as_event_time().plus(-limits.hold));
+        let above = if planted(Bug::NoClampAbove) { EventTime::MAX } else { append.as_event_time() };
+        let below = if planted(Bug::NoClampBelow) { EventTime::MIN } else { append.as_event_time().plus(-limits.hold) };
+        let clamped = event.min(above).max(below);
         self.advance(clamped.plus(-limits.bound));
     }
 

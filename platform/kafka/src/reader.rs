@@ -35,6 +35,8 @@ const SEEK: Duration = Duration::from_secs(5);
 /// How long a partition may stand still short of its end before it is fetched anew: longer than any open transaction holds readers back.
 /// librdkafka is known to forget a partition now and then when its leader moves.
 const STILL: Duration = Duration::from_secs(30);
+/// How long a leader that did not answer is not asked again: each time holds up the other partitions of its task.
+const SILENT: Duration = Duration::from_secs(30);
 
 /// What happened to a member's partitions inside `poll`.
 enum Change {
@@ -235,6 +237,8 @@ pub(crate) struct MemberReader {
     unassigned: Vec<Partition>,
     /// Partitions short of their ends: where they stand, and since when.
     behind: RefCell<BTreeMap<Partition, (Offset, Duration)>>,
+    /// Partitions whose leader did not answer, and until when it is not asked again.
+    silent: RefCell<BTreeMap<Partition, Duration>>,
 }
 
 impl MemberReader {
@@ -255,6 +259,7 @@ impl MemberReader {
             intake: Intake::new(),
             unassigned: Vec::new(),
             behind: RefCell::default(),
+            silent: RefCell::default(),
         })
     }
 
@@ -336,7 +341,11 @@ impl MemberReader {
         let committed = self.shared.committed(&self.group, &owned, None)?;
         for (partition, committed) in owned.iter().zip(&committed) {
             let Some(committed) = committed else { continue };
-            let (start, end) = self.shared.bounds(partition, None)?;
+            // One without a leader must not hold up the others; fetching from it will say the same.
+            let (start, end) = match self.shared.bounds(partition, Some(Duration::ZERO)) {
+                Err(LogError::Engine(_)) => continue,
+                bounds => bounds?,
+            };
             if committed.offset < start || committed.offset > end {
                 return Err(LogError::OutOfRange { partition: partition.clone(), position: committed.offset, start, end });
             }
@@ -399,10 +408,23 @@ impl Reader for MemberReader {
         self.intake.position(&self.consumer, of)
     }
 
-    fn end(&self, of: &Partition) -> Result<Offset, LogError> {
-        let end = self.shared.bounds(of, None)?.1;
-        self.note(of, end);
-        Ok(end)
+    fn end(&self, of: &Partition) -> Result<Option<Offset>, LogError> {
+        let now = self.shared.clock.monotonic();
+        if self.silent.borrow().get(of).is_some_and(|until| now < *until) {
+            return Ok(None);
+        }
+        match self.shared.bounds(of, Some(Duration::ZERO)) {
+            Ok((_, end)) => {
+                self.silent.borrow_mut().remove(of);
+                self.note(of, end);
+                Ok(Some(end))
+            }
+            Err(LogError::Engine(_)) => {
+                self.silent.borrow_mut().insert(of.clone(), self.shared.clock.monotonic().saturating_add(SILENT));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -477,7 +499,7 @@ impl Reader for AloneReader {
         if self.assigned { self.intake.position(&self.consumer, of) } else { self.intake.handed.get(of).copied().unwrap_or_default() }
     }
 
-    fn end(&self, of: &Partition) -> Result<Offset, LogError> {
-        self.shared.bounds(of, self.patience).map(|(_, end)| end)
+    fn end(&self, of: &Partition) -> Result<Option<Offset>, LogError> {
+        self.shared.bounds(of, self.patience).map(|(_, end)| Some(end))
     }
 }

@@ -200,7 +200,7 @@ impl Chain {
     }
 
     fn has_output(&self) -> Result<bool, LogError> {
-        Ok(self.reader.position(&self.output) < self.reader.end(&self.output)?)
+        Ok(self.reader.end(&self.output)?.is_some_and(|end| self.reader.position(&self.output) < end))
     }
 
     fn take_output(&mut self) -> Result<Option<Batch<'_>>, LogError> {

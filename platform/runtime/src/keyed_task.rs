@@ -19,6 +19,7 @@ use crate::transactions::{Outcome, Read, Transactions};
 use fold::Fold;
 use platform_core::log::{Assignment, Claim, Polled, Positions, Reader};
 use platform_core::pipeline::MakeKeyed;
+use platform_core::planted::{Bug, planted};
 use platform_core::record::{Batch, NewRecord, Offset};
 use platform_core::stage::Emit as _;
 use platform_core::store::Stores;
@@ -201,9 +202,10 @@ impl KeyedTask {
         let mut lag = 0;
         for fold in &self.core.folds {
             let position = fold.committed_offset();
-            let behind = self.reader.end(&fold.partition)?.0.saturating_sub(position.0);
-            self.core.transactions.metrics.lag(&fold.partition, behind);
             positions.insert(fold.partition.clone(), position);
+            let Some(end) = self.reader.end(&fold.partition)? else { continue };
+            let behind = end.0.saturating_sub(position.0);
+            self.core.transactions.metrics.lag(&fold.partition, behind);
             lag += behind;
         }
         let restoring = self.core.folds.iter().any(Fold::is_restoring);
@@ -246,7 +248,8 @@ impl Core {
                 continue;
             }
             fold.apply(&record)?;
-            let whole = fold.emit(self.setup.settings.emit_budget, &mut self.out)?;
+            let waits = planted(Bug::EmitAtBatchEnd) && batch.next_offset() != Some(record.offset.next());
+            let whole = waits || fold.emit(self.setup.settings.emit_budget, &mut self.out)?;
             let plain = NewRecord { key: record.key, headers: &[], value: record.value };
             self.read += crate::transactions::size_of(&plain);
             let full = self.out.size() >= self.setup.settings.emit_budget;

@@ -11,6 +11,7 @@ use crate::task::{Backoff, StatusCell, Step, TaskError, TaskSetup, TaskState};
 use crate::transactions::{Outcome, Read, Transactions};
 use platform_core::codec::{Cursor, put_u64};
 use platform_core::log::{Assignment, Claim, Committed, Polled, Positions, Reader};
+use platform_core::planted::{Bug, planted};
 use platform_core::record::{Offset, Partition};
 use platform_core::stage::MapStage;
 use platform_core::time::AppendTime;
@@ -41,8 +42,13 @@ pub struct MapTask {
 struct Owned {
     partition: Partition,
     committed: Offset,
+    /// Up to here the stage was told what there is; the reader may be further, behind offsets that the log uses for itself. This is what is
+    /// committed: what a stage says of its input and the position beside it must agree.
+    told: Offset,
     /// A record came since the last commit.
     active: bool,
+    #[cfg(planted)]
+    was_at_end: bool,
 }
 
 impl MapTask {
@@ -95,6 +101,7 @@ impl MapTask {
                 self.transactions.metrics.bytes.increment(batch.size() as u64);
                 if let Some(owned) = self.owned.iter_mut().find(|o| o.partition == *batch.partition) {
                     owned.active = true;
+                    owned.told = batch.next_offset().unwrap_or(owned.told);
                 }
                 Step::Progress
             }
@@ -128,21 +135,32 @@ impl MapTask {
             let Some(known) = self.known.filter(|_| !active) else { continue };
             // The end is asked for after the commit that `known` came from.
             let position = self.reader.position(&owned.partition);
-            if position == self.reader.end(&owned.partition)? {
+            let at_end = self.reader.end(&owned.partition)? == Some(position);
+            #[cfg(planted)]
+            let at_end = if planted(Bug::IdleTimeAfterEnd) { std::mem::replace(&mut owned.was_at_end, at_end) } else { at_end };
+            if at_end {
                 self.stage.idle(&owned.partition, position, known);
+                owned.told = position;
                 claimed = true;
             }
         }
         let mut metadata = Vec::with_capacity(10);
         put_u64(&mut metadata, self.number);
-        let position =
-            |o: &Owned| (o.partition.clone(), Committed { offset: self.reader.position(&o.partition), metadata: metadata.clone() });
+        let position = |o: &Owned| {
+            let mut offset = o.told;
+            if planted(Bug::PositionOfLastRecord) && offset > o.committed {
+                offset = Offset(offset.0 - 1);
+            }
+            (o.partition.clone(), Committed { offset, metadata: metadata.clone() })
+        };
         let read: Read = self.owned.iter().map(position).collect();
         let moved = read.iter().zip(&self.owned).any(|((_, to), o)| to.offset != o.committed);
         if read.is_empty() || !(self.fresh || claimed || moved || self.stage.has_output()) {
             return self.look_at_lag().map(|()| true);
         }
         let stage = &mut self.stage;
+        #[cfg(planted)]
+        let read = if planted(Bug::UnchangedPositionsLeftOut) && !moved { Read::new() } else { read };
         let outcome = self.transactions.run(claim, &read, |out| stage.emit(out))?;
         let now = self.setup.clock.monotonic();
         self.transactions.metrics.commit_seconds.record(now.saturating_sub(self.last_commit));
@@ -197,7 +215,14 @@ impl MapTask {
             };
             self.number = self.number.max(number);
             from.push((partition.clone(), Committed { offset, metadata: Vec::new() }));
-            self.owned.push(Owned { partition, committed: offset, active: false });
+            self.owned.push(Owned {
+                partition,
+                committed: offset,
+                told: offset,
+                active: false,
+                #[cfg(planted)]
+                was_at_end: false,
+            });
         }
         self.stage.assigned(&from);
         if !begin.is_empty() {
@@ -211,6 +236,10 @@ impl MapTask {
 
     fn rewind(&mut self) -> Result<(), TaskError> {
         self.stage.aborted();
+        if planted(Bug::NoSeekAfterAbort) {
+            return Ok(());
+        }
+        self.owned.iter_mut().for_each(|o| o.told = o.committed);
         let to: Positions = self.owned.iter().map(|o| (o.partition.clone(), o.committed)).collect();
         Ok(self.reader.seek(&to)?)
     }
@@ -226,7 +255,8 @@ impl MapTask {
     fn look_at_lag(&self) -> Result<(), TaskError> {
         let mut lag = 0;
         for owned in &self.owned {
-            let behind = self.reader.end(&owned.partition)?.0.saturating_sub(owned.committed.0);
+            let Some(end) = self.reader.end(&owned.partition)? else { continue };
+            let behind = end.0.saturating_sub(owned.committed.0);
             self.transactions.metrics.lag(&owned.partition, behind);
             lag += behind;
         }

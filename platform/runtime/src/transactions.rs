@@ -7,6 +7,7 @@
 use crate::metrics::TaskMetrics;
 use crate::task::{TaskError, TaskSetup};
 use platform_core::log::{Claim, CommitError, Committed, Log, Writer};
+use platform_core::planted::{Bug, planted};
 use platform_core::record::{NewRecord, Partition};
 use platform_core::stage::Emit;
 use platform_core::time::AppendTime;
@@ -51,6 +52,9 @@ impl Transactions {
         let result = emit(&mut out).map(|()| out.size);
         let result = result.and_then(|size| {
             span.record("bytes", size);
+            if planted(Bug::PositionsApart) {
+                self.writer.commit(claim, &Read::new())?;
+            }
             self.writer.commit(claim, read)
         });
         let (outcome, label) = match result {
@@ -79,7 +83,9 @@ impl Transactions {
                 Ok((Outcome::Refused, "full"))
             }
             CommitError::Doubtful(_) => {
-                self.writer = self.log.writer(&self.id)?;
+                if !planted(Bug::WriterKeptAfterDoubt) {
+                    self.writer = self.log.writer(&self.id)?;
+                }
                 let done = self.took_place(read)?;
                 Ok(if done { (Outcome::Committed(None), "doubtful_committed") } else { (Outcome::Refused, "doubtful_aborted") })
             }

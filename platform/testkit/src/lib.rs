@@ -11,5 +11,7 @@ pub mod ledger;
 pub mod log;
 /// Choices from a seed.
 pub mod seed;
+/// A log that behaves as a cluster of brokers does when everything goes wrong.
+pub mod sim;
 /// Stores that lose what was not flushed.
 pub mod store;

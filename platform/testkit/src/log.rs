@@ -242,7 +242,7 @@ impl Reader for FaultyReader {
         self.inner.position(of)
     }
 
-    fn end(&self, of: &Partition) -> Result<Offset, LogError> {
+    fn end(&self, of: &Partition) -> Result<Option<Offset>, LogError> {
         self.inner.end(of)
     }
 }

@@ -216,9 +216,9 @@ impl Reader for RocksReader {
         self.find_owned(of).and_then(|at| self.owned.get(at)).map(|owned| Offset(owned.position)).unwrap_or_default()
     }
 
-    fn end(&self, of: &Partition) -> Result<Offset, LogError> {
+    fn end(&self, of: &Partition) -> Result<Option<Offset>, LogError> {
         self.shared.check()?;
-        Ok(Offset(self.shared.slot(self.shared.find(of)?)?.end()))
+        Ok(Some(Offset(self.shared.slot(self.shared.find(of)?)?.end())))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::outputs::{Discard, Outputs};
 use crate::task::{TaskError, TaskSetup};
 use platform_core::invariants;
 use platform_core::log::Committed;
+use platform_core::planted::{Bug, planted};
 use platform_core::record::{Offset, Partition, Record};
 use platform_core::stage::{Emitted, KeyedStage, StageError};
 use platform_core::store::{Changes, Store};
@@ -60,7 +61,8 @@ impl Fold {
         let mut stage = make();
 
         let kept = store.applied()?;
-        let usable = kept.filter(|applied| invariants::store_is_not_ahead(*applied, position) && *applied >= start);
+        let usable = kept
+            .filter(|applied| (invariants::store_is_not_ahead(*applied, position) || planted(Bug::StoreBeforeCommit)) && *applied >= start);
         let restored = usable.map(|applied| stage.restore(&*store, &beside.stage).map(|()| applied));
         let from = if let Some(Ok(applied)) = restored {
             applied
@@ -73,7 +75,7 @@ impl Fold {
             store.clear()?;
             stage = make();
             stage.restore(&*store, &beside.stage).map_err(|source| TaskError::Stage { partition: partition.clone(), source })?;
-            beside.replay_from.min(position)
+            if planted(Bug::ReplayFromPosition) { position } else { beside.replay_from.min(position) }
         };
         if from < start {
             return Err(TaskError::StateLost { partition, needed: from, start });
@@ -87,7 +89,7 @@ impl Fold {
             committed,
             next: from,
             restoring: Some(Restoring { until: position, since: setup.clock.monotonic() }),
-            resume: beside.cursor,
+            resume: beside.cursor.filter(|_| !planted(Bug::CursorForgotten)),
             before: Beside::default(),
             emitting: None,
             touched: false,
@@ -183,6 +185,9 @@ impl Fold {
         }
         if self.touched {
             self.stage.emit_at_commit(&*self.store, out).map_err(|e| self.failed(e))?;
+        }
+        if planted(Bug::StoreBeforeCommit) && self.emitting.is_none() {
+            self.write_changes()?;
         }
         let (offset, beside) = match &self.emitting {
             // The position of the record itself: a restart applies it again and goes on behind the cursor.

@@ -425,8 +425,8 @@ impl Reader for MemoryReader {
         Offset(self.owned.iter().find(|(p, _)| p == of).map_or(0, |(_, position)| *position))
     }
 
-    fn end(&self, of: &Partition) -> Result<Offset, LogError> {
-        Ok(self.log.bounds(of)?.1)
+    fn end(&self, of: &Partition) -> Result<Option<Offset>, LogError> {
+        Ok(Some(self.log.bounds(of)?.1))
     }
 }
 

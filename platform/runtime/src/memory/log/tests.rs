@@ -109,7 +109,7 @@ fn markers_use_offsets_and_reading_goes_past_them_to_the_end() {
         writer.commit(&claim, &[]).unwrap();
     }
     assert_eq!(values(&mut *reader), ["a", "b"]);
-    assert_eq!((reader.position(&partition), reader.end(&partition).unwrap()), (Offset(4), Offset(4)));
+    assert_eq!((reader.position(&partition), reader.end(&partition).unwrap()), (Offset(4), Some(Offset(4))));
     reader.seek(&Positions::from([(partition.clone(), Offset(3))])).unwrap();
     assert!(values(&mut *reader).is_empty());
     assert_eq!(reader.position(&partition), Offset(4));

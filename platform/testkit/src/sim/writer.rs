@@ -1,0 +1,97 @@
+//! A transactional writer, and what becomes of its requests.
+
+use super::broker::Action;
+use super::{SimLog, newest};
+use platform_core::log::{Claim, CommitError, Committed, Writer};
+use platform_core::planted::{Bug, planted};
+use platform_core::record::{NewRecord, Partition};
+use platform_core::time::AppendTime;
+use std::time::Duration;
+
+/// A late request arrives within this time.
+const LATE: u64 = 30_000;
+
+pub(super) struct SimWriter {
+    log: SimLog,
+    id: String,
+    epoch: u64,
+    newest: Option<AppendTime>,
+    /// It has doubted: whoever goes on with it makes a mistake.
+    doubted: bool,
+}
+
+impl SimWriter {
+    pub(super) fn new(log: SimLog, id: &str, epoch: u64) -> Self {
+        Self { log, id: id.to_owned(), epoch, newest: None, doubted: false }
+    }
+
+    /// The open transaction, begun if there is none.
+    fn open(&self) -> Result<u64, CommitError> {
+        if self.doubted && !planted(Bug::WriterKeptAfterDoubt) {
+            return Err(CommitError::Failed("a writer was used after a doubtful outcome".to_owned()));
+        }
+        self.log.wait(|broker| (!broker.is_settling(&self.id) || !broker.is_newest(&self.id, self.epoch)).then_some(()));
+        let now = self.log.now();
+        self.log.broker().open(&self.id, self.epoch, now).ok_or_else(|| self.fenced())
+    }
+
+    fn fenced(&self) -> CommitError {
+        CommitError::Fenced(format!("a newer writer has taken {}", self.id))
+    }
+
+    fn doubtful(&mut self, why: &str) -> CommitError {
+        self.doubted = true;
+        CommitError::Doubtful(why.to_owned())
+    }
+}
+
+impl Writer for SimWriter {
+    fn append(&mut self, to: &Partition, record: NewRecord<'_>) -> Result<(), CommitError> {
+        let number = self.open()?;
+        let apart = planted(Bug::DeadLettersApart) && to.topic.as_str().ends_with("dead-letters");
+        let appended = self.log.broker().append(to, &record, (!apart).then_some(number), &self.log.clock);
+        let (_, time) = appended.map_err(|error| CommitError::Failed(error.to_string()))?;
+        self.newest = self.newest.max(Some(time));
+        Ok(())
+    }
+
+    fn commit(&mut self, claim: &Claim, read: &[(Partition, Committed)]) -> Result<AppendTime, CommitError> {
+        let number = self.open()?;
+        self.log.request();
+        let now = self.log.now();
+        let chances = self.log.broker().chances;
+        if !self.log.broker().is_newest(&self.id, self.epoch) {
+            return Err(self.fenced());
+        }
+        if self.log.broker().happens("refused", chances.refused) {
+            return Err(CommitError::Aborted("on command".to_owned()));
+        }
+        self.log.broker().add_positions(number, claim, read)?;
+        if self.log.broker().happens("end lost", chances.lost) {
+            return Err(self.doubtful("the end of the transaction was lost"));
+        }
+        if self.log.broker().happens("end late", chances.late) {
+            let mut broker = self.log.broker();
+            let delay = Duration::from_millis(broker.seed.below(LATE));
+            broker.schedule(now + delay, Action::End { id: self.id.clone(), epoch: self.epoch, commit: true });
+            drop(broker);
+            return Err(self.doubtful("the end of the transaction is late"));
+        }
+        self.log.broker().end(&self.id, true, now);
+        let unanswered = self.log.broker().happens("end unanswered", chances.unanswered);
+        self.log.request();
+        if unanswered {
+            return Err(self.doubtful("the end of the transaction was not answered"));
+        }
+        Ok(newest(self.newest))
+    }
+
+    fn abort(&mut self) {
+        self.log.request();
+        let now = self.log.now();
+        let mut broker = self.log.broker();
+        if broker.is_newest(&self.id, self.epoch) {
+            broker.end(&self.id, false, now);
+        }
+    }
+}

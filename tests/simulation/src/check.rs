@@ -1,0 +1,380 @@
+//! Judges a run by what stands in the log: against a plain recomputation from the source, against a CLOSE that read its input in one go, and
+//! against the bounds of the watermark. Shares with the pipeline the form of its records, and no more.
+
+use crate::Report;
+use crate::plan::{BOUND, HOLD, PARTITIONS, RETAIN, SKEW, SOURCES, WINDOW, nanos};
+use crate::world::World;
+use golden_pipeline::aggregate::Aggregate;
+use golden_pipeline::fold::partial::Head;
+use golden_pipeline::identity::Identity;
+use golden_pipeline::names::{AGGREGATE, EPOCH, IDENTITY, PIPELINE, REVISION, SCHEMA, SCHEMA_PROGRESS, SCHEMA_SIGNALS};
+use platform_core::codec::Cursor;
+use platform_core::log::{CommitError, Log as _};
+use platform_core::record::{NewRecord, Partition, Record, Topic};
+use platform_core::stage::Emit;
+use platform_core::store::{Changes, Store as _};
+use platform_runtime::memory::MemoryStore;
+use platform_testkit::ledger::{Entry, Published};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How far brokers' clocks may be apart, as the pipeline assumes.
+const BROKER_SKEW: i64 = 1;
+
+/// A record of the source, as anybody can read it.
+struct Seen {
+    offset: u64,
+    append: i64,
+    event: Option<Event>,
+    tombstone: bool,
+}
+
+/// ns, names, and what is counted.
+struct Event {
+    time: i64,
+    service: String,
+    operation: String,
+    error: bool,
+    latency: u64,
+}
+
+fn event(value: &[u8]) -> Option<Event> {
+    let value: serde_json::Value = serde_json::from_slice(value).ok()?;
+    let text = |name: &str| value.get(name)?.as_str().map(str::to_owned);
+    // Whole microseconds: exact after rounding.
+    let latency = (value.get("latency_ms")?.as_f64()? * 1000.0).round() as u64 * 1000;
+    Some(Event {
+        time: value.get("timestamp")?.as_i64()? * 1_000_000,
+        service: text("service")?,
+        operation: text("operation")?,
+        error: value.get("status")?.as_u64()? >= 500,
+        latency,
+    })
+}
+
+/// Everything that a reader of the source sees, by partition.
+fn source(world: &World<'_>) -> Vec<Vec<Seen>> {
+    let read = |index| {
+        let mut all = Vec::new();
+        world.log.visible(&Partition::new(&world.topics.events, index), |record| {
+            let append = record.append_time.map_or(0, |time| time.0);
+            all.push(Seen { offset: record.offset.0, append, event: record.value.and_then(event), tombstone: record.value.is_none() });
+        });
+        all
+    };
+    (0..SOURCES).map(read).collect()
+}
+
+/// SplitMix64's finaliser, written down again.
+fn mix(value: u64) -> u64 {
+    let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// What must stand in the end.
+#[derive(Default)]
+struct Expected {
+    latest: BTreeMap<String, Entry>,
+    /// Events that were on time: these are in revision 0 of a complete window.
+    on_time: BTreeMap<String, u64>,
+    dead: BTreeSet<(u32, u64)>,
+}
+
+fn expected(source: &[Vec<Seen>]) -> Expected {
+    let mut all = Expected::default();
+    let window = |time: i64| time.div_euclid(nanos(WINDOW)) * WINDOW;
+    for (partition, records) in (0_u32..).zip(source) {
+        for Seen { offset, append, event, tombstone } in records {
+            if *tombstone {
+                continue;
+            }
+            let Some(event) = event.as_ref().filter(|event| event.time <= append + nanos(SKEW)) else {
+                all.dead.insert((partition, *offset));
+                continue;
+            };
+            let hash = mix(mix(mix(u64::from(partition)).wrapping_add(*offset)));
+            let very_late = append - event.time > nanos(RETAIN);
+            let names = if very_late {
+                vec![format!("{}/late[] {}", event.service, window(*append))]
+            } else {
+                let start = window(event.time);
+                vec![
+                    format!("{}/service[] {start}", event.service),
+                    format!("{}/service_operation[{}] {start}", event.service, event.operation),
+                ]
+            };
+            for name in names {
+                if append - event.time <= nanos(BOUND) {
+                    *all.on_time.entry(name.clone()).or_default() += 1;
+                }
+                let entry = all.latest.entry(name).or_insert_with(|| Entry { totals: vec![0; 4], ..Entry::default() });
+                for (total, more) in entry.totals.iter_mut().zip([1, u64::from(event.error), 1, event.latency]) {
+                    *total += more;
+                }
+                entry.hash = entry.hash.wrapping_add(hash);
+            }
+        }
+    }
+    all
+}
+
+fn totals(aggregate: &Aggregate) -> Vec<u64> {
+    let counts = aggregate.counts();
+    let nanos = aggregate.ok_latency().sum_ns + aggregate.error_latency().map_or(0, |latency| latency.sum_ns);
+    vec![counts.events, counts.errors, counts.samples, u64::try_from(nanos).unwrap_or(u64::MAX)]
+}
+
+/// What a public record says, when it is a result.
+struct Result {
+    name: String,
+    window: i64,
+    whole_service: bool,
+    entry: Entry,
+    completeness: f64,
+}
+
+fn result(record: &Record<'_>) -> Option<Result> {
+    let id = Identity::decode(record.headers.get(IDENTITY)?).ok()?;
+    let window = id.window_start.0;
+    let name = format!("{}/{}[{}] {}", id.service, id.grouping, id.dimensions.join(","), window.div_euclid(nanos(1)));
+    let revision = std::str::from_utf8(record.headers.get(REVISION)?).ok()?.parse().ok()?;
+    let aggregate = Aggregate::decode(&mut Cursor::new(record.headers.get(AGGREGATE)?)).ok()?;
+    let value: serde_json::Value = serde_json::from_slice(record.value?).ok()?;
+    let completeness = value.get("completeness").and_then(serde_json::Value::as_f64).unwrap_or(1.0);
+    let said = value.get("revision").and_then(serde_json::Value::as_u64);
+    let entry = Entry { revision, totals: totals(&aggregate), hash: aggregate.counts().hash };
+    (said == Some(revision)).then_some(Result { name, window, whole_service: id.grouping == "service", entry, completeness })
+}
+
+/// Judges what a run has left behind.
+pub(crate) fn judge(world: &World<'_>, report: &mut Report) {
+    let source = source(world);
+    let expected = expected(&source);
+    results(world, expected, report);
+    watermarks(world, &source, report);
+    for partition in 0..PARTITIONS {
+        one_go(world, partition, report);
+    }
+}
+
+fn each(world: &World<'_>, topic: &Topic, partitions: u32, mut each: impl FnMut(u32, &Record<'_>)) {
+    for index in 0..partitions {
+        world.log.visible(&Partition::new(topic, index), |record| each(index, record));
+    }
+}
+
+/// I1, I2, I3, I17, I18, and I14: what is not final in the end is missing here.
+fn results(world: &World<'_>, mut expected: Expected, report: &mut Report) {
+    let mut published = Published::default();
+    let mut empty: BTreeMap<String, Entry> = BTreeMap::new();
+    let mut violations = Vec::new();
+    let mut sums: BTreeMap<(u32, i64), (u64, u64, u64)> = BTreeMap::new();
+    let mut newest: BTreeMap<u32, i64> = BTreeMap::new();
+    each(world, &world.topics.public, PARTITIONS, |partition, record| {
+        if record.headers.get(SCHEMA) == Some(SCHEMA_PROGRESS.as_bytes()) {
+            let value: serde_json::Value = serde_json::from_slice(record.value.unwrap_or_default()).unwrap_or_default();
+            let number = |name: &str| value.get(name).and_then(serde_json::Value::as_i64).unwrap_or(0);
+            let window = number("window_start");
+            if newest.insert(partition, window).is_some_and(|before| before >= window) {
+                violations.push(format!("I18 whole windows: partition {partition} goes back to {window}"));
+            }
+            let hash = value.get("hash").and_then(|v| v.as_str()).and_then(|text| u64::from_str_radix(text, 16).ok()).unwrap_or(0);
+            let said = (number("finals").unsigned_abs(), number("events").unsigned_abs(), hash);
+            let found = sums.get(&(partition, window)).copied().unwrap_or_default();
+            if said != found {
+                violations.push(format!("I18 whole windows: partition {partition} window {window} said={said:?} found={found:?}"));
+            }
+            return;
+        }
+        let Some(result) = result(record) else {
+            violations.push(format!("record {} of partition {partition} cannot be read", record.offset));
+            return;
+        };
+        let Result { name, window, whole_service, entry, completeness } = result;
+        if entry.revision == 0 {
+            let (finals, events, hash) = sums.entry((partition, window)).or_default();
+            *finals += 1;
+            if whole_service {
+                *events += entry.totals.first().copied().unwrap_or(0);
+                *hash = hash.wrapping_add(entry.hash);
+            }
+            let on_time = expected.on_time.get(&name).copied().unwrap_or(0);
+            if completeness >= 1.0 && entry.totals.first().is_none_or(|events| *events < on_time) {
+                violations
+                    .push(format!("I3 value: {name} revision 0 has {:?} of {on_time} events that were on time", entry.totals.first()));
+            }
+            if completeness < 1.0 && !world.may_be_incomplete {
+                violations.push(format!("I3 value: {name} is incomplete though nothing was away"));
+            }
+        }
+        if entry.totals.first() == Some(&0) {
+            empty.insert(name.clone(), entry.clone());
+        } else {
+            empty.remove(&name);
+        }
+        published.read(&name, entry);
+    });
+    each(world, &world.topics.late, PARTITIONS, |partition, record| match result(record) {
+        Some(result) => published.read(&result.name, result.entry),
+        None => violations.push(format!("line {} of the late ledger, partition {partition}, cannot be read", record.offset)),
+    });
+    // A service that is known and silent has a record of nothing; whether it is known depends on when late events were read.
+    for (name, entry) in empty {
+        expected.latest.entry(name).or_insert(entry);
+    }
+    let verdict = published.check(&expected.latest);
+    report.compared += verdict.read;
+    violations.extend(verdict.differences.iter().map(ToString::to_string));
+    let mut dead = BTreeSet::new();
+    each(world, &world.topics.dead_letters, 1, |_, record| {
+        let value: serde_json::Value = serde_json::from_slice(record.value.unwrap_or_default()).unwrap_or_default();
+        let number = |name: &str| value.get(name).and_then(serde_json::Value::as_u64).unwrap_or(u64::MAX);
+        if number("epoch") != u64::from(EPOCH) {
+            return;
+        }
+        let at = (u32::try_from(number("partition")).unwrap_or(u32::MAX), number("offset"));
+        if !dead.insert(at) {
+            violations.push(format!("I1 accounted: record {at:?} is dead twice"));
+        }
+    });
+    for at in dead.symmetric_difference(&expected.dead) {
+        violations
+            .push(format!("I1 accounted: record {at:?} is {}", if dead.contains(at) { "dead and should not be" } else { "not dead" }));
+    }
+    report.violations.append(&mut violations);
+}
+
+/// I7 no drag: a watermark passes no record that was not read, and none is held back by what was.
+fn watermarks(world: &World<'_>, source: &[Vec<Seen>], report: &mut Report) {
+    each(world, &world.topics.partials, PARTITIONS, |_, record| {
+        let Ok(head) = Head::decode(&mut Cursor::new(record.value.unwrap_or_default())) else {
+            report.violations.push(format!("partial {} cannot be read", record.offset));
+            return;
+        };
+        if head.epoch != EPOCH {
+            return;
+        }
+        let written = record.append_time.map_or(0, |time| time.0);
+        if std::path::Path::new("/tmp/dbg").exists() {
+            for r in &head.ranges {
+                eprintln!(
+                    "DBG {} {:?} chunk {} last {} src {} {}..{} wm {}",
+                    record.offset, written, head.chunk, head.last, r.source, r.from, r.to, r.watermark.0
+                );
+            }
+        }
+        for range in &head.ranges {
+            let Some(records) = source.get(range.source as usize) else { continue };
+            let at = format!("source partition {} up to {}", range.source, range.to);
+            let watermark = range.watermark.0;
+            let unread = records.iter().find(|record| record.offset >= range.to.0);
+            if let Some(unread) = unread.filter(|unread| watermark > unread.append - nanos(BOUND)) {
+                let by = watermark - unread.append + nanos(BOUND);
+                report.violations.push(format!("I7 no drag: {at}: the watermark passes record {} by {by} ns", unread.offset));
+            }
+            if watermark > written + nanos(BROKER_SKEW) - nanos(BOUND) {
+                report.violations.push(format!("I7 no drag: {at}: the watermark is ahead of its own record"));
+            }
+            let read = records.iter().filter(|record| (range.from.0..range.to.0).contains(&record.offset));
+            if let Some(newest) = read.map(|record| record.append).max()
+                && watermark < newest - nanos(HOLD) - nanos(BOUND)
+            {
+                report.violations.push(format!("I7 no drag: {at}: the watermark is held back"));
+            }
+        }
+    });
+}
+
+/// Keeps what is emitted.
+#[derive(Default)]
+struct Kept(Vec<(Vec<u8>, Vec<u8>)>);
+
+impl Emit for Kept {
+    fn append(&mut self, _: &Partition, record: NewRecord<'_>) -> std::result::Result<(), CommitError> {
+        let header = |name: &str| record.headers.iter().find(|(n, _)| *n == name).map(|(_, value)| value.to_vec());
+        let schema = header(SCHEMA).unwrap_or_default();
+        if [SCHEMA_SIGNALS.as_bytes(), SCHEMA_PROGRESS.as_bytes()].contains(&schema.as_slice()) {
+            self.0.push((name(&schema, &header(IDENTITY).unwrap_or_default()), record.value.unwrap_or_default().to_vec()));
+        }
+        Ok(())
+    }
+
+    fn size(&self) -> usize {
+        0
+    }
+}
+
+fn name(schema: &[u8], identity: &[u8]) -> Vec<u8> {
+    [schema, b" ", identity].concat()
+}
+
+/// I5 deterministic: finals and progress are those of a CLOSE that applies the same messages one by one and never restarts.
+fn one_go(world: &World<'_>, partition: u32, report: &mut Report) {
+    let Some(mut close) = world.fresh_close(partition) else { return };
+    let mut store = MemoryStore::default();
+    let mut kept = Kept::default();
+    let mut failed = None;
+    let restored = close.restore(&store, &[]);
+    let partials = Partition::new(&world.topics.partials, partition);
+    let committed = world.log.committed(&format!("{PIPELINE}.close"), &partials).ok().flatten().map_or(0, |c| c.offset.0);
+    let mut due = 0;
+    world.log.visible(&partials, |record| {
+        let mut step = || {
+            close.apply(record, &store)?;
+            close.emit_due(usize::MAX, &store, &mut kept)?;
+            close.emit_at_commit(&store, &mut Kept::default())
+        };
+        if let Err(error) = step() {
+            failed = failed.take().or(Some(error.to_string()));
+        }
+        if record.offset.0 < committed {
+            due = kept.0.len();
+        }
+        let mut changes = Changes::default();
+        close.changes(&mut changes);
+        if store.write(&changes, record.offset.next()).is_err() {
+            failed = failed.take().or(Some("a store in memory failed".to_owned()));
+        }
+    });
+    if let Some(error) = failed.or(restored.err().map(|error| error.to_string())) {
+        report.violations.push(format!("I5 deterministic: CLOSE of partition {partition} in one go failed: {error}"));
+        return;
+    }
+    let mut finals: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+    let mut order = Vec::new();
+    // Windows by their start, in the eight bytes that every identity begins with. What comes behind a progress record for its window or an
+    // older one corrects that.
+    let mut closed: Option<Vec<u8>> = None;
+    world.log.visible(&Partition::new(&world.topics.signals, partition), |record| {
+        let schema = record.headers.get(SCHEMA).unwrap_or_default();
+        let identity = record.headers.get(IDENTITY).unwrap_or_default();
+        let window = identity.get(..8).unwrap_or_default().to_vec();
+        let progress = schema == SCHEMA_PROGRESS.as_bytes();
+        if !(progress || schema == SCHEMA_SIGNALS.as_bytes()) || closed.as_ref().is_some_and(|closed| window <= *closed) {
+            return;
+        }
+        if progress {
+            closed = Some(window);
+        }
+        order.push(name(schema, identity));
+        finals.insert(name(schema, identity), record.value.unwrap_or_default().to_vec());
+    });
+    let wanted: Vec<&Vec<u8>> = kept.0.iter().map(|(name, _)| name).collect();
+    // What is behind its committed position may have left in part.
+    let at = wanted.iter().zip(&order).take_while(|(a, b)| **a == *b).count();
+    if at < order.len() || at < due {
+        report.violations.push(format!(
+            "I5 deterministic: partition {partition} has {} finals and progress records, in one go {due} to {}; they part at {at}",
+            order.len(),
+            wanted.len()
+        ));
+    }
+    for (name, value) in &kept.0 {
+        if finals.get(name).is_some_and(|found| found != value) {
+            let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+            let found = finals.get(name).map(|found| text(found)).unwrap_or_default();
+            report.violations.push(format!("I5 deterministic: expected={} got={found}", text(value)));
+        }
+    }
+}

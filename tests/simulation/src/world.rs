@@ -1,0 +1,394 @@
+//! Processes, time, and who goes next. One thread: whoever is stepped runs until its step is over; the brokers let time pass inside of it.
+
+use crate::Report;
+use crate::check;
+use crate::plan::{BOUND, BUSY, HOLD, PARTITIONS, Plan, QUIET, RETAIN, SKEW, SOURCES, START, WINDOW, nanos, seconds};
+use golden_pipeline::dead_letter::Stamp;
+use golden_pipeline::decode::{self, Wanted};
+use golden_pipeline::fold::{Fold, FoldSettings, TimeMode};
+use golden_pipeline::names::{COLOUR, EPOCH, PIPELINE, SCHEMA_LATE, SCHEMA_PROGRESS, SCHEMA_SIGNALS, Topics};
+use golden_pipeline::settings::{Checked, PipelineSettings, Span};
+use golden_pipeline::source::{Format, Source};
+use golden_pipeline::tally::Tally;
+use golden_pipeline::topology::{Deployment, MakeDecoder, pipeline};
+use golden_router::worker::{self, Worker, WorkerSettings};
+use platform_core::clock::Clock;
+use platform_core::log::{Log, Subscription};
+use platform_core::pipeline::{Kind, MakeKeyed, MakeMap, Stage};
+use platform_core::record::{Partition, Topic};
+use platform_runtime::keyed_task::{KeyedParts, KeyedTask};
+use platform_runtime::map_task::MapTask;
+use platform_runtime::task::{Place, TaskError, TaskSetup};
+use platform_testkit::clock::SimClock;
+use platform_testkit::seed::Seed;
+use platform_testkit::sim::{Arrival, Chances, SimLog};
+use platform_testkit::store::FaultyStores;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Steps that one process makes before another is chosen, at most.
+const TURN: u64 = 4;
+/// The zombie's pipeline: its own groups and transactional ids.
+const OLD: &str = "golden-signals.old";
+
+/// What a stage is made from.
+enum Made {
+    Map(MakeMap),
+    Keyed(Arc<MakeKeyed>, u32),
+}
+
+struct Part {
+    name: String,
+    reads: Topic,
+    made: Made,
+    tasks: usize,
+}
+
+enum Task {
+    Map(Box<MapTask>),
+    Keyed(Box<KeyedTask>),
+}
+
+impl Task {
+    fn step(&mut self) -> Result<(), TaskError> {
+        match self {
+            Self::Map(task) => task.step(Duration::ZERO).map(drop),
+            Self::Keyed(task) => task.step(Duration::ZERO).map(drop),
+        }
+    }
+}
+
+/// A process: its tasks are made one after the other when it starts, and all end with it.
+struct Process {
+    /// As the brokers know it; another one after each start.
+    number: u64,
+    instance: String,
+    pipeline: &'static str,
+    stores: FaultyStores,
+    tasks: Vec<Task>,
+    /// Stages and slots that are still to be made.
+    waiting: Vec<usize>,
+    paused_until: Option<Duration>,
+}
+
+/// A run.
+pub(crate) struct World<'p> {
+    plan: &'p Plan,
+    seed: Seed,
+    clock: Arc<SimClock>,
+    pub(crate) log: SimLog,
+    pub(crate) topics: Topics,
+    parts: Vec<Part>,
+    /// FOLD of the older deployment.
+    old: Part,
+    processes: Vec<Process>,
+    numbers: u64,
+    pub(crate) violations: Vec<String>,
+    /// Whether a source partition was out of reach for a while, or its FOLD: then a window may be incomplete.
+    pub(crate) may_be_incomplete: bool,
+}
+
+fn settings() -> Checked {
+    let plain = PipelineSettings {
+        window: Span(seconds(WINDOW)),
+        bound: Span(seconds(BOUND)),
+        hold: Span(seconds(HOLD)),
+        skew: Span(seconds(SKEW)),
+        retain: Span(seconds(RETAIN)),
+        series_ttl: Span(seconds(RETAIN)),
+        histogram: true,
+        ..PipelineSettings::default()
+    };
+    plain.check().unwrap_or_else(|error| unreachable!("these settings are good: {error}"))
+}
+
+fn router(topics: &Topics) -> Stage {
+    let routes = vec![(SCHEMA_SIGNALS, topics.public.clone()), (SCHEMA_LATE, topics.late.clone())];
+    let settings = WorkerSettings { pipeline: PIPELINE.to_owned(), routes, progress: SCHEMA_PROGRESS, remember: 2 * nanos(RETAIN) };
+    Stage {
+        name: "router".to_owned(),
+        reads: vec![topics.signals.clone()],
+        writes: vec![topics.public.clone(), topics.late.clone()],
+        tasks: 1,
+        kind: Kind::Keyed(Box::new(move |partition| Box::new(Worker::new(settings.clone(), partition))), worker::FORMAT),
+    }
+}
+
+fn old_fold(settings: &Checked, topics: &Topics, decoder: MakeDecoder) -> Part {
+    let settings = FoldSettings {
+        stamp: Stamp { colour: COLOUR, epoch: EPOCH - 1, source: "old".to_owned(), tenant: "default".to_owned() },
+        groupings: settings.groupings.clone(),
+        window: settings.window,
+        verdicts: settings.verdicts,
+        watermark: settings.watermark,
+        time: TimeMode::Live,
+        partials: topics.partials.clone(),
+        partitions: PARTITIONS,
+        dead_letters: topics.dead_letters.clone(),
+    };
+    let make = move || -> Box<dyn platform_core::stage::MapStage> { Box::new(Fold::new(settings.clone(), decoder(), Arc::default())) };
+    Part { name: "fold".to_owned(), reads: topics.events.clone(), made: Made::Map(Box::new(make)), tasks: 1 }
+}
+
+impl<'p> World<'p> {
+    pub(crate) fn new(plan: &'p Plan) -> Self {
+        let mut seed = Seed::new(plan.seed.wrapping_mul(3));
+        let clock = Arc::new(SimClock::at(nanos(START)));
+        let log = SimLog::new(Seed::new(seed.number()), Arc::clone(&clock));
+        let topics = Topics::of(COLOUR);
+        // Half of what the pipeline assumes at most.
+        let clocks = Duration::from_millis(500);
+        log.create_topic(&topics.events, SOURCES, clocks);
+        log.create_topic(&topics.dead_letters, 1, clocks);
+        for topic in [&topics.partials, &topics.signals, &topics.public, &topics.late] {
+            log.create_topic(topic, PARTITIONS, clocks);
+        }
+        let checked = settings();
+        let source = Arc::new(Source::for_format(Format::Json));
+        let wanted: Wanted = checked.groupings.wanted(true);
+        let decoder: MakeDecoder = Arc::new(move || decode::decoder(&source, &wanted));
+        let old = old_fold(&checked, &topics, Arc::clone(&decoder));
+        let deployment = Deployment {
+            settings: checked,
+            topics: topics.clone(),
+            source: "test".to_owned(),
+            tenant: "default".to_owned(),
+            source_partitions: SOURCES,
+            partitions: PARTITIONS,
+            time: TimeMode::Live,
+            health_of_all: true,
+            fold_tasks: plan.fold_tasks,
+            close_tasks: 1,
+            decoder,
+            tally: Arc::new(Tally::default()),
+        };
+        let parts = pipeline(deployment, router(&topics), vec![]).stages.into_iter().map(part).collect();
+        for (due, partition, value) in plan.records(&mut seed) {
+            let open = seed.chance(plan.open).then(|| (Duration::from_millis(seed.below(8000)), seed.chance(800)));
+            let to = Partition::new(&topics.events, partition);
+            log.schedule(due, Arrival { to, value: value.map(String::into_bytes), transaction: open });
+        }
+        let mut world = Self {
+            plan,
+            seed,
+            clock,
+            log,
+            topics,
+            parts,
+            old,
+            processes: Vec::new(),
+            numbers: 0,
+            violations: Vec::new(),
+            may_be_incomplete: !plan.blackout,
+        };
+        for place in 0..plan.processes {
+            world.start(format!("p{place}"), PIPELINE, FaultyStores::default());
+        }
+        if plan.zombie_epoch {
+            world.start("old".to_owned(), OLD, FaultyStores::default());
+        }
+        world
+    }
+
+    fn now(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    fn start(&mut self, instance: String, pipeline: &'static str, stores: FaultyStores) {
+        self.numbers += 1;
+        let parts = if pipeline == OLD { vec![0] } else { (0..self.parts.len()).collect() };
+        let tasks = |place: &usize| self.parts.get(*place).map_or(0, |part| part.tasks);
+        let waiting = parts.iter().flat_map(|place| std::iter::repeat_n(*place, tasks(place))).rev().collect();
+        self.processes.push(Process { number: self.numbers, instance, pipeline, stores, tasks: Vec::new(), waiting, paused_until: None });
+    }
+
+    fn make(&self, process: &Process, place: usize) -> Result<Task, TaskError> {
+        let part = if process.pipeline == OLD { &self.old } else { self.parts.get(place).unwrap_or(&self.old) };
+        let log: Arc<dyn Log> = Arc::new(self.log.of_process(process.number));
+        let setup = TaskSetup {
+            pipeline: process.pipeline.to_owned(),
+            stage: part.name.clone(),
+            slot: process.waiting.iter().filter(|waiting| **waiting == place).count(),
+            place: Arc::new(Place { instance: process.instance.clone(), whole: Vec::new() }),
+            log: Arc::clone(&log),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            settings: self.plan.settings,
+            signal: Arc::default(),
+        };
+        let reader = log.reader(&Subscription { group: Some(setup.group()), topics: vec![part.reads.clone()] })?;
+        Ok(match &part.made {
+            Made::Map(make) => Task::Map(Box::new(MapTask::new(setup, make(), reader)?)),
+            Made::Keyed(make, format) => {
+                let parts = KeyedParts { make: Arc::clone(make), format: *format, stores: Arc::new(process.stores.clone()) };
+                Task::Keyed(Box::new(KeyedTask::new(setup, parts, reader)?))
+            }
+        })
+    }
+
+    /// Busy, then quiet, then judged.
+    pub(crate) fn run(mut self) -> Report {
+        self.log.set_chances(self.plan.chances);
+        let blackout = self.plan.blackout.then(|| Duration::from_secs(20 + self.seed.below(20)));
+        let mut second = Duration::ZERO;
+        while self.now() < BUSY {
+            self.go(60);
+            if self.now() >= second {
+                second = self.now() + Duration::from_secs(1);
+                self.trouble();
+            }
+            if blackout.is_some_and(|at| self.now() >= at) && self.numbers == self.plan.processes {
+                self.black_out();
+            }
+        }
+        self.log.set_chances(Chances::default());
+        let old = self.processes.iter().position(|process| process.pipeline == OLD);
+        if let Some(old) = old {
+            self.end(old, true);
+        }
+        self.processes.iter_mut().for_each(|process| process.paused_until = process.paused_until.map(|_| BUSY));
+        while self.now() < BUSY + QUIET {
+            self.go(120);
+        }
+        let mut report = Report { injected: self.log.injected(), ..Report::default() };
+        check::judge(&self, &mut report);
+        report.violations.append(&mut self.violations);
+        report
+    }
+
+    /// Time passes, up to so many ms, and somebody does something.
+    fn go(&mut self, most: u64) {
+        #[cfg(planted)]
+        platform_core::planted::set_now(self.clock.wall());
+        let by = Duration::from_millis(self.seed.below(most));
+        self.log.pass(by);
+        let Some(place) = usize::try_from(self.seed.below(self.processes.len() as u64)).ok() else { return };
+        let now = self.now();
+        let Some(process) = self.processes.get_mut(place) else { return };
+        if let Some(until) = process.paused_until {
+            if now < until {
+                return;
+            }
+            process.paused_until = None;
+            self.log.resume(process.number);
+        }
+        for _ in 0..=self.seed.below(TURN) {
+            if let Err(error) = self.step(place) {
+                self.failed(place, &error);
+                return;
+            }
+        }
+    }
+
+    fn step(&mut self, place: usize) -> Result<(), TaskError> {
+        let Some(process) = self.processes.get_mut(place) else { return Ok(()) };
+        if let Some(stage) = process.waiting.pop() {
+            let Some(process) = self.processes.get(place) else { return Ok(()) };
+            let made = self.make(process, stage)?;
+            if let Some(process) = self.processes.get_mut(place) {
+                process.tasks.push(made);
+            }
+            return Ok(());
+        }
+        let Some(process) = self.processes.get_mut(place) else { return Ok(()) };
+        let Some(task) = usize::try_from(self.seed.below(process.tasks.len() as u64)).ok() else { return Ok(()) };
+        process.tasks.get_mut(task).map_or(Ok(()), Task::step)
+    }
+
+    /// A task that ends takes its process with it, which starts again: in order, so that what it wrote stays.
+    fn failed(&mut self, place: usize, error: &TaskError) {
+        if !matches!(error, TaskError::Fenced(_)) {
+            self.violations.push(format!("a task ended: {error}"));
+        }
+        let name = self.processes.get(place).map(|process| process.instance.clone());
+        let others = self.processes.iter().enumerate().filter(|(at, _)| *at != place);
+        if others.map(|(_, process)| &process.instance).any(|other| Some(other) == name.as_ref()) {
+            // Another has its name: it stays away, else the two would fence one another for ever.
+            self.processes.remove(place);
+            return;
+        }
+        self.end(place, false);
+    }
+
+    /// A process ends, and another takes its place.
+    fn end(&mut self, place: usize, killed: bool) {
+        let Process { number, instance, pipeline, mut stores, tasks, .. } = self.processes.remove(place);
+        if killed {
+            self.log.kill(number);
+            if self.plan.disks_lost && self.seed.chance(500) {
+                stores = FaultyStores::default();
+            } else {
+                stores.crash(&mut self.seed);
+            }
+        } else {
+            stores.flush();
+        }
+        drop(tasks);
+        if pipeline != OLD || self.now() < BUSY {
+            self.start(instance, pipeline, stores);
+        }
+    }
+
+    fn trouble(&mut self) {
+        let plan = self.plan;
+        let Some(place) = usize::try_from(self.seed.below(self.processes.len() as u64)).ok() else { return };
+        if self.seed.chance(plan.kills) {
+            self.end(place, true);
+        } else if self.seed.chance(plan.pauses) {
+            self.pause(place);
+        }
+        if self.seed.chance(plan.evictions) {
+            let stage = self.seed.pick(&["fold", "close", "router"]).copied().unwrap_or("fold");
+            self.log.evict(&format!("{PIPELINE}.{stage}"));
+        }
+        if self.seed.chance(plan.leaderless) {
+            let partition = u32::try_from(self.seed.below(u64::from(SOURCES))).unwrap_or(0);
+            let lasting = Duration::from_secs(5 + self.seed.below(90)).min(BUSY.saturating_sub(self.now()));
+            self.log.lose_leader(&Partition::new(&self.topics.events, partition), lasting);
+        }
+        if self.seed.chance(100) {
+            self.processes.iter().for_each(|process| process.stores.flush());
+        }
+    }
+
+    fn pause(&mut self, place: usize) {
+        let until = self.now() + Duration::from_millis(500 + self.seed.below(40_000));
+        let Some(process) = self.processes.get_mut(place) else { return };
+        if process.paused_until.is_some() {
+            return;
+        }
+        process.paused_until = Some(until);
+        self.log.pause(process.number);
+        if self.plan.replaced {
+            // Another process under the same name, or under a name of its own.
+            let (instance, pipeline) = (process.instance.clone(), process.pipeline);
+            let instance = if self.seed.chance(500) { instance } else { format!("q{}", self.numbers) };
+            self.start(instance, pipeline, FaultyStores::default());
+        }
+    }
+
+    /// Everything dies, and comes back after a while.
+    fn black_out(&mut self) {
+        for place in (0..self.processes.len()).rev() {
+            self.end(place, true);
+        }
+        let lasting = Duration::from_secs(15 + self.seed.below(30));
+        self.log.pass(lasting);
+    }
+
+    /// A CLOSE made anew, of one partition.
+    pub(crate) fn fresh_close(&self, partition: u32) -> Option<Box<dyn platform_core::stage::KeyedStage>> {
+        self.parts.iter().find_map(|part| match &part.made {
+            Made::Keyed(make, _) if part.name == "close" => Some(make(partition)),
+            _ => None,
+        })
+    }
+}
+
+fn part(stage: Stage) -> Part {
+    let made = match stage.kind {
+        Kind::Map(make) => Made::Map(make),
+        Kind::Keyed(make, format) => Made::Keyed(Arc::new(make), format),
+    };
+    let reads = stage.reads.into_iter().next().unwrap_or_else(|| unreachable!("every stage reads something"));
+    Part { name: stage.name, reads, made, tasks: stage.tasks }
+}
