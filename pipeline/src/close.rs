@@ -174,7 +174,7 @@ impl Close {
             return Ok(());
         }
         if head.chunk == 0 {
-            self.sources.tick(record.append_time);
+            self.sources.tick(record.offset, record.append_time);
             self.passing_over = head.ranges.iter().any(|r| self.sources.fit(r) == Fit::Replayed);
             self.message = Some(record.offset);
             self.torn = false;

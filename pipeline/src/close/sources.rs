@@ -13,9 +13,12 @@ use platform_core::record::Offset;
 use platform_core::time::{AppendTime, EventTime, SECOND};
 use platform_core::watermark::combine;
 use platform_core::window::Window;
+use std::collections::VecDeque;
 
 /// Largest step of log-active time between two messages, in ns.
 const LARGEST_STEP: i64 = 2 * SECOND;
+/// Parts of `hold` by which messages are remembered for a restore from nothing.
+const MARKS: i64 = 8;
 
 /// How a range fits behind what was applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,17 +32,24 @@ pub enum Fit {
 }
 
 /// One declared source partition.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Source {
     /// Next offset to come; `None` before the first range.
     applied: Option<Offset>,
-    watermark: Option<EventTime>,
+    /// `MIN` before any was said.
+    watermark: EventTime,
     /// Log-active time when it last advanced or was claimed idle.
     moved_at: i64,
     /// Message that brought the watermark.
     at: Offset,
     /// Up to this event time its input has a gap.
     gap_until: Option<EventTime>,
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self { applied: None, watermark: EventTime::MIN, moved_at: 0, at: Offset(0), gap_until: None }
+    }
 }
 
 /// All declared source partitions, as one partition of `partials` sees them.
@@ -51,13 +61,15 @@ pub struct Sources {
     last_append: Option<AppendTime>,
     watermark: EventTime,
     ended: bool,
+    /// Messages and the log-active time before them, a part of `hold` apart: the first one lies further back than `hold`, if any does.
+    marks: VecDeque<(Offset, i64)>,
 }
 
 impl Sources {
     /// So many declared partitions, none of which has said anything.
     #[must_use]
     pub fn new(declared: usize, hold: i64) -> Self {
-        Self { list: vec![Source::default(); declared], hold, active: 0, last_append: None, watermark: EventTime::MIN, ended: false }
+        Self { list: vec![Source::default(); declared], hold, active: 0, last_append: None, watermark: EventTime::MIN, ended: false, marks: VecDeque::new() }
     }
 
     /// How a range fits. Of a partition that has said nothing the first range is adopted.
@@ -73,7 +85,13 @@ impl Sources {
     }
 
     /// A message came; `append` moves log-active time.
-    pub fn tick(&mut self, append: Option<AppendTime>) {
+    pub fn tick(&mut self, message: Offset, append: Option<AppendTime>) {
+        if self.marks.back().is_none_or(|(_, at)| self.active - at >= self.hold / MARKS) {
+            self.marks.push_back((message, self.active));
+            while self.marks.get(1).is_some_and(|(_, at)| self.active - at > self.hold) {
+                self.marks.pop_front();
+            }
+        }
         #[cfg(planted)]
         let append = if planted(Bug::ClockInClose) { Some(AppendTime(platform_core::planted::now())) } else { append };
         if let Some(append) = append {
@@ -88,18 +106,18 @@ impl Sources {
     pub fn apply(&mut self, range: &Range, fit: Fit, message: Offset) {
         let active = self.active;
         let Some(source) = self.list.get_mut(range.source as usize) else { return };
-        let advanced = source.applied != Some(range.to) || source.watermark.is_none_or(|w| w < range.watermark);
+        let advanced = source.applied != Some(range.to) || source.watermark < range.watermark;
         source.applied = Some(source.applied.map_or(range.to, |applied| applied.max(range.to)));
         // A FOLD that has begun again says less until it has read something.
-        if source.watermark.is_none_or(|w| w <= range.watermark) {
+        if source.watermark <= range.watermark {
             source.at = message;
         }
-        source.watermark = Some(source.watermark.map_or(range.watermark, |w| w.max(range.watermark)));
+        source.watermark = source.watermark.max(range.watermark);
         if advanced {
             source.moved_at = active;
         }
         if fit == Fit::Torn {
-            source.gap_until = Some(source.watermark.unwrap_or(EventTime::MIN).max(range.watermark).plus(1));
+            source.gap_until = Some(source.watermark.plus(1));
         }
     }
 
@@ -117,7 +135,7 @@ impl Sources {
     /// The partition's watermark now: the least of those that are not absent. Never goes back.
     pub fn watermark(&mut self) -> EventTime {
         let present = self.list.iter().enumerate().filter(|(place, _)| !self.is_absent(*place));
-        let times: Vec<EventTime> = present.map(|(_, s)| s.watermark.unwrap_or(EventTime::MIN)).collect();
+        let times: Vec<EventTime> = present.map(|(_, s)| s.watermark).collect();
         self.watermark = if self.ended { EventTime::MAX } else { combine(self.watermark, times.into_iter()) };
         self.watermark
     }
@@ -130,13 +148,14 @@ impl Sources {
         }
         let counts = |place: usize| !planted(Bug::PurgePastAbsent) || !self.is_absent(place);
         let all = self.list.iter().enumerate().filter(|(place, _)| counts(*place));
-        all.map(|(_, s)| s.watermark.unwrap_or(EventTime::MIN)).min().unwrap_or(EventTime::MIN)
+        all.map(|(_, s)| s.watermark).min().unwrap_or(EventTime::MIN)
     }
 
-    /// First message that a restore from nothing needs to know the watermarks again.
+    /// First message that a restore from nothing needs to know the watermarks again, and who is absent: whoever has not moved for `hold`.
     #[must_use]
     pub fn replay_from(&self) -> Option<Offset> {
-        self.list.iter().filter(|s| s.watermark.is_some()).map(|s| s.at).min()
+        let watermarks = self.list.iter().filter(|s| s.watermark > EventTime::MIN).map(|s| s.at);
+        watermarks.chain(self.marks.front().map(|(message, _)| *message)).min()
     }
 
     /// Share of a window's input that was seen. A bounded input without declared partitions is complete once it has ended.
@@ -145,7 +164,7 @@ impl Sources {
         if self.ended && self.list.iter().all(|s| s.gap_until.is_none()) {
             return Completeness::FULL;
         }
-        Completeness::of(window, self.list.iter().map(|s| s.watermark.filter(|_| s.gap_until.is_none_or(|gap| window.start >= gap))))
+        Completeness::of(window, self.list.iter().map(|s| Some(s.watermark).filter(|_| s.gap_until.is_none_or(|gap| window.start >= gap))))
     }
 
     /// Appends all of it.
@@ -153,7 +172,7 @@ impl Sources {
         put_u64(out, self.list.len() as u64);
         for source in &self.list {
             put_u64(out, source.applied.map_or(0, |o| o.0 + 1));
-            put_i64(out, source.watermark.map_or(i64::MIN, |w| w.0));
+            put_i64(out, source.watermark.0);
             put_i64(out, source.moved_at);
             put_u64(out, source.at.0);
             put_i64(out, source.gap_until.map_or(i64::MIN, |g| g.0));
@@ -162,6 +181,11 @@ impl Sources {
         put_i64(out, self.last_append.map_or(i64::MIN, |a| a.0));
         put_i64(out, self.watermark.0);
         out.push(u8::from(self.ended));
+        put_u64(out, self.marks.len() as u64);
+        for (message, active) in &self.marks {
+            put_u64(out, message.0);
+            put_i64(out, *active);
+        }
     }
 
     /// Reads what `encode` wrote.
@@ -173,7 +197,7 @@ impl Sources {
         let mut sources = Self::new(0, hold);
         for _ in 0..from.count()? {
             let applied = from.u64()?.checked_sub(1).map(Offset);
-            let watermark = some(from.i64()?).map(EventTime);
+            let watermark = EventTime(from.i64()?);
             let moved_at = from.i64()?;
             let at = Offset(from.u64()?);
             sources.list.push(Source { applied, watermark, moved_at, at, gap_until: some(from.i64()?).map(EventTime) });
@@ -182,6 +206,9 @@ impl Sources {
         sources.last_append = some(from.i64()?).map(AppendTime);
         sources.watermark = EventTime(from.i64()?);
         sources.ended = from.u8()? == 1;
+        for _ in 0..from.count()? {
+            sources.marks.push_back((Offset(from.u64()?), from.i64()?));
+        }
         Ok(sources)
     }
 }
@@ -214,7 +241,7 @@ mod tests {
     fn a_partition_that_has_said_nothing_holds_the_watermark_until_it_is_absent() {
         let mut sources = Sources::new(2, 45 * SECOND);
         for second in 0..=46 {
-            sources.tick(Some(AppendTime(second * SECOND)));
+            sources.tick(Offset(second as u64), Some(AppendTime(second * SECOND)));
             apply(&mut sources, range(0, second as u64, second as u64 + 1, second));
             let expected = if second <= 45 { EventTime::MIN } else { EventTime(second) };
             assert_eq!(sources.watermark(), expected, "at {second}");
@@ -227,8 +254,8 @@ mod tests {
     #[test]
     fn after_an_outage_of_everything_nobody_is_absent() {
         let mut sources = Sources::new(2, 45 * SECOND);
-        sources.tick(Some(AppendTime(0)));
-        sources.tick(Some(AppendTime(3600 * SECOND)));
+        sources.tick(Offset(0), Some(AppendTime(0)));
+        sources.tick(Offset(1), Some(AppendTime(3600 * SECOND)));
         assert!(!sources.is_absent(0) && !sources.is_absent(1));
     }
 
@@ -249,7 +276,7 @@ mod tests {
     #[test]
     fn what_is_stored_comes_back() {
         let mut sources = Sources::new(2, 100);
-        sources.tick(Some(AppendTime(7)));
+        sources.tick(Offset(0), Some(AppendTime(7)));
         apply(&mut sources, range(0, 3, 9, 60));
         let (mut bytes, mut again) = (vec![], vec![]);
         sources.encode(&mut bytes);
