@@ -61,7 +61,7 @@ pub struct Sources {
     last_append: Option<AppendTime>,
     watermark: EventTime,
     ended: bool,
-    /// Messages and the log-active time before them, a part of `hold` apart: the first one lies further back than `hold`, if any does.
+    /// Messages and the log-active time at them, a part of `hold` apart: the first one lies further back than `hold`, if any does.
     marks: VecDeque<(Offset, i64)>,
 }
 
@@ -69,7 +69,15 @@ impl Sources {
     /// So many declared partitions, none of which has said anything.
     #[must_use]
     pub fn new(declared: usize, hold: i64) -> Self {
-        Self { list: vec![Source::default(); declared], hold, active: 0, last_append: None, watermark: EventTime::MIN, ended: false, marks: VecDeque::new() }
+        Self {
+            list: vec![Source::default(); declared],
+            hold,
+            active: 0,
+            last_append: None,
+            watermark: EventTime::MIN,
+            ended: false,
+            marks: VecDeque::new(),
+        }
     }
 
     /// How a range fits. Of a partition that has said nothing the first range is adopted.
@@ -86,12 +94,6 @@ impl Sources {
 
     /// A message came; `append` moves log-active time.
     pub fn tick(&mut self, message: Offset, append: Option<AppendTime>) {
-        if self.marks.back().is_none_or(|(_, at)| self.active - at >= self.hold / MARKS) {
-            self.marks.push_back((message, self.active));
-            while self.marks.get(1).is_some_and(|(_, at)| self.active - at > self.hold) {
-                self.marks.pop_front();
-            }
-        }
         #[cfg(planted)]
         let append = if planted(Bug::ClockInClose) { Some(AppendTime(platform_core::planted::now())) } else { append };
         if let Some(append) = append {
@@ -99,6 +101,12 @@ impl Sources {
             let largest = if planted(Bug::AbsenceByGaps) { i64::MAX } else { LARGEST_STEP };
             self.active = self.active.saturating_add(step.clamp(0, largest));
             self.last_append = Some(self.last_append.map_or(append, |last| last.max(append)));
+        }
+        if self.marks.back().is_none_or(|(_, at)| self.active - at >= self.hold / MARKS) {
+            self.marks.push_back((message, self.active));
+            while self.marks.get(1).is_some_and(|(_, at)| self.active - at > self.hold) {
+                self.marks.pop_front();
+            }
         }
     }
 

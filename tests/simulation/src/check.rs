@@ -369,8 +369,12 @@ fn one_go(world: &World<'_>, partition: u32, report: &mut Report) {
         finals.insert(name(schema, identity), record.value.unwrap_or_default().to_vec());
     });
     if std::path::Path::new("/tmp/dbg2").exists() {
-        for (n, v) in kept.0.iter().take(14) { eprintln!("ONE {} {}", String::from_utf8_lossy(n), String::from_utf8_lossy(v).chars().take(420).collect::<String>()); }
-        for n in order.iter().take(18) { eprintln!("CHAIN {} {}", String::from_utf8_lossy(n), String::from_utf8_lossy(&finals[n]).chars().take(420).collect::<String>()); }
+        for (n, v) in kept.0.iter().take(14) {
+            eprintln!("ONE {} {}", String::from_utf8_lossy(n), String::from_utf8_lossy(v).chars().take(420).collect::<String>());
+        }
+        for n in order.iter().take(18) {
+            eprintln!("CHAIN {} {}", String::from_utf8_lossy(n), String::from_utf8_lossy(&finals[n]).chars().take(420).collect::<String>());
+        }
     }
     let wanted: Vec<&Vec<u8>> = kept.0.iter().map(|(name, _)| name).collect();
     // What is behind its committed position may have left in part.

@@ -129,7 +129,7 @@ impl Plan {
         };
         if blackout {
             (plan.kills, plan.pauses, plan.evictions, plan.leaderless) = (0, 0, 0, 0);
-            (plan.chances, plan.zombie_epoch, plan.processes) = (Chances::default(), false, 1);
+            (plan.chances, plan.zombie_epoch, plan.processes, plan.open) = (Chances::default(), false, 1, 0);
         }
         plan
     }

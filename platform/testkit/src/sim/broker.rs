@@ -176,7 +176,7 @@ impl Broker {
             Action::Position(transaction) => self.position(transaction),
             Action::End { id, epoch, commit } => {
                 if self.producers.get(&id).is_some_and(|p| p.epoch == epoch && p.open.is_some()) {
-                    self.count("late end in another transaction");
+                    self.count("late end arrived");
                     self.end(&id, commit, clock.monotonic());
                 }
             }
