@@ -126,6 +126,13 @@ struct Source {
     watermark: PartitionWatermark,
     /// Watermark of the last range sent.
     sent: PartitionWatermark,
+    /// It was found to be read to its end in this transaction, without a record.
+    idle: bool,
+}
+
+fn range(partition: &Partition, source: &Source) -> Range {
+    let Source { from, to, watermark, sent: _, idle } = *source;
+    Range { source: partition.index, from, to, idle, watermark: watermark.time() }
 }
 
 impl Fold {
@@ -162,7 +169,7 @@ impl MapStage for Fold {
             .iter()
             .map(|(partition, committed)| {
                 let sent = self.work.sources.get(partition).map(|known| known.sent).unwrap_or_default();
-                (partition.clone(), Source { from: committed.offset, to: committed.offset, watermark: sent, sent })
+                (partition.clone(), Source { from: committed.offset, to: committed.offset, watermark: sent, sent, idle: false })
             })
             .collect();
     }
@@ -196,7 +203,7 @@ impl MapStage for Fold {
         let limits = self.work.settings.watermark;
         // Behind the last record there may be offsets that the log uses for itself.
         if let Some(source) = self.work.sources.get_mut(partition).filter(|s| s.to <= position) {
-            source.to = position;
+            (source.to, source.idle) = (position, true);
             source.watermark.claim_idle(known_before, &limits);
         }
     }
@@ -225,6 +232,7 @@ impl MapStage for Fold {
         for source in work.sources.values_mut() {
             source.from = source.to;
             source.sent = source.watermark;
+            source.idle = false;
         }
         work.ended = false;
         work.forget();
@@ -233,7 +241,7 @@ impl MapStage for Fold {
     fn aborted(&mut self) {
         for source in self.work.sources.values_mut() {
             // The watermark too: what it was raised by may come in a later transaction than what is older.
-            (source.to, source.watermark) = (source.from, source.sent);
+            (source.to, source.watermark, source.idle) = (source.from, source.sent, false);
         }
         self.work.forget();
     }
@@ -367,9 +375,7 @@ impl Work {
         let ranges = match self.settings.time {
             // A bounded input is read in pieces by several threads; its ranges prove nothing, and its end is said apart.
             TimeMode::Bounded => vec![],
-            _ => {
-                self.sources.iter().map(|(p, s)| Range { source: p.index, from: s.from, to: s.to, watermark: s.watermark.time() }).collect()
-            }
+            _ => self.sources.iter().map(|(p, s)| range(p, s)).collect(),
         };
         let mut windows: Vec<EventTime> = self.windows.iter().map(|w| EventTime(w.start)).collect();
         for start in self.unique.iter().map(|u| u.0).chain(self.late.keys().map(|k| k.0)) {

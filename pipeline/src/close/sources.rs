@@ -114,14 +114,15 @@ impl Sources {
     pub fn apply(&mut self, range: &Range, fit: Fit, message: Offset) {
         let active = self.active;
         let Some(source) = self.list.get_mut(range.source as usize) else { return };
-        let advanced = source.applied != Some(range.to) || source.watermark < range.watermark;
+        // A fact of the message alone: a restart that begins at any message in between knows as much.
+        let moved = range.from < range.to || range.idle;
         source.applied = Some(source.applied.map_or(range.to, |applied| applied.max(range.to)));
         // A FOLD that has begun again says less until it has read something.
         if source.watermark <= range.watermark {
             source.at = message;
         }
         source.watermark = source.watermark.max(range.watermark);
-        if advanced {
+        if moved {
             source.moved_at = active;
         }
         if fit == Fit::Torn {
@@ -226,7 +227,7 @@ mod tests {
     use super::*;
 
     fn range(source: u32, from: u64, to: u64, watermark: i64) -> Range {
-        Range { source, from: Offset(from), to: Offset(to), watermark: EventTime(watermark) }
+        Range { source, from: Offset(from), to: Offset(to), idle: from == to, watermark: EventTime(watermark) }
     }
 
     fn apply(sources: &mut Sources, r: Range) -> Fit {

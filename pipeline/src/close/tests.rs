@@ -141,7 +141,7 @@ fn unique(window: i64, series: &str, id: u128) -> Entry<'_> {
 
 /// Source, from, to, watermark in seconds.
 fn range(source: u32, from: u64, to: u64, watermark: i64) -> Range {
-    Range { source, from: Offset(from), to: Offset(to), watermark: EventTime(watermark * SECOND) }
+    Range { source, from: Offset(from), to: Offset(to), idle: from == to, watermark: EventTime(watermark * SECOND) }
 }
 
 fn chunk(head: &Head, entries: &[Entry<'_>]) -> Vec<u8> {

@@ -1,14 +1,14 @@
 //! Partials: what FOLD sends to the owner of each series, one message per transaction and partition (in chunks when large).
 //!
-//! Form 1: `form u8 | flags u8 | epoch | chunk | control position | ranges: count, (source, from, to, watermark)… | windows: count, start…`,
-//! then entries to the end: `window × 3 + kind | key | [id, kind 1] | aggregate`. Integers are varints. The ranges make loss visible:
+//! Form 2: `form u8 | flags u8 | epoch | chunk | control position | ranges: count, (source × 2 + idle, from, to, watermark)… |
+//! windows: count, start…`, then entries to the end: `window × 3 + kind | key | [id, kind 1] | aggregate`. Integers are varints. The ranges make loss visible:
 //! CLOSE checks that those of a source follow each other without a gap. Every partition gets a message, if only for the ranges.
 
 use platform_core::codec::{CodecError, Cursor, put_bytes, put_i64, put_u64, put_u128};
 use platform_core::record::Offset;
 use platform_core::time::EventTime;
 
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 const LAST: u8 = 1;
 const ENDED: u8 = 2;
 
@@ -22,8 +22,11 @@ pub struct Range {
     pub source: u32,
     /// First offset covered.
     pub from: Offset,
-    /// First offset not covered; equal to `from` in an idle claim.
+    /// First offset not covered.
     pub to: Offset,
+    /// Whether the partition was found to be read to its end without a record. A range that is empty and not idle says nothing new: it is
+    /// what a FOLD states of a partition that it cannot read, or has just taken over.
+    pub idle: bool,
     /// The partition's watermark at `to`.
     pub watermark: EventTime,
 }
@@ -57,7 +60,7 @@ impl Head {
         put_u64(out, self.control.0);
         put_u64(out, self.ranges.len() as u64);
         for range in &self.ranges {
-            put_u64(out, u64::from(range.source));
+            put_u64(out, u64::from(range.source) * 2 + u64::from(range.idle));
             put_u64(out, range.from.0);
             put_u64(out, range.to.0);
             put_i64(out, range.watermark.0);
@@ -87,8 +90,10 @@ impl Head {
         };
         head.control = Offset(from.u64()?);
         for _ in 0..from.count()? {
-            let (source, start, to) = (narrow(from.u64()?)?, Offset(from.u64()?), Offset(from.u64()?));
-            head.ranges.push(Range { source, from: start, to, watermark: EventTime(from.i64()?) });
+            let source = from.u64()?;
+            let (idle, source) = (source % 2 == 1, narrow(source / 2)?);
+            let (start, to) = (Offset(from.u64()?), Offset(from.u64()?));
+            head.ranges.push(Range { source, from: start, to, idle, watermark: EventTime(from.i64()?) });
         }
         for _ in 0..from.count()? {
             head.windows.push(EventTime(from.i64()?));
