@@ -239,6 +239,10 @@ impl Close {
         }
         let (service, other) = self.index.service_of(key);
         if closed {
+            // The watermark may have passed it while a partition was away and nothing was in it.
+            if !self.sources.have_passed(window) && !self.incomplete.contains_key(&window.start.0) {
+                self.note_incomplete(window, self.sources.completeness(window));
+            }
             self.load(window, service, store)?;
         }
         if let EntryKind::Unique(id) = kind {
@@ -340,6 +344,13 @@ impl Close {
         damaged.map_or(Ok(()), |error| Err(Failure::Codec(error)))
     }
 
+    fn note_incomplete(&mut self, window: Window, completeness: Completeness) {
+        self.incomplete.insert(window.start.0, completeness);
+        let mut value = Vec::new();
+        put_u64(&mut value, u64::from(completeness.millionths()));
+        self.pending.put(&of_window(KeyKind::Incomplete, window.start), value);
+    }
+
     fn correct(&mut self, window: Window, service: u32, series: u32) {
         let (Some(service), Some(series)) = (self.index.service(service), self.index.series(series)) else { return };
         self.corrections.entry((window.start.0, service.key.clone())).or_default().insert(series.key.clone());
@@ -414,10 +425,7 @@ impl Close {
         }
         let completeness = self.sources.completeness(window);
         if !completeness.is_full() {
-            self.incomplete.insert(window.start.0, completeness);
-            let mut value = Vec::new();
-            put_u64(&mut value, u64::from(completeness.millionths()));
-            self.pending.put(&of_window(KeyKind::Incomplete, window.start), value);
+            self.note_incomplete(window, completeness);
         }
         self.closing = Some(Closing { window, completeness, plan, done: 0, finals: 0, events: 0, hash: 0 });
     }

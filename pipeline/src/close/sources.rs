@@ -167,6 +167,12 @@ impl Sources {
         watermarks.chain(self.marks.front().map(|(message, _)| *message)).min()
     }
 
+    /// Whether every partition, absent ones too, has passed a window's end.
+    #[must_use]
+    pub fn have_passed(&self, window: Window) -> bool {
+        self.ended || self.list.iter().all(|s| window.closed_by(s.watermark))
+    }
+
     /// Share of a window's input that was seen. A bounded input without declared partitions is complete once it has ended.
     #[must_use]
     pub fn completeness(&self, window: Window) -> Completeness {
