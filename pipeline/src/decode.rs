@@ -179,6 +179,8 @@ reasons! {
 
 /// What the decoders of access logs share.
 mod access_log;
+/// Avro in Confluent's frame.
+pub mod avro;
 /// Formats told by the records themselves.
 pub mod auto;
 /// Records that say themselves in which format they came.

@@ -24,8 +24,11 @@ use crate::outcome::Outcome;
 
 /// Reading a mapping file, and what it must hold.
 mod file;
+/// Where schemas come from.
+mod schemas;
 
 pub use file::SourceError;
+pub use schemas::{SchemaError, SchemaSource, SchemaTexts, Schemas, UnknownSchema};
 
 /// Encoding of a source's records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -55,11 +58,13 @@ pub enum Format {
     Combined,
     /// CloudEvents, structured or binary, around `json`.
     CloudEvents,
+    /// Avro in Confluent's frame, with names from the mapping.
+    Avro,
 }
 
 impl Format {
     /// Every format that is read.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Auto,
         Self::Json,
         Self::OtlpProto,
@@ -72,6 +77,7 @@ impl Format {
         Self::NginxIngress,
         Self::Combined,
         Self::CloudEvents,
+        Self::Avro,
     ];
 
     /// Its name in mapping files and dead letters.
@@ -90,6 +96,7 @@ impl Format {
             Self::NginxIngress => "nginx_ingress",
             Self::Combined => "combined",
             Self::CloudEvents => "cloudevents",
+            Self::Avro => "avro",
         }
     }
 
@@ -108,7 +115,7 @@ impl Format {
     /// Whether names of fields come from the mapping (`auto` may turn out to be `json`).
     #[must_use]
     pub fn is_mapped(self) -> bool {
-        matches!(self, Self::Auto | Self::Json | Self::CloudEvents)
+        matches!(self, Self::Auto | Self::Json | Self::CloudEvents | Self::Avro)
     }
 }
 
@@ -121,6 +128,8 @@ pub struct Source {
     pub topic: Option<String>,
     /// Encoding of the records.
     pub format: Format,
+    /// Schemas of the records, for `avro`.
+    pub schemas: SchemaSource,
     /// What a number means as a time.
     pub timestamp_unit: TimeUnit,
     /// Seconds east of UTC for dates without an offset; without it they are refused.
@@ -390,6 +399,7 @@ impl Source {
             name: format.name().to_owned(),
             topic: None,
             format,
+            schemas: SchemaSource::None,
             timestamp_unit: TimeUnit::Auto,
             timezone: None,
             placing: Placing { given, wanted: format.is_spans().then_some(Moment::End) },

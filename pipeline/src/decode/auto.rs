@@ -4,6 +4,7 @@
 //! cannot be told from other bytes: a content type, or the usual topic, must say it. Looking costs a second reading of the first object,
 //! so a source that knows its format is faster.
 
+use super::avro::Avro;
 use super::cloudevents::{CloudEvents, header};
 use super::envelope::{Time, Wrapped, unwrap};
 use super::envoy::{EnvoyJson, EnvoyText};
@@ -224,6 +225,7 @@ pub(crate) fn open(source: &Source, wanted: &Wanted) -> Box<dyn Decoder> {
         Format::NginxIngress => Box::new(NginxIngress::new(source, wanted)),
         Format::Combined => Box::new(Combined::new(source, wanted)),
         Format::CloudEvents => Box::new(CloudEvents::new(source, wanted)),
+        Format::Avro => Box::new(Avro::new(source, wanted)),
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! Each mistake is told with its place, and a misspelt name with the nearest right one.
 
-use super::{Condition, Dedup, Defaults, Direction, Fields, Format, OperationRule, OutcomeRule, Path, Route, Source, SpanKinds, Tenant};
+use super::{
+    Condition, Dedup, Defaults, Direction, Fields, Format, OperationRule, OutcomeRule, Path, Route, SchemaSource, Source, SpanKinds, Tenant,
+};
 use crate::decode::timestamp::{Moment, TimeUnit, Unit, parse_offset};
 use crate::event::MAX_NAME;
 use crate::outcome::Outcome;
@@ -46,6 +48,7 @@ struct File {
     topic: Option<String>,
     #[serde(default, deserialize_with = "format")]
     format: Format,
+    schemas: Option<SchemasFile>,
     event_time: Option<EventTimeRule>,
     timestamp_is: Option<GivenMoment>,
     #[serde(default)]
@@ -196,6 +199,14 @@ enum Scalar {
     Truth(bool),
 }
 
+/// Files by id, or a folder of them.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a folder or `{ID: FILE, …}`")]
+enum SchemasFile {
+    Folder(String),
+    Files(BTreeMap<u32, String>),
+}
+
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected `off`, `on` or `{id: [PATH, …]}`")]
 enum DedupFile {
@@ -251,7 +262,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
 }
 
 /// Formats that are designed but not read by this version; their names deserve a better answer than "unknown".
-const NOT_READ: [&str; 7] = ["confluent", "glue", "tempo", "jaeger_proto", "zipkin_proto", "zipkin_thrift", "avro"];
+const NOT_READ: [&str; 6] = ["confluent", "glue", "tempo", "jaeger_proto", "zipkin_proto", "zipkin_thrift"];
 
 fn format<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Format, D::Error> {
     let name = String::deserialize(deserializer)?;
@@ -263,7 +274,7 @@ fn format<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Format, D
     })
 }
 
-const FORMAT_NAMES: [&str; 12] = [
+const FORMAT_NAMES: [&str; 13] = [
     "auto",
     "json",
     "otlp_proto",
@@ -276,6 +287,7 @@ const FORMAT_NAMES: [&str; 12] = [
     "nginx_ingress",
     "combined",
     "cloudevents",
+    "avro",
 ];
 
 fn outcome<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Outcome, D::Error> {
@@ -323,6 +335,7 @@ fn resolve(file: File) -> Result<Source, Mistake> {
     }
     source.name = file.source;
     source.topic = file.topic;
+    source.schemas = schemas(file.format, file.schemas)?;
     source.bounded = file.bounded;
     source.authority = file.authority;
     source.timestamp_unit = match file.timestamp_unit {
@@ -390,7 +403,7 @@ fn resolve(file: File) -> Result<Source, Mistake> {
     source.defaults = defaults(file.defaults)?;
     if let Some(fields) = file.fields {
         if !file.format.is_mapped() {
-            return mistake("fields", "only `json`, `cloudevents` and `auto` take names from the mapping; this format has its own");
+            return mistake("fields", "only `json`, `cloudevents`, `avro` and `auto` take names from the mapping; this format has its own");
         }
         source.fields = fields_of(fields)?;
     }
@@ -407,6 +420,17 @@ fn resolve(file: File) -> Result<Source, Mistake> {
         return mistake("fields", "more than 64 places are named in the file");
     }
     Ok(source)
+}
+
+fn schemas(format: Format, file: Option<SchemasFile>) -> Result<SchemaSource, Mistake> {
+    let mistake = |problem: &str| Err(Mistake("schemas", problem.to_owned()));
+    match file {
+        None => Ok(SchemaSource::None),
+        Some(_) if format != Format::Avro => mistake("only records of the format `avro` have schemas"),
+        Some(SchemasFile::Folder(folder)) if !folder.is_empty() => Ok(SchemaSource::Folder(folder)),
+        Some(SchemasFile::Files(files)) if !files.is_empty() && !files.values().any(String::is_empty) => Ok(SchemaSource::Files(files)),
+        Some(_) => mistake("write a folder that holds files `ID.avsc`, or `{ID: FILE, …}`"),
+    }
 }
 
 fn defaults(file: BTreeMap<String, String>) -> Result<Defaults, Mistake> {
