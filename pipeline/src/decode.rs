@@ -179,10 +179,10 @@ reasons! {
 
 /// What the decoders of access logs share.
 mod access_log;
-/// Avro in Confluent's frame.
-pub mod avro;
 /// Formats told by the records themselves.
 pub mod auto;
+/// Avro in Confluent's frame.
+pub mod avro;
 /// Records that say themselves in which format they came.
 pub mod by_header;
 /// CloudEvents around `json`.

@@ -118,6 +118,18 @@ fn a_misspelt_name_is_answered_with_the_nearest_one() {
 }
 
 #[test]
+fn schemas_are_files_by_id_or_a_folder() {
+    let schemas = |yaml: &str| read(&format!("source: a\nformat: avro\nschemas: {yaml}\n")).schemas;
+    let files = [(1, "one.avsc".to_owned()), (100_007, "../two.avsc".to_owned())];
+    assert_eq!(schemas("{1: one.avsc, 100007: ../two.avsc}"), SchemaSource::Files(files.into()));
+    assert_eq!(schemas("/etc/schemas"), SchemaSource::Folder("/etc/schemas".to_owned()));
+    assert_eq!(read("source: a\nformat: avro\n").schemas, SchemaSource::None);
+    let given: std::sync::Arc<dyn Schemas> = std::sync::Arc::new(SchemaTexts::default());
+    assert_eq!(SchemaSource::Given(std::sync::Arc::clone(&given)), SchemaSource::Given(given.clone()));
+    assert_ne!(SchemaSource::Given(given), SchemaSource::Given(std::sync::Arc::new(SchemaTexts::default())));
+}
+
+#[test]
 fn formats_of_the_design_that_are_not_read_yet_are_told_so() {
     assert!(refused("source: a\nformat: confluent\n").contains("does not read the format `confluent`"));
 }
@@ -141,6 +153,12 @@ fn values_that_cannot_be_are_refused_with_what_would_be_right() {
         ("source: a\ntenant: A", "a-z, 0-9 and `-`"),
         ("source: a\ntenant: a\ntenant_from: key", "either `tenant` or `tenant_from`"),
         ("source: a\ntenant_from: body", "`header:NAME` or `key`"),
+        ("source: a\nformat: json\nschemas: here", "only records of the format `avro`"),
+        ("source: a\nformat: avro\nschemas: ''", "a folder that holds files `ID.avsc`"),
+        ("source: a\nformat: avro\nschemas: {}", "a folder that holds files `ID.avsc`"),
+        ("source: a\nformat: avro\nschemas: {1: ''}", "a folder that holds files `ID.avsc`"),
+        ("source: a\nformat: avro\nschemas: {a: b}", "expected a folder or `{ID: FILE, …}`"),
+        ("source: a\nformat: avro\nschemas: {4294967296: b}", "expected a folder or `{ID: FILE, …}`"),
         ("source: a\n  b: c", "line 2"),
         ("format: json", "missing field `source`"),
     ] {

@@ -149,40 +149,47 @@ impl<'a, 'o> Walk<'a, 'o> {
             }
             Plan::Map(entries, others) => {
                 self.write(wanted, "{");
-                let mut first = true;
                 self.blocks(|walk| {
                     let key = walk.sized()?;
                     let entry = entries.iter().find(|entry| entry.key() == key);
                     match entry {
-                        Some(entry) => walk.member(entry, &mut first),
+                        Some(entry) => walk.member(entry),
                         None => walk.value(others, false),
                     }
                 })?;
-                self.write(wanted, "}");
+                self.close(wanted);
             }
             Plan::Record(fields) => {
                 self.write(wanted, "{");
-                let mut first = true;
                 for field in fields {
                     if field.lead.is_empty() {
                         self.value(&field.plan, false)?;
                     } else {
-                        self.member(field, &mut first)?;
+                        self.member(field)?;
                     }
                 }
-                self.write(wanted, "}");
+                self.close(wanted);
             }
         }
         Ok(())
     }
 
-    /// Reads and writes a wanted field or entry.
-    fn member(&mut self, member: &Member, first: &mut bool) -> Result<(), Fault> {
-        if !std::mem::take(first) {
-            self.out.push(',');
-        }
+    /// Reads and writes a wanted field or entry, with a comma behind it.
+    fn member(&mut self, member: &Member) -> Result<(), Fault> {
         self.out.push_str(&member.lead);
-        self.value(&member.plan, true)
+        self.value(&member.plan, true)?;
+        self.out.push(',');
+        Ok(())
+    }
+
+    /// Ends an object; the comma behind its last member gives way.
+    fn close(&mut self, wanted: bool) {
+        if wanted {
+            if self.out.ends_with(',') {
+                self.out.pop();
+            }
+            self.out.push('}');
+        }
     }
 
     /// Reads the blocks of an array or a map, item by item; says whether there was an item.
@@ -265,7 +272,19 @@ impl<'a, 'o> Walk<'a, 'o> {
     }
 
     /// A number in zigzag, seven bits in a byte, the lowest first.
+    #[inline]
     fn long(&mut self) -> Result<i64, Fault> {
+        match self.rest.split_first() {
+            // Most numbers are lengths and branches of one byte.
+            Some((byte, rest)) if *byte < 0x80 => {
+                self.rest = rest;
+                Ok(i64::from(byte >> 1) ^ -i64::from(byte & 1))
+            }
+            _ => self.long_of_many(),
+        }
+    }
+
+    fn long_of_many(&mut self) -> Result<i64, Fault> {
         let mut number = 0;
         for (place, byte) in self.rest.iter().take(10).enumerate() {
             number |= u64::from(byte & 0x7F) << (7 * place);
@@ -284,7 +303,8 @@ impl<'a, 'o> Walk<'a, 'o> {
 /// Writes a text in quotes, escaped.
 fn quote(out: &mut String, text: &str) {
     out.push('"');
-    if text.bytes().any(|byte| byte < 0x20 || matches!(byte, b'"' | b'\\')) {
+    // No early end, so that many bytes are looked at at once.
+    if text.bytes().fold(false, |found, byte| found | (byte < 0x20) | (byte == b'"') | (byte == b'\\')) {
         escape(out, text);
     } else {
         out.push_str(text);
