@@ -82,10 +82,12 @@ impl Transactions {
                 self.writer.abort();
                 Ok((Outcome::Refused, "full"))
             }
+            CommitError::Doubtful(_) if planted(Bug::WriterKeptAfterDoubt) => {
+                self.writer.abort();
+                Ok((Outcome::Refused, "aborted"))
+            }
             CommitError::Doubtful(_) => {
-                if !planted(Bug::WriterKeptAfterDoubt) {
-                    self.writer = self.log.writer(&self.id)?;
-                }
+                self.writer = self.log.writer(&self.id)?;
                 let done = self.took_place(read)?;
                 Ok(if done { (Outcome::Committed(None), "doubtful_committed") } else { (Outcome::Refused, "doubtful_aborted") })
             }

@@ -46,6 +46,8 @@ pub struct Chances {
     pub late_markers: u64,
     /// A member does not notice yet that its group has changed.
     pub unnoticed: u64,
+    /// The process stands still in the middle of what it does.
+    pub frozen: u64,
 }
 
 /// A record that comes from outside at its time.
@@ -65,13 +67,23 @@ pub struct SimLog {
     shared: Arc<Mutex<Broker>>,
     clock: Arc<SimClock>,
     process: u64,
+    frozen: Option<Frozen>,
 }
+
+/// Called, with its number, when a process stands still in the middle of a request: whoever drives the others lets them go on meanwhile.
+pub type Frozen = fn(u64);
 
 impl SimLog {
     /// An empty log. What happens to it follows from `seed`.
     #[must_use]
     pub fn new(seed: Seed, clock: Arc<SimClock>) -> Self {
-        Self { shared: Arc::new(Mutex::new(Broker::new(seed))), clock, process: 0 }
+        Self { shared: Arc::new(Mutex::new(Broker::new(seed))), clock, process: 0, frozen: None }
+    }
+
+    /// The same log, whose processes may stand still in the middle of a request.
+    #[must_use]
+    pub fn freezing(self, frozen: Frozen) -> Self {
+        Self { frozen: Some(frozen), ..self }
     }
 
     /// The same log, as a process uses it.
@@ -161,6 +173,12 @@ impl SimLog {
     fn request(&self) {
         let by = self.broker().latency();
         self.pass(by);
+        if let Some(frozen) = self.frozen.filter(|_| self.process > 0) {
+            let per_mille = self.broker().chances.frozen;
+            if self.broker().happens("frozen", per_mille) {
+                frozen(self.process);
+            }
+        }
     }
 
     /// Waits until `ready` gives something.

@@ -52,7 +52,7 @@ fn event(value: &[u8]) -> Option<Event> {
 }
 
 /// Everything that a reader of the source sees, by partition.
-fn source(world: &World<'_>) -> Vec<Vec<Seen>> {
+fn source(world: &World) -> Vec<Vec<Seen>> {
     let read = |index| {
         let mut all = Vec::new();
         world.log.visible(&Partition::new(&world.topics.events, index), |record| {
@@ -148,7 +148,7 @@ fn result(record: &Record<'_>) -> Option<Result> {
 }
 
 /// Judges what a run has left behind.
-pub(crate) fn judge(world: &World<'_>, report: &mut Report) {
+pub(crate) fn judge(world: &World, report: &mut Report) {
     let source = source(world);
     let expected = expected(&source);
     results(world, expected, report);
@@ -158,14 +158,14 @@ pub(crate) fn judge(world: &World<'_>, report: &mut Report) {
     }
 }
 
-fn each(world: &World<'_>, topic: &Topic, partitions: u32, mut each: impl FnMut(u32, &Record<'_>)) {
+fn each(world: &World, topic: &Topic, partitions: u32, mut each: impl FnMut(u32, &Record<'_>)) {
     for index in 0..partitions {
         world.log.visible(&Partition::new(topic, index), |record| each(index, record));
     }
 }
 
 /// I1, I2, I3, I17, I18, and I14: what is not final in the end is missing here.
-fn results(world: &World<'_>, mut expected: Expected, report: &mut Report) {
+fn results(world: &World, mut expected: Expected, report: &mut Report) {
     let mut published = Published::default();
     let mut empty: BTreeMap<String, Entry> = BTreeMap::new();
     let mut violations = Vec::new();
@@ -254,7 +254,7 @@ fn results(world: &World<'_>, mut expected: Expected, report: &mut Report) {
 }
 
 /// I7 no drag: a watermark passes no record that was not read, and none is held back by what was.
-fn watermarks(world: &World<'_>, source: &[Vec<Seen>], report: &mut Report) {
+fn watermarks(world: &World, source: &[Vec<Seen>], report: &mut Report) {
     each(world, &world.topics.partials, PARTITIONS, |_, record| {
         let Ok(head) = Head::decode(&mut Cursor::new(record.value.unwrap_or_default())) else {
             report.violations.push(format!("partial {} cannot be read", record.offset));
@@ -264,14 +264,6 @@ fn watermarks(world: &World<'_>, source: &[Vec<Seen>], report: &mut Report) {
             return;
         }
         let written = record.append_time.map_or(0, |time| time.0);
-        if std::path::Path::new("/tmp/dbg").exists() {
-            for r in &head.ranges {
-                eprintln!(
-                    "DBG {} {:?} chunk {} last {} src {} {}..{} wm {}",
-                    record.offset, written, head.chunk, head.last, r.source, r.from, r.to, r.watermark.0
-                );
-            }
-        }
         for range in &head.ranges {
             let Some(records) = source.get(range.source as usize) else { continue };
             let at = format!("source partition {} up to {}", range.source, range.to);
@@ -318,7 +310,7 @@ fn name(schema: &[u8], identity: &[u8]) -> Vec<u8> {
 }
 
 /// I5 deterministic: finals and progress are those of a CLOSE that applies the same messages one by one and never restarts.
-fn one_go(world: &World<'_>, partition: u32, report: &mut Report) {
+fn one_go(world: &World, partition: u32, report: &mut Report) {
     let Some(mut close) = world.fresh_close(partition) else { return };
     let mut store = MemoryStore::default();
     let mut kept = Kept::default();
@@ -368,14 +360,6 @@ fn one_go(world: &World<'_>, partition: u32, report: &mut Report) {
         order.push(name(schema, identity));
         finals.insert(name(schema, identity), record.value.unwrap_or_default().to_vec());
     });
-    if std::path::Path::new("/tmp/dbg2").exists() {
-        for (n, v) in kept.0.iter().take(14) {
-            eprintln!("ONE {} {}", String::from_utf8_lossy(n), String::from_utf8_lossy(v).chars().take(420).collect::<String>());
-        }
-        for n in order.iter().take(18) {
-            eprintln!("CHAIN {} {}", String::from_utf8_lossy(n), String::from_utf8_lossy(&finals[n]).chars().take(420).collect::<String>());
-        }
-    }
     let wanted: Vec<&Vec<u8>> = kept.0.iter().map(|(name, _)| name).collect();
     // What is behind its committed position may have left in part.
     let at = wanted.iter().zip(&order).take_while(|(a, b)| **a == *b).count();

@@ -89,6 +89,7 @@ impl Plan {
             unanswered: sometimes(400, 100),
             late_markers: sometimes(500, 500),
             unnoticed: sometimes(500, 900),
+            frozen: sometimes(400, 3),
         };
         let (kills, pauses, evictions, leaderless) = (sometimes(500, 60), sometimes(500, 60), sometimes(500, 100), sometimes(300, 30));
         let (late, open) = (sometimes(700, 200), sometimes(300, 300));

@@ -1,4 +1,5 @@
-//! Processes, time, and who goes next. One thread: whoever is stepped runs until its step is over; the brokers let time pass inside of it.
+//! Processes, time, and who goes next. One thread: whoever is stepped runs until its step is over, but the brokers let time pass inside of it,
+//! and now and then they let it stand still in the middle of a request while the others go on.
 
 use crate::Report;
 use crate::check;
@@ -16,6 +17,7 @@ use platform_core::clock::Clock;
 use platform_core::log::{Log, Subscription};
 use platform_core::pipeline::{Kind, MakeKeyed, MakeMap, Stage};
 use platform_core::record::{Partition, Topic};
+use platform_core::stage::{KeyedStage, MapStage};
 use platform_runtime::keyed_task::{KeyedParts, KeyedTask};
 use platform_runtime::map_task::MapTask;
 use platform_runtime::task::{Place, TaskError, TaskSetup};
@@ -23,6 +25,8 @@ use platform_testkit::clock::SimClock;
 use platform_testkit::seed::Seed;
 use platform_testkit::sim::{Arrival, Chances, SimLog};
 use platform_testkit::store::FaultyStores;
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +62,34 @@ impl Task {
     }
 }
 
+/// What a process does next.
+enum Next {
+    Make(usize),
+    Step(Task),
+}
+
+enum Stepped {
+    Map(Box<dyn MapStage>),
+    Keyed(KeyedParts),
+}
+
+struct Recipe {
+    setup: TaskSetup,
+    log: Arc<dyn Log>,
+    reads: Topic,
+    stage: Stepped,
+}
+
+impl Recipe {
+    fn make(self) -> Result<Task, TaskError> {
+        let reader = self.log.reader(&Subscription { group: Some(self.setup.group()), topics: vec![self.reads] })?;
+        Ok(match self.stage {
+            Stepped::Map(stage) => Task::Map(Box::new(MapTask::new(self.setup, stage, reader)?)),
+            Stepped::Keyed(parts) => Task::Keyed(Box::new(KeyedTask::new(self.setup, parts, reader)?)),
+        })
+    }
+}
+
 /// A process: its tasks are made one after the other when it starts, and all end with it.
 struct Process {
     /// As the brokers know it; another one after each start.
@@ -69,11 +101,18 @@ struct Process {
     /// Stages and slots that are still to be made.
     waiting: Vec<usize>,
     paused_until: Option<Duration>,
+    /// It stands still in the middle of a step.
+    frozen: bool,
+}
+
+thread_local! {
+    /// The run of this thread, for those who go on while one stands still.
+    static RUN: RefCell<Option<Rc<RefCell<World>>>> = const { RefCell::new(None) };
 }
 
 /// A run.
-pub(crate) struct World<'p> {
-    plan: &'p Plan,
+pub(crate) struct World {
+    plan: Plan,
     seed: Seed,
     clock: Arc<SimClock>,
     pub(crate) log: SimLog,
@@ -126,15 +165,15 @@ fn old_fold(settings: &Checked, topics: &Topics, decoder: MakeDecoder) -> Part {
         partitions: PARTITIONS,
         dead_letters: topics.dead_letters.clone(),
     };
-    let make = move || -> Box<dyn platform_core::stage::MapStage> { Box::new(Fold::new(settings.clone(), decoder(), Arc::default())) };
+    let make = move || -> Box<dyn MapStage> { Box::new(Fold::new(settings.clone(), decoder(), Arc::default())) };
     Part { name: "fold".to_owned(), reads: topics.events.clone(), made: Made::Map(Box::new(make)), tasks: 1 }
 }
 
-impl<'p> World<'p> {
-    pub(crate) fn new(plan: &'p Plan) -> Self {
+impl World {
+    fn new(plan: Plan) -> Self {
         let mut seed = Seed::new(plan.seed.wrapping_mul(3));
         let clock = Arc::new(SimClock::at(nanos(START)));
-        let log = SimLog::new(Seed::new(seed.number()), Arc::clone(&clock));
+        let log = SimLog::new(Seed::new(seed.number()), Arc::clone(&clock)).freezing(frozen);
         let topics = Topics::of(COLOUR);
         // Half of what the pipeline assumes at most.
         let clocks = Duration::from_millis(500);
@@ -168,6 +207,8 @@ impl<'p> World<'p> {
             let to = Partition::new(&topics.events, partition);
             log.schedule(due, Arrival { to, value: value.map(String::into_bytes), transaction: open });
         }
+        let may_be_incomplete = !plan.blackout;
+        let (processes, zombie_epoch) = (plan.processes, plan.zombie_epoch);
         let mut world = Self {
             plan,
             seed,
@@ -179,12 +220,12 @@ impl<'p> World<'p> {
             processes: Vec::new(),
             numbers: 0,
             violations: Vec::new(),
-            may_be_incomplete: !plan.blackout,
+            may_be_incomplete,
         };
-        for place in 0..plan.processes {
+        for place in 0..processes {
             world.start(format!("p{place}"), PIPELINE, FaultyStores::default());
         }
-        if plan.zombie_epoch {
+        if zombie_epoch {
             world.start("old".to_owned(), OLD, FaultyStores::default());
         }
         world
@@ -199,11 +240,14 @@ impl<'p> World<'p> {
         let parts = if pipeline == OLD { vec![0] } else { (0..self.parts.len()).collect() };
         let tasks = |place: &usize| self.parts.get(*place).map_or(0, |part| part.tasks);
         let waiting = parts.iter().flat_map(|place| std::iter::repeat_n(*place, tasks(place))).rev().collect();
-        self.processes.push(Process { number: self.numbers, instance, pipeline, stores, tasks: Vec::new(), waiting, paused_until: None });
+        let (number, tasks) = (self.numbers, Vec::new());
+        self.processes.push(Process { number, instance, pipeline, stores, tasks, waiting, paused_until: None, frozen: false });
     }
 
-    fn make(&self, process: &Process, place: usize) -> Result<Task, TaskError> {
-        let part = if process.pipeline == OLD { &self.old } else { self.parts.get(place).unwrap_or(&self.old) };
+    /// What it takes to make a task, which talks to the brokers when it is made.
+    fn recipe(&self, number: u64, place: usize) -> Option<Recipe> {
+        let process = self.processes.get(self.place_of(number)?)?;
+        let part = if process.pipeline == OLD { &self.old } else { self.parts.get(place)? };
         let log: Arc<dyn Log> = Arc::new(self.log.of_process(process.number));
         let setup = TaskSetup {
             pipeline: process.pipeline.to_owned(),
@@ -215,83 +259,47 @@ impl<'p> World<'p> {
             settings: self.plan.settings,
             signal: Arc::default(),
         };
-        let reader = log.reader(&Subscription { group: Some(setup.group()), topics: vec![part.reads.clone()] })?;
-        Ok(match &part.made {
-            Made::Map(make) => Task::Map(Box::new(MapTask::new(setup, make(), reader)?)),
+        let stage = match &part.made {
+            Made::Map(make) => Stepped::Map(make()),
             Made::Keyed(make, format) => {
-                let parts = KeyedParts { make: Arc::clone(make), format: *format, stores: Arc::new(process.stores.clone()) };
-                Task::Keyed(Box::new(KeyedTask::new(setup, parts, reader)?))
+                Stepped::Keyed(KeyedParts { make: Arc::clone(make), format: *format, stores: Arc::new(process.stores.clone()) })
             }
-        })
+        };
+        Some(Recipe { setup, log, reads: part.reads.clone(), stage })
     }
 
-    /// Busy, then quiet, then judged.
-    pub(crate) fn run(mut self) -> Report {
-        self.log.set_chances(self.plan.chances);
-        let blackout = self.plan.blackout.then(|| Duration::from_secs(20 + self.seed.below(20)));
-        let mut second = Duration::ZERO;
-        while self.now() < BUSY {
-            self.go(60);
-            if self.now() >= second {
-                second = self.now() + Duration::from_secs(1);
-                self.trouble();
-            }
-            if blackout.is_some_and(|at| self.now() >= at) && self.numbers == self.plan.processes {
-                self.black_out();
-            }
-        }
-        self.log.set_chances(Chances::default());
-        let old = self.processes.iter().position(|process| process.pipeline == OLD);
-        if let Some(old) = old {
-            self.end(old, true);
-        }
-        self.processes.iter_mut().for_each(|process| process.paused_until = process.paused_until.map(|_| BUSY));
-        while self.now() < BUSY + QUIET {
-            self.go(120);
-        }
-        let mut report = Report { injected: self.log.injected(), ..Report::default() };
-        check::judge(&self, &mut report);
-        report.violations.append(&mut self.violations);
-        report
-    }
-
-    /// Time passes, up to so many ms, and somebody does something.
-    fn go(&mut self, most: u64) {
+    /// Time passes, up to so many ms, and somebody is chosen to do something.
+    fn choose(&mut self, most: u64) -> Option<u64> {
         #[cfg(planted)]
         platform_core::planted::set_now(self.clock.wall());
         let by = Duration::from_millis(self.seed.below(most));
         self.log.pass(by);
-        let Some(place) = usize::try_from(self.seed.below(self.processes.len() as u64)).ok() else { return };
+        let place = usize::try_from(self.seed.below(self.processes.len() as u64)).ok()?;
         let now = self.now();
-        let Some(process) = self.processes.get_mut(place) else { return };
+        let process = self.processes.get_mut(place).filter(|process| !process.frozen)?;
         if let Some(until) = process.paused_until {
             if now < until {
-                return;
+                return None;
             }
             process.paused_until = None;
             self.log.resume(process.number);
         }
-        for _ in 0..=self.seed.below(TURN) {
-            if let Err(error) = self.step(place) {
-                self.failed(place, &error);
-                return;
-            }
-        }
+        Some(process.number)
     }
 
-    fn step(&mut self, place: usize) -> Result<(), TaskError> {
-        let Some(process) = self.processes.get_mut(place) else { return Ok(()) };
+    fn place_of(&self, number: u64) -> Option<usize> {
+        self.processes.iter().position(|process| process.number == number)
+    }
+
+    /// What a process does next.
+    fn next(&mut self, number: u64) -> Option<Next> {
+        let place = self.place_of(number)?;
+        let process = self.processes.get_mut(place)?;
         if let Some(stage) = process.waiting.pop() {
-            let Some(process) = self.processes.get(place) else { return Ok(()) };
-            let made = self.make(process, stage)?;
-            if let Some(process) = self.processes.get_mut(place) {
-                process.tasks.push(made);
-            }
-            return Ok(());
+            return Some(Next::Make(stage));
         }
-        let Some(process) = self.processes.get_mut(place) else { return Ok(()) };
-        let Some(task) = usize::try_from(self.seed.below(process.tasks.len() as u64)).ok() else { return Ok(()) };
-        process.tasks.get_mut(task).map_or(Ok(()), Task::step)
+        let task = usize::try_from(self.seed.below(process.tasks.len() as u64)).ok()?;
+        (task < process.tasks.len()).then(|| Next::Step(process.tasks.swap_remove(task)))
     }
 
     /// A task that ends takes its process with it, which starts again: in order, so that what it wrote stays.
@@ -329,18 +337,18 @@ impl<'p> World<'p> {
     }
 
     fn trouble(&mut self) {
-        let plan = self.plan;
+        let (kills, pauses) = (self.plan.kills, self.plan.pauses);
         let Some(place) = usize::try_from(self.seed.below(self.processes.len() as u64)).ok() else { return };
-        if self.seed.chance(plan.kills) {
+        if self.seed.chance(kills) {
             self.end(place, true);
-        } else if self.seed.chance(plan.pauses) {
+        } else if self.seed.chance(pauses) {
             self.pause(place);
         }
-        if self.seed.chance(plan.evictions) {
+        if self.seed.chance(self.plan.evictions) {
             let stage = self.seed.pick(&["fold", "close", "router"]).copied().unwrap_or("fold");
             self.log.evict(&format!("{PIPELINE}.{stage}"));
         }
-        if self.seed.chance(plan.leaderless) {
+        if self.seed.chance(self.plan.leaderless) {
             let partition = u32::try_from(self.seed.below(u64::from(SOURCES))).unwrap_or(0);
             let lasting = Duration::from_secs(5 + self.seed.below(90)).min(BUSY.saturating_sub(self.now()));
             self.log.lose_leader(&Partition::new(&self.topics.events, partition), lasting);
@@ -366,6 +374,15 @@ impl<'p> World<'p> {
         }
     }
 
+    /// Nothing goes wrong any more, and nobody stays away.
+    fn calm(&mut self) {
+        self.log.set_chances(Chances::default());
+        if let Some(old) = self.processes.iter().position(|process| process.pipeline == OLD) {
+            self.end(old, true);
+        }
+        self.processes.iter_mut().for_each(|process| process.paused_until = process.paused_until.map(|_| BUSY));
+    }
+
     /// Everything dies, and comes back after a while.
     fn black_out(&mut self) {
         for place in (0..self.processes.len()).rev() {
@@ -376,11 +393,100 @@ impl<'p> World<'p> {
     }
 
     /// A CLOSE made anew, of one partition.
-    pub(crate) fn fresh_close(&self, partition: u32) -> Option<Box<dyn platform_core::stage::KeyedStage>> {
+    pub(crate) fn fresh_close(&self, partition: u32) -> Option<Box<dyn KeyedStage>> {
         self.parts.iter().find_map(|part| match &part.made {
             Made::Keyed(make, _) if part.name == "close" => Some(make(partition)),
             _ => None,
         })
+    }
+}
+
+/// Busy, then quiet, then judged.
+pub(crate) fn run(plan: Plan) -> Report {
+    let (chances, blackout) = (plan.chances, plan.blackout);
+    let world = Rc::new(RefCell::new(World::new(plan)));
+    RUN.set(Some(Rc::clone(&world)));
+    world.borrow().log.set_chances(chances);
+    let blackout = blackout.then(|| Duration::from_secs(20 + world.borrow_mut().seed.below(20)));
+    let now = || world.borrow().now();
+    let mut second = Duration::ZERO;
+    while now() < BUSY {
+        go(&world, 60);
+        let mut world = world.borrow_mut();
+        if world.now() >= second {
+            second = world.now() + Duration::from_secs(1);
+            world.trouble();
+        }
+        if blackout.is_some_and(|at| world.now() >= at) && world.numbers == world.plan.processes {
+            world.black_out();
+        }
+    }
+    world.borrow_mut().calm();
+    while now() < BUSY + QUIET {
+        go(&world, 120);
+    }
+    RUN.set(None);
+    let mut world = world.borrow_mut();
+    let mut report = Report { injected: world.log.injected(), ..Report::default() };
+    check::judge(&world, &mut report);
+    report.violations.append(&mut world.violations);
+    report
+}
+
+/// Somebody does something. The world is not held meanwhile: whoever stands still in the middle of it lets others go on.
+fn go(world: &Rc<RefCell<World>>, most: u64) {
+    let Some(number) = world.borrow_mut().choose(most) else { return };
+    let turns = world.borrow_mut().seed.below(TURN);
+    for _ in 0..=turns {
+        let next = world.borrow_mut().next(number);
+        let done = match next {
+            None => return,
+            Some(Next::Step(mut task)) => task.step().map(|()| task),
+            Some(Next::Make(stage)) => {
+                let recipe = world.borrow().recipe(number, stage);
+                let Some(recipe) = recipe else { return };
+                recipe.make()
+            }
+        };
+        let mut world = world.borrow_mut();
+        // It may have been killed in the middle; then what it was doing goes with it.
+        let Some(place) = world.place_of(number) else { return };
+        match done {
+            Ok(task) => {
+                if let Some(process) = world.processes.get_mut(place) {
+                    process.tasks.push(task);
+                }
+            }
+            Err(error) => return world.failed(place, &error),
+        }
+    }
+}
+
+/// A process stands still in the middle of a request, and the others go on.
+fn frozen(number: u64) {
+    let Some(world) = RUN.with_borrow(Option::clone) else { return };
+    let until = {
+        let Ok(mut world) = world.try_borrow_mut() else { return };
+        // One at a time: a second one that stands still is as if both had gone on at the same moment.
+        if world.processes.iter().any(|process| process.frozen) {
+            return;
+        }
+        let Some(place) = world.place_of(number) else { return };
+        let lasting = if world.seed.chance(500) { 1000 } else { 40_000 };
+        let until = world.now() + Duration::from_millis(world.seed.below(lasting));
+        world.log.pause(number);
+        if let Some(process) = world.processes.get_mut(place) {
+            process.frozen = true;
+        }
+        until.min(BUSY)
+    };
+    while world.borrow().now() < until {
+        go(&world, 60);
+    }
+    let mut world = world.borrow_mut();
+    if let Some(process) = world.processes.iter_mut().find(|process| process.number == number) {
+        process.frozen = false;
+        world.log.resume(number);
     }
 }
 

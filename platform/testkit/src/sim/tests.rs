@@ -1,1 +1,215 @@
+use super::*;
+use platform_core::log::{Claim, CommitError, Polled};
+use platform_core::time::SECOND;
 
+fn world() -> (SimLog, Partition) {
+    let log = SimLog::new(Seed::new(1), Arc::new(SimClock::at(1_000 * SECOND)));
+    let topic = Topic::new("t");
+    log.create_topic(&topic, 2, Duration::ZERO);
+    (log, Partition::new(&topic, 0))
+}
+
+fn calm() -> Chances {
+    Chances::default()
+}
+
+fn record(text: &str) -> NewRecord<'_> {
+    NewRecord { value: Some(text.as_bytes()), ..NewRecord::default() }
+}
+
+fn nobody() -> Claim {
+    Claim { group: String::new(), member: 0, generation: 0 }
+}
+
+fn visible(log: &SimLog, partition: &Partition) -> Vec<String> {
+    let mut all = Vec::new();
+    log.visible(partition, |record| all.push(String::from_utf8(record.value.unwrap().to_vec()).unwrap()));
+    all
+}
+
+fn member(log: &SimLog, group: &str) -> Box<dyn Reader> {
+    log.reader(&Subscription { group: Some(group.to_owned()), topics: vec![Topic::new("t")] }).unwrap()
+}
+
+fn assigned(reader: &mut dyn Reader) -> platform_core::log::Assignment {
+    for _ in 0..100 {
+        if let Polled::Assigned(assignment) = reader.poll(Duration::ZERO).unwrap() {
+            return assignment;
+        }
+    }
+    panic!("no assignment came");
+}
+
+#[test]
+fn an_open_transaction_moves_the_end_and_hides_what_lies_behind_it() {
+    let (log, zero) = world();
+    let mut writer = log.writer("w").unwrap();
+    writer.append(&zero, record("open")).unwrap();
+    log.producer().unwrap().append(&zero, &[record("behind")]).unwrap();
+    assert_eq!(log.bounds(&zero).unwrap().1, Offset(2));
+    assert_eq!(visible(&log, &zero), [""; 0]);
+    writer.commit(&nobody(), &[]).unwrap();
+    log.pass(Duration::ZERO);
+    assert_eq!(visible(&log, &zero), ["open", "behind"]);
+    assert_eq!(log.bounds(&zero).unwrap().1, Offset(3), "the marker uses an offset");
+}
+
+#[test]
+fn what_is_aborted_uses_offsets_and_is_never_seen() {
+    let (log, zero) = world();
+    let mut writer = log.writer("w").unwrap();
+    writer.append(&zero, record("no")).unwrap();
+    writer.abort();
+    writer.append(&zero, record("yes")).unwrap();
+    writer.commit(&nobody(), &[]).unwrap();
+    log.pass(Duration::ZERO);
+    assert_eq!(visible(&log, &zero), ["yes"]);
+    assert_eq!(log.bounds(&zero).unwrap().1, Offset(4));
+}
+
+#[test]
+fn markers_come_after_the_answer_when_they_are_late() {
+    let (log, zero) = world();
+    log.set_chances(Chances { late_markers: 1000, ..calm() });
+    let mut writer = log.writer("w").unwrap();
+    writer.append(&zero, record("late")).unwrap();
+    writer.commit(&nobody(), &[]).unwrap();
+    assert_eq!(visible(&log, &zero), [""; 0]);
+    log.pass(Duration::from_secs(5));
+    assert_eq!(visible(&log, &zero), ["late"]);
+}
+
+#[test]
+fn a_newer_writer_of_the_same_id_fences_the_older_and_ends_its_transaction() {
+    let (log, zero) = world();
+    let mut old = log.writer("w").unwrap();
+    old.append(&zero, record("old")).unwrap();
+    let mut new = log.writer("w").unwrap();
+    assert!(matches!(old.append(&zero, record("again")), Err(CommitError::Fenced(_))));
+    assert!(matches!(old.commit(&nobody(), &[]), Err(CommitError::Fenced(_))));
+    new.append(&zero, record("new")).unwrap();
+    new.commit(&nobody(), &[]).unwrap();
+    log.pass(Duration::ZERO);
+    assert_eq!(visible(&log, &zero), ["new"]);
+}
+
+#[test]
+fn an_end_that_comes_late_is_refused_once_a_new_writer_has_come_and_taken_when_none_has() {
+    for renewed in [true, false] {
+        let (log, zero) = world();
+        log.set_chances(Chances { late: 1000, ..calm() });
+        let mut writer = log.writer("w").unwrap();
+        writer.append(&zero, record("x")).unwrap();
+        assert!(matches!(writer.commit(&nobody(), &[]), Err(CommitError::Doubtful(_))));
+        log.set_chances(calm());
+        if renewed {
+            drop(log.writer("w").unwrap());
+        }
+        // Longer than any request is late, in steps: the transaction itself runs out after ten seconds.
+        log.pass(Duration::from_secs(31));
+        let arrived = log.injected().contains_key("late end arrived");
+        let expired = log.injected().contains_key("transaction timed out");
+        assert_eq!(visible(&log, &zero).len(), usize::from(arrived));
+        assert_eq!((renewed, arrived || expired), (renewed, !renewed));
+    }
+}
+
+#[test]
+fn a_transaction_that_stays_open_is_ended_and_its_writer_fenced() {
+    let (log, zero) = world();
+    let mut writer = log.writer("w").unwrap();
+    writer.append(&zero, record("x")).unwrap();
+    log.pass(TRANSACTION);
+    assert!(matches!(writer.commit(&nobody(), &[]), Err(CommitError::Fenced(_))));
+    assert_eq!(visible(&log, &zero), [""; 0]);
+}
+
+#[test]
+fn a_claim_from_before_a_change_of_the_group_commits_nothing() {
+    let (log, zero) = world();
+    let mut first = member(&log, "g");
+    let old = assigned(&mut *first).claim;
+    let second = member(&log, "g");
+    let mut writer = log.writer("w").unwrap();
+    let at = vec![(zero.clone(), Committed { offset: Offset(1), metadata: Vec::new() })];
+    assert!(matches!(writer.commit(&old, &at), Err(CommitError::Aborted(_))));
+    writer.abort();
+    let new = assigned(&mut *first).claim;
+    writer.commit(&new, &at).unwrap();
+    assert_eq!(log.committed("g", &zero).unwrap().unwrap().offset, Offset(1));
+    drop(second);
+}
+
+#[test]
+fn a_dead_process_keeps_its_partitions_for_a_session_and_a_paused_one_is_put_out() {
+    let (log, _) = world();
+    let (one, two) = (log.of_process(1), log.of_process(2));
+    let mut first = member(&one, "g");
+    assert_eq!(assigned(&mut *first).partitions.len(), 2);
+    one.kill(1);
+    drop(first);
+    let mut second = member(&two, "g");
+    assert_eq!(assigned(&mut *second).partitions.len(), 1, "the dead one still counts");
+    log.pass(SESSION);
+    assert_eq!(assigned(&mut *second).partitions.len(), 2);
+    log.pause(2);
+    log.pass(SESSION);
+    log.resume(2);
+    let again = assigned(&mut *second);
+    assert_eq!(again.partitions.len(), 2, "it joins again when it goes on");
+}
+
+#[test]
+fn an_assignment_waits_for_positions_in_an_open_transaction() {
+    let (log, zero) = world();
+    log.set_chances(Chances { lost: 1000, ..calm() });
+    let mut first = member(&log.of_process(1), "g");
+    let claim = assigned(&mut *first).claim;
+    let mut writer = log.writer("w").unwrap();
+    let at = vec![(zero.clone(), Committed { offset: Offset(7), metadata: Vec::new() })];
+    assert!(matches!(writer.commit(&claim, &at), Err(CommitError::Doubtful(_))));
+    log.set_chances(calm());
+    drop(first);
+    let mut second = member(&log.of_process(2), "g");
+    assert!(matches!(second.poll(Duration::ZERO).unwrap(), Polled::Nothing));
+    log.pass(TRANSACTION);
+    let share = assigned(&mut *second).partitions;
+    assert!(share.iter().all(|(_, committed)| committed.is_none()), "it was never committed");
+}
+
+#[test]
+fn a_partition_without_a_leader_is_not_read_has_no_known_end_and_holds_up_no_other() {
+    let (log, zero) = world();
+    let one = Partition::new(&zero.topic, 1);
+    let producer = log.producer().unwrap();
+    producer.append(&zero, &[record("0")]).unwrap();
+    producer.append(&one, &[record("1")]).unwrap();
+    log.lose_leader(&zero, Duration::from_secs(20));
+    log.schedule(Duration::from_secs(1), Arrival { to: zero.clone(), value: Some(b"later".to_vec()), transaction: None });
+    let mut reader = log.reader(&Subscription { group: None, topics: vec![zero.topic.clone()] }).unwrap();
+    let Polled::Batch(batch) = reader.poll(Duration::ZERO).unwrap() else { panic!("nothing came") };
+    assert_eq!(batch.partition, &one);
+    assert_eq!((reader.end(&zero).unwrap(), reader.end(&one).unwrap()), (None, Some(Offset(1))));
+    log.pass(Duration::from_secs(20));
+    assert_eq!(visible(&log, &zero), ["0", "later"]);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_faults() {
+    let faults = |seed| {
+        let log = SimLog::new(Seed::new(seed), Arc::new(SimClock::at(0)));
+        let topic = Topic::new("t");
+        log.create_topic(&topic, 1, Duration::from_millis(500));
+        log.set_chances(Chances { refused: 300, unanswered: 300, late_markers: 500, slow: 100, ..calm() });
+        let outcomes: Vec<_> = (0..50)
+            .map(|_| {
+                let mut writer = log.writer("w").unwrap();
+                writer.append(&Partition::new(&topic, 0), record("x")).unwrap();
+                writer.commit(&nobody(), &[])
+            })
+            .collect();
+        (format!("{outcomes:?}"), log.injected())
+    };
+    assert_eq!(faults(3), faults(3));
+    assert_ne!(faults(3).0, faults(4).0);
+}

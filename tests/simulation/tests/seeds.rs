@@ -1,0 +1,87 @@
+//! The seeds that are run with every change: some fresh ones, and all that ever failed. In builds with `--cfg planted`: each planted mistake at a
+//! seed that finds it.
+
+#![allow(clippy::panic, reason = "a test stops at what it does not expect")]
+
+#[cfg(not(planted))]
+mod plain {
+    use golden_simulation::{FOUND, run};
+    use std::collections::BTreeMap;
+
+    fn hold(seeds: impl Iterator<Item = u64>) -> BTreeMap<&'static str, u64> {
+        let mut injected = BTreeMap::new();
+        for seed in seeds {
+            let report = run(seed, None);
+            assert!(
+                report.violations.is_empty(),
+                "again: golden-simulate --from {seed} --seeds 1 --verbose\n{}\n{}",
+                report.plan,
+                report.violations.join("\n")
+            );
+            assert!(report.compared > 0, "seed {seed} compared nothing");
+            report.injected.into_iter().for_each(|(name, count)| *injected.entry(name).or_default() += count);
+        }
+        injected
+    }
+
+    /// GUARANTEES §6: 2,500 seeds with every change, here in two halves that run side by side.
+    #[test]
+    fn i1_to_i22_hold_in_the_first_half_of_the_seeds() {
+        hold(1..=1250);
+    }
+
+    #[test]
+    fn i1_to_i22_hold_in_the_second_half_of_the_seeds() {
+        hold(1251..=2500);
+    }
+
+    #[test]
+    fn what_was_found_once_is_not_there_any_more() {
+        hold(FOUND.iter().copied());
+    }
+
+    #[test]
+    fn every_kind_of_trouble_takes_place() {
+        let injected = hold(3000..3100);
+        for name in [
+            "slow request",
+            "refused",
+            "end lost",
+            "end late",
+            "end unanswered",
+            "late marker",
+            "unnoticed generation",
+            "stale claim",
+            "group begun anew",
+            "no leader",
+            "open transaction from outside",
+        ] {
+            assert!(injected.contains_key(name), "{name} never took place: {injected:?}");
+        }
+    }
+
+    #[test]
+    fn a_seed_is_one_run() {
+        let twice = [run(7, None), run(7, None)].map(|report| format!("{report:?}"));
+        assert_eq!(twice[0], twice[1]);
+    }
+}
+
+#[cfg(planted)]
+mod planted {
+    use golden_simulation::run;
+    use platform_core::planted::Bug;
+
+    /// For each mistake a seed that finds it; docs/simulation.md says how it was found.
+    const PINNED: [(Bug, u64); 21] = [PINS];
+
+    #[test]
+    fn every_planted_mistake_is_found_and_nothing_where_none_is() {
+        std::panic::set_hook(Box::new(|_| {}));
+        for (bug, seed) in PINNED {
+            assert!(run(seed, None).violations.is_empty(), "seed {seed} fails without a planted mistake");
+            assert!(!run(seed, Some(bug)).violations.is_empty(), "{bug:?} is not found at seed {seed}");
+        }
+        assert!(Bug::ALL.iter().all(|bug| PINNED.iter().any(|(pinned, _)| pinned == bug)));
+    }
+}
