@@ -10,8 +10,14 @@ CARGO_FLAGS := --release --workspace --locked
 # Where bench puts its events, 2 GB: a folder in memory gives the steadiest figures.
 BENCH_DIR ?= /tmp/golden-bench
 
+# How many seeds `make simulate` runs, from which one on.
+SEEDS ?= 2000
+FROM ?= 1
+# The simulation with mistakes planted in it is a build of its own, and of the pure crates only.
+PLANTED := RUSTFLAGS='--cfg planted' CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/planted cargo
+
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast faults check fmt bench docs setup build
+.PHONY: help run test test-fast simulate simulate-planted faults check fmt bench docs setup build
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,9 +27,16 @@ run: build ## sets up, builds, and starts the demo; prints the links to open
 
 test: setup ## the whole suite, and all that it needs
 	cargo test $(CARGO_FLAGS)
+	$(PLANTED) test --release --locked -p golden-simulation
 
 test-fast: ## the pure part: no C++ compiler, under a minute once built
 	cargo test --locked -p platform-core -p golden-router -p golden-pipeline --lib
+
+simulate: ## the pipeline on simulated brokers while everything goes wrong: make simulate SEEDS=100000 FROM=1
+	cargo run --release --locked -p golden-simulation -- --seeds $(SEEDS) --from $(FROM)
+
+simulate-planted: ## plants one mistake after the other and says at which seed each is found
+	$(PLANTED) run --release --locked -p golden-simulation -- --planted --seeds 5000
 
 faults: setup ## three Kafka brokers killed one after the other under load; needs Java 17 and Maven
 	cargo test $(CARGO_FLAGS) --test service -- --ignored --nocapture
