@@ -33,6 +33,7 @@ use crate::diagnostic::Diagnostic;
 use crate::scope::Scope;
 use check::{Checker, Typed};
 pub use lexer::{MAX_SOURCE, MAX_TEXT, MAX_TOKENS};
+pub(crate) use names::Unit;
 pub use names::{Kind, Number, OUTCOMES, Text};
 pub use parser::{MAX_DEPTH, MAX_NODES, MAX_SIGNS};
 use std::collections::BTreeSet;
@@ -167,4 +168,13 @@ fn compile<R>(source: &str, kind: Kind, build: impl FnOnce(Typed, Reads) -> Opti
     };
     let (typed, reads, diagnostics) = Checker::check(source, kind, &tree);
     Compiled { rule: typed.and_then(|typed| build(typed, reads)), diagnostics }
+}
+
+/// A number as settings write it, with a unit: `99.9%`, `250ms`, `-3`.
+pub(crate) fn literal(text: &str) -> Option<(f64, Unit)> {
+    let (sign, digits) = text.strip_prefix('-').map_or((1.0, text), |digits| (-1.0, digits));
+    match lexer::tokens(digits).ok()?.as_slice() {
+        [(lexer::Token::Number(value, unit), span), _] if span.start == 0 && span.end == digits.len() => Some((sign * value, *unit)),
+        _ => None,
+    }
 }
