@@ -2,6 +2,7 @@ use super::*;
 use crate::language::Number;
 use crate::report::{Report, place};
 use crate::scope::Sample;
+use proptest::prelude::*;
 
 const FULL: &str = include_str!("../../samples/shop/cart.yaml");
 
@@ -209,5 +210,31 @@ fn the_published_schema_knows_the_keys_of_a_file_and_no_others() {
         ("/$defs/expression/maxLength", crate::language::MAX_SOURCE),
     ] {
         assert_eq!(schema.pointer(pointer), Some(&limit.into()), "{pointer}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Lines of a good file, shuffled, cut and with something foreign put in.
+    #[test]
+    fn no_file_crashes_the_check(
+        lines in proptest::collection::vec(prop::sample::select(FULL.lines().collect::<Vec<_>>()), 0..30),
+        at: prop::sample::Index, cut in 0_usize..4,
+        foreign in prop::sample::select(vec!["", "\0", "'", "\"", "*a", "&a ", "{", "]", ": ", "\n", "\t", "é", "\u{202e}", "999e999", "||", "- ", "|", "%"]),
+    ) {
+        let mut source = lines.join("\n");
+        let place = source.floor_char_boundary(at.index(source.len() + 1));
+        source.insert_str(place, foreign);
+        source.truncate(source.floor_char_boundary(source.len() - source.len() * cut / 8));
+        let checked = check("shop/cart.yaml", source.as_bytes());
+        prop_assert_eq!(checked.result.is_none(), checked.diagnostics.iter().any(Diagnostic::is_error));
+        for found in &checked.diagnostics {
+            prop_assert!(source.get(found.span.start..found.span.end).is_some(), "{:?}", found);
+        }
+        let report = Report { file: "shop/cart.yaml", source: &source, diagnostics: &checked.diagnostics };
+        prop_assert_eq!(report.to_github().lines().count(), checked.diagnostics.len());
+        let unsafe_to_show = report.to_text().contains(['\0', '\u{202e}']);
+        prop_assert!(!unsafe_to_show);
     }
 }

@@ -3,7 +3,7 @@
 use super::generate::{Random, condition, number, text};
 use super::naive::{self, Value};
 use crate::diagnostic::Code;
-use crate::language::{HealthRule, Number, Rule, TagRule, Text, parser};
+use crate::language::{HealthRule, Number, Rule, RunError, TagRule, Text, parser};
 use crate::scope::{Sample, Scope};
 use evalexpr::{ContextWithMutableVariables, HashMapContext, eval_with_context};
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 /// All that the generator names; the availability has no value without requests.
 fn sample(random: &mut Random) -> Sample {
     let requests = [0.0, 1.0, 60.0, 1000.0][random.below(4)];
-    let errors = [0.0, 0.0, 1.0, 7.0][random.below(4)];
+    let errors = f64::min([0.0, 0.0, 1.0, 7.0][random.below(4)], requests);
     let sample = Sample::default()
         .number(Number::RequestCount, requests)
         .number(Number::ErrorCount, errors)
@@ -111,5 +111,17 @@ proptest! {
             let dead = never.iter().any(|d| d.span.start == branch.1);
             prop_assert!(!(dead && level == Some(branch.0)), "{}", source);
         }
+    }
+
+    #[test]
+    fn a_rule_without_doubts_does_not_fail(seed: u64, depth in 0_usize..4) {
+        let mut random = Random(seed);
+        let guard = random.pick(&["requestCount > 0", "requestCount >= 60", "errorCount != 0", "not requestCount == 0"]);
+        let source = format!("{guard} ? ({} ? 1 : 2) : ({} ? 1 : 2)", condition(&mut random, depth), condition(&mut random, depth));
+        let compiled = HealthRule::compile(&source);
+        let Some(rule) = compiled.rule else { return Ok(()) };
+        let doubted = compiled.diagnostics.iter().any(|d| matches!(d.code, Code::MayBeMissing | Code::DivisionByZero));
+        let result = rule.level(&sample(&mut random));
+        prop_assert!(doubted || result.is_ok() || result == Err(RunError::NotFinite), "{}: {:?}", source, result);
     }
 }
