@@ -23,7 +23,7 @@ test: setup ## the whole suite, and all that it needs
 	cargo test $(CARGO_FLAGS)
 
 test-fast: ## the pure part: no C++ compiler, under a minute once built
-	cargo test --locked -p platform-core -p golden-router -p golden-pipeline --lib
+	cargo test --locked -p platform-core -p golden-router -p golden-pipeline -p golden-overrides --lib
 
 faults: setup ## three Kafka brokers killed one after the other under load; needs Java 17 and Maven
 	cargo test $(CARGO_FLAGS) --test service -- --ignored --nocapture

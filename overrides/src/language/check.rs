@@ -247,8 +247,8 @@ impl<'s> Checker<'s> {
                     return self.refuse(Diagnostic::error(Code::Type, span, "texts have no order; they are equal or not"));
                 }
                 let (tree, known) = match (a, b) {
-                    (a, TextTree::Constant(b)) => (YesNoTree::TextIn(Box::new(a), Box::new([b.clone()])), some.is_in(&[b])),
-                    (TextTree::Constant(a), b) => (YesNoTree::TextIn(Box::new(b), Box::new([a.clone()])), others.is_in(&[a])),
+                    (a, TextTree::Constant(b)) => text_in(a, &some, vec![b]),
+                    (TextTree::Constant(a), b) => text_in(b, &others, vec![a]),
                     (a, b) => (YesNoTree::SameText(Box::new((a, b))), None),
                 };
                 Some(negated(how == Comparison::NotEqual, tree, known))
@@ -343,10 +343,8 @@ impl<'s> Checker<'s> {
                     };
                     texts.push(text.clone());
                 }
-                let known = possible.is_in(&texts);
-                texts.sort();
-                texts.dedup();
-                Some(negated(outside, YesNoTree::TextIn(Box::new(tree), texts.into()), known))
+                let (tree, known) = text_in(tree, &possible, texts);
+                Some(negated(outside, tree, known))
             }
             Typed::YesNo(..) => self.refuse(Diagnostic::error(Code::Type, span, "a condition is in no list")),
         }
@@ -496,6 +494,16 @@ fn negative(tree: NumberTree) -> NumberTree {
 
 fn negated(negative: bool, tree: YesNoTree, known: Option<bool>) -> Typed {
     if negative { Typed::YesNo(YesNoTree::Not(Box::new(tree)), known.map(|holds| !holds)) } else { Typed::YesNo(tree, known) }
+}
+
+/// Whether a text is in a list; certain too when it is in lower case and the list is not.
+fn text_in(text: TextTree, possible: &Possible, mut list: Vec<Box<str>>) -> (YesNoTree, Option<bool>) {
+    let capitals = |one: &str| one.bytes().any(|b| b.is_ascii_uppercase());
+    let never = matches!(text, TextTree::Lower(_)) && list.iter().all(|one| capitals(one));
+    let known = if never { Some(false) } else { possible.is_in(&list) };
+    list.sort();
+    list.dedup();
+    (YesNoTree::TextIn(Box::new(text), list.into()), known)
 }
 
 fn bare(typed: &Typed) -> &'static str {

@@ -86,6 +86,7 @@ fn no_token(sign: char, start: usize) -> Diagnostic {
         '≥' => found.help("write `>=`"),
         '≤' => found.help("write `<=`"),
         '≠' => found.help("write `!=`"),
+        '.' => found.help("a fraction starts with a digit: `0.5`"),
         '{' | '}' => found.help("groups stand in ( ), lists in [ ]"),
         _ => found,
     }

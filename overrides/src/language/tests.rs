@@ -254,6 +254,8 @@ fn what_can_never_be_taken_is_doubted() {
         ("lower(region) == 'a' ? 0 : lower(region) == 'a' ? 1 : 2", "1"),
         ("requestCount in [1, 2] ? (requestCount > 2 ? 1 : 0) : 3", "1"),
         ("2 > 1 ? 0 : 3", "3"),
+        ("lower(region) == 'EU' ? 1 : 2", "1"),
+        ("'EU' != lower(region) ? 1 : 2", "2"),
     ] {
         let compiled = HealthRule::compile(source);
         let found: Vec<_> = compiled.diagnostics.iter().map(|d| (d.code, &source[d.span.start..d.span.end])).collect();

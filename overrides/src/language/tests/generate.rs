@@ -138,7 +138,7 @@ pub(super) fn hostile(random: &mut Random) -> String {
         let places: Vec<usize> = source.char_indices().map(|(at, _)| at).collect();
         let at = places[random.below(places.len())];
         match random.below(4) {
-            0 => source.truncate(at.max(1)),
+            0 => source.truncate(at),
             1 => source.insert_str(at, random.pick(&PIECES)),
             2 => drop(source.remove(at)),
             _ => source = source.repeat(2),
