@@ -104,6 +104,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
 
     fn files(entries: &[(&str, &str)]) -> Files {
         entries.iter().map(|(path, content)| ((*path).to_owned(), content.as_bytes().to_vec())).collect()
@@ -137,7 +138,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 300, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
         fn files_come_out_as_they_went_in(entries in proptest::collection::btree_map("[a-zé/]{0,9}", proptest::collection::vec(any::<u8>(), 0..40), 0..9)) {

@@ -3,6 +3,7 @@ use crate::language::Number;
 use crate::report::{Report, place};
 use crate::scope::Sample;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 const FULL: &str = include_str!("../../samples/shop/cart.yaml");
 
@@ -214,7 +215,7 @@ fn the_published_schema_knows_the_keys_of_a_file_and_no_others() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 3_000, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Lines of a good file, shuffled, cut and with something foreign put in.
     #[test]

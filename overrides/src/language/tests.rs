@@ -274,7 +274,15 @@ fn a_health_level_is_0_to_3() {
         assert_eq!(only(source), Code::Range, "{source}");
         assert!(HealthRule::compile(source).rule.is_some(), "{source}");
     }
-    for source in ["0", "previousHealth", "min(previousHealth + 1, 3)", "max(previousHealth - 1, 0)", "round(completeness * 1)"] {
+    for source in [
+        "0",
+        "previousHealth",
+        "min(previousHealth + 1, 3)",
+        "max(previousHealth - 1, 0)",
+        "round(completeness * 1)",
+        "abs(previousHealth - 5) < 3 ? 1 : 2",
+        "requestCount < 1.5 ? (requestCount == 1 ? 1 : 0) : 2",
+    ] {
         clean::<HealthRule>(source);
     }
     for source in ["'3'", "requestCount > 3", "requestCount > 3 ? 'a' : 'b'"] {
@@ -308,6 +316,9 @@ fn a_number_that_an_empty_window_lacks_is_doubted_until_it_is_guarded() {
         ["warning may-be-missing: `availability` has no value in a window without requests; the rule fails there \
           (guard it: `requestCount < 60 ? 0 : …`) @ availability"]
     );
+    // What is always true beside a condition does not make the whole certain.
+    let found = HealthRule::compile("requestCount >= 0 and region == 'a' ? 0 : availability > 99 ? 0 : 3").diagnostics;
+    assert_eq!(found.iter().map(|d| d.code).collect::<Vec<_>>(), [Code::NeverTaken, Code::MayBeMissing]);
     clean::<HealthRule>("errorCount > 3 and availability < 99 ? 3 : 0");
     clean::<HealthRule>("requestRate > 1 and latencyP99 > 1s ? 3 : 0");
 }

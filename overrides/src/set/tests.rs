@@ -27,7 +27,8 @@ fn two_files_for_one_service_refuse_each_other() {
     let set =
         Set::compile(&files(&[("a/cart.yaml", "owner: a\n"), ("b/cart.yaml", "owner: b\n"), ("c/cart.yaml", "owner: c\nnamespace: eu\n")]))
             .unwrap();
-    assert!(set.find("", "cart").is_none());
+    assert!(set.find("", "cart").is_none() && set.has_errors());
+    assert_eq!(set.files().filter(|(_, checked)| checked.result.is_none()).count(), 2);
     assert!(set.find("eu", "cart").is_some());
     let said: Vec<&str> = set.reports().map(|report| report.diagnostics[0].message.as_str()).collect();
     assert_eq!(said, ["service `cart` has another file: b/cart.yaml", "service `cart` has another file: a/cart.yaml"]);

@@ -1,5 +1,6 @@
 use super::*;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 /// The text of the value of `health`, its place and its style.
 fn health(source: &str) -> (Span, String) {
@@ -39,6 +40,15 @@ fn a_place_in_a_text_is_found_in_the_file_in_every_style() {
         assert_eq!(found.start, source.find("wrong").unwrap(), "{source}");
         let end = place_within(source, span, &text, Span { start: text.len(), end: text.len() });
         assert!(span.start <= end.start && end.end <= span.end, "{source}: {end:?} {span:?}");
+    }
+}
+
+#[test]
+fn a_quote_that_opens_a_scalar_is_not_the_quote_that_its_text_starts_with() {
+    for source in ["health: \"\\\"x\\\" == y\"\n", "health: '''x'' == y'\n", "health: '\"x\" == y'\n"] {
+        let (span, text) = health(source);
+        let found = place_within(source, span, &text, Span { start: 0, end: 1 });
+        assert!(found.start > span.start && source[found.end..].starts_with(['x', '\'']), "{source}: {found:?}");
     }
 }
 
@@ -93,7 +103,7 @@ fn an_empty_file_is_an_empty_map() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 3_000, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_file_crashes_the_reader(pieces in proptest::collection::vec(prop::sample::select(vec![
