@@ -1,6 +1,6 @@
 //! What the documentation and the samples show is true: every file passes, every expression compiles, and nothing is said against them.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test stops at what it does not expect")]
+#![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
 use golden_overrides::archive::Files;
 use golden_overrides::diagnostic::{Code, Diagnostic};
