@@ -30,7 +30,7 @@ test: setup ## the whole suite, and all that it needs
 	$(PLANTED) test --release --locked -p golden-simulation
 
 test-fast: ## the pure part: no C++ compiler, under a minute once built
-	cargo test --locked -p platform-core -p golden-router -p golden-pipeline --lib
+	cargo test --locked -p platform-core -p golden-router -p golden-pipeline -p golden-overrides --lib
 
 simulate: ## the pipeline on simulated brokers while everything goes wrong: make simulate SEEDS=100000 FROM=1
 	cargo run --release --locked -p golden-simulation -- --seeds $(SEEDS) --from $(FROM)

@@ -56,7 +56,7 @@ fn dependencies_point_one_way() {
         assert!(!graph.needs(platform).iter().any(|n| n.starts_with("golden-")), "{platform} knows a golden signal");
     }
     assert!(!graph.needs("golden-pipeline").contains("golden-router") && !graph.needs("golden-router").contains("golden-pipeline"));
-    for pure in ["golden-pipeline", "golden-router", "golden-generate"] {
+    for pure in ["golden-pipeline", "golden-router", "golden-generate", "golden-overrides"] {
         let needs = graph.needs(pure);
         for engine in ["tokio", "axum", "hyper", "rocksdb", "librocksdb-sys", "rdkafka", "rdkafka-sys"] {
             assert!(!needs.contains(engine), "{pure} needs {engine}");

@@ -73,7 +73,29 @@ mod planted {
     use platform_core::planted::Bug;
 
     /// For each mistake a seed that finds it; docs/simulation.md says how it was found.
-    const PINNED: [(Bug, u64); 21] = [PINS];
+    const PINNED: [(Bug, u64); 21] = [
+        (Bug::NoSeekAfterAbort, 1),
+        (Bug::ClaimRefreshed, 7),
+        (Bug::PositionsApart, 1),
+        (Bug::PositionOfLastRecord, 1),
+        (Bug::UnchangedPositionsLeftOut, 528),
+        (Bug::WriterKeptAfterDoubt, 7),
+        (Bug::EndIsStableOffset, 4),
+        (Bug::EpochIgnored, 7),
+        (Bug::StoreBeforeCommit, 7),
+        (Bug::ReplayFromPosition, 3),
+        (Bug::CursorForgotten, 4),
+        (Bug::ClockInClose, 4),
+        (Bug::EmitAtBatchEnd, 1),
+        (Bug::FloatSum, 1),
+        (Bug::NoClampAbove, 5),
+        (Bug::NoClampBelow, 3),
+        (Bug::IdleTimeAfterEnd, 9),
+        (Bug::AbsenceByGaps, 3),
+        (Bug::PurgePastAbsent, 32),
+        (Bug::LateByClose, 2),
+        (Bug::DeadLettersApart, 1),
+    ];
 
     #[test]
     fn every_planted_mistake_is_found_and_nothing_where_none_is() {

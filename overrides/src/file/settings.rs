@@ -1,0 +1,181 @@
+//! What is no expression: groupings, objectives, capacity, and the resources that count.
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::file::Reader;
+use crate::language::Unit;
+use crate::yaml::Node;
+use std::collections::BTreeMap;
+
+/// Most groupings of a file.
+const MAX_GROUPINGS: usize = 8;
+/// Most dimensions of a grouping.
+const MAX_DIMENSIONS: usize = 4;
+/// Groupings that every pipeline has.
+const BUILT_IN: [&str; 2] = ["service", "service_operation"];
+/// Resources with a capacity that no gauge tells.
+pub(crate) const CAPACITIES: [&str; 3] = ["threads", "queue", "max_requests_per_second"];
+/// Resources that saturation is taken from (SIGNALS §6.5).
+pub const RESOURCES: [&str; 7] = ["cpu", "memory", "threads", "connections", "queue", "replicas", "requests"];
+/// Bounds of the classic buckets, in ms: a latency objective that is none of them could not be read from metrics (SIGNALS §9).
+pub const LATENCY_BOUNDS_MS: [f64; 14] =
+    [5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1_000.0, 2_500.0, 5_000.0, 7_500.0, 10_000.0];
+pub(crate) const OBJECTIVE_KEYS: [&str; 2] = ["availability", "latency"];
+pub(crate) const LATENCY_KEYS: [&str; 2] = ["threshold", "share"];
+
+/// What a service promises, over 30 days.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Objectives {
+    /// Share of requests that succeed, 0 to 100.
+    pub availability: Option<f64>,
+    /// Share of requests that are fast.
+    pub latency: Option<LatencyObjective>,
+}
+
+/// A share of requests that are answered within a time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LatencyObjective {
+    /// In ms; one of `LATENCY_BOUNDS_MS`.
+    pub threshold_ms: f64,
+    /// 0 to 100.
+    pub share: f64,
+}
+
+impl Reader<'_> {
+    pub(super) fn groupings(&mut self, node: &Node) -> BTreeMap<String, Vec<String>> {
+        let entries = self.map(node);
+        if entries.len() > MAX_GROUPINGS {
+            let message = format!("{} groupings; at most {MAX_GROUPINGS} are allowed", entries.len());
+            self.found.push(Diagnostic::error(Code::Limit, node.span, message));
+            return BTreeMap::new();
+        }
+        let mut groupings = BTreeMap::new();
+        for (key, node) in entries {
+            let letters = key.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+            if !letters || !(1..=63).contains(&key.name.len()) || !key.name.starts_with(|c: char| c.is_ascii_lowercase()) {
+                self.found.push(Diagnostic::error(Code::Range, key.span, "a grouping has 1 to 63 lower-case letters, digits and `_`"));
+            } else if BUILT_IN.contains(&key.name.as_str()) {
+                self.found.push(Diagnostic::error(Code::Duplicate, key.span, format!("every service has the grouping `{}`", key.name)));
+            }
+            groupings.insert(key.name.clone(), self.dimensions(node));
+        }
+        groupings
+    }
+
+    fn dimensions(&mut self, node: &Node) -> Vec<String> {
+        let list = self.list(node);
+        if list.len() > MAX_DIMENSIONS {
+            self.found.push(Diagnostic::error(Code::Limit, node.span, format!("at most {MAX_DIMENSIONS} dimensions are allowed")));
+            return Vec::new();
+        }
+        let mut dimensions: Vec<String> = Vec::new();
+        for one in list {
+            let Some(name) = self.name(one, "a dimension") else { continue };
+            match name {
+                "service" => self.found.push(Diagnostic::error(Code::Duplicate, one.span, "every grouping has the service already")),
+                "svcHost" => {
+                    let found = Diagnostic::error(Code::UnknownName, one.span, "as a dimension the host has another name");
+                    self.found.push(found.help("did you mean `svc_host`?"));
+                }
+                name if dimensions.iter().any(|known| known == name) => {
+                    self.found.push(Diagnostic::error(Code::Duplicate, one.span, format!("`{name}` stands here twice")));
+                }
+                name => dimensions.push(name.to_owned()),
+            }
+        }
+        if list.is_empty() {
+            self.found
+                .push(Diagnostic::error(Code::Range, node.span, "no dimension").help("`[operation]`, `[svc_host]`, or tags: `[region]`"));
+        }
+        dimensions
+    }
+
+    pub(super) fn objectives(&mut self, node: &Node) -> Objectives {
+        let mut objectives = Objectives::default();
+        for (key, node) in self.known(node, &OBJECTIVE_KEYS) {
+            match key.name.as_str() {
+                "availability" => objectives.availability = self.share(node),
+                _ => objectives.latency = self.latency(node),
+            }
+        }
+        objectives
+    }
+
+    /// A percentage below 100, which leaves something to fail.
+    fn share(&mut self, node: &Node) -> Option<f64> {
+        let (value, unit) = self.quantity(node)?;
+        if !matches!(unit, Unit::Plain | Unit::Percent) {
+            return self.error(Code::Unit, node.span, format!("a percentage is needed here, not {}", unit.name()));
+        }
+        if unit == Unit::Plain && value > 0.0 && value <= 1.0 {
+            let meant = (value * 1e12).round() / 1e10;
+            self.found.push(Diagnostic::error(Code::Scale, node.span, "an objective is 0–100").help(format!("did you mean {meant:?}?")));
+            return None;
+        }
+        if !(0.0..100.0).contains(&value) || value == 0.0 {
+            let found = Diagnostic::error(Code::Range, node.span, "an objective lies above 0 and below 100");
+            self.found.push(found.help("100 leaves no error budget: the first error would break it for 30 days"));
+            return None;
+        }
+        Some(value)
+    }
+
+    fn latency(&mut self, node: &Node) -> Option<LatencyObjective> {
+        let (mut threshold_ms, mut share) = (None, None);
+        let entries = self.known(node, &LATENCY_KEYS);
+        for (key, node) in &entries {
+            match key.name.as_str() {
+                "threshold" => threshold_ms = self.threshold(node),
+                _ => share = self.share(node),
+            }
+        }
+        if entries.len() < LATENCY_KEYS.len() {
+            let found = Diagnostic::error(Code::Range, node.span, "a latency objective has a threshold and a share");
+            self.found.push(found.help("`latency: {threshold: 250ms, share: 99%}`"));
+        }
+        Some(LatencyObjective { threshold_ms: threshold_ms?, share: share? })
+    }
+
+    fn threshold(&mut self, node: &Node) -> Option<f64> {
+        let (value, unit) = self.quantity(node)?;
+        if unit != Unit::Millis {
+            self.found.push(Diagnostic::error(Code::Unit, node.span, "a time is needed here").help("`250ms`, `1s`"));
+            return None;
+        }
+        if !LATENCY_BOUNDS_MS.contains(&value) {
+            let nearest = LATENCY_BOUNDS_MS.into_iter().min_by(|a, b| (a - value).abs().total_cmp(&(b - value).abs()))?;
+            let found = Diagnostic::error(Code::Range, node.span, "a threshold is a bound of the latency buckets");
+            self.found.push(found.help(format!("the nearest is {nearest}ms")));
+            return None;
+        }
+        Some(value)
+    }
+
+    pub(super) fn capacity(&mut self, node: &Node) -> BTreeMap<String, f64> {
+        let mut capacity = BTreeMap::new();
+        for (key, node) in self.known(node, &CAPACITIES) {
+            match self.quantity(node) {
+                Some((value, Unit::Plain)) if value > 0.0 => drop(capacity.insert(key.name.clone(), value)),
+                Some(_) => self.found.push(Diagnostic::error(Code::Range, node.span, "a capacity is a number above 0")),
+                None => {}
+            }
+        }
+        capacity
+    }
+
+    pub(super) fn resources(&mut self, node: &Node) -> Vec<String> {
+        let mut resources: Vec<String> = Vec::new();
+        for one in self.list(node) {
+            let Some(name) = self.text(one) else { continue };
+            if !RESOURCES.contains(&name) {
+                let found = Diagnostic::error(Code::UnknownName, one.span, format!("unknown resource `{name}`")).suggest(name, RESOURCES);
+                let all = format!("known are {}", RESOURCES.join(", "));
+                self.found.push(if found.help.is_none() { found.help(all) } else { found });
+            } else if resources.iter().any(|known| known == name) {
+                self.found.push(Diagnostic::error(Code::Duplicate, one.span, format!("`{name}` stands here twice")));
+            } else {
+                resources.push(name.to_owned());
+            }
+        }
+        resources
+    }
+}
