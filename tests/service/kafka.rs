@@ -15,12 +15,13 @@ use std::time::Duration;
 const CLIENTS: u64 = 2;
 
 /// Held by the test that has brokers: two clusters at once are too much for a small machine.
-static ONE: Mutex<()> = Mutex::new(());
+pub(crate) static ONE: Mutex<()> = Mutex::new(());
 
 /// Brokers in a folder of their own; they end with it.
-struct Cluster {
+pub(crate) struct Cluster {
     folder: tempfile::TempDir,
-    bootstrap: String,
+    /// `host:port` of some brokers.
+    pub(crate) bootstrap: String,
 }
 
 fn script() -> Command {
@@ -29,7 +30,7 @@ fn script() -> Command {
 
 impl Cluster {
     /// `None`, and a line that says so, where there can be none.
-    fn start(brokers: u32) -> Option<Self> {
+    pub(crate) fn start(brokers: u32) -> Option<Self> {
         let installed = script().arg("install").output();
         if !installed.as_ref().is_ok_and(|output| output.status.success()) {
             let why = installed.map_or_else(|e| e.to_string(), |o| String::from_utf8_lossy(&o.stderr).into_owned());
