@@ -12,7 +12,7 @@ pub(crate) struct Service {
     child: Child,
     /// The last lines it said.
     said: Arc<Mutex<VecDeque<String>>>,
-    /// `http://127.0.0.1:PORT`.
+    /// `http://127.0.0.1:PORT`; empty for one that stopped itself before it listened.
     pub(crate) url: String,
 }
 
@@ -24,6 +24,11 @@ impl Service {
         if let Some(config) = config {
             command.arg("--config").arg(config);
         }
+        Self::of(command)
+    }
+
+    /// Starts what `command` says, and waits until it says where it listens, or has stopped itself at a fail point before.
+    pub(crate) fn of(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut said = String::new();
@@ -31,6 +36,9 @@ impl Service {
             let Some(Ok(line)) = lines.next() else { panic!("it did not start: {said}") };
             if let Some(at) = line.find("http://").filter(|_| line.contains("send events to")) {
                 break line[at..].trim_end_matches("/api/v1/events").to_owned();
+            }
+            if line.starts_with("stopped at") {
+                break String::new();
             }
             said += &line;
             said.push('\n');
@@ -60,6 +68,20 @@ impl Service {
     pub(crate) fn stop(&mut self) -> bool {
         self.signal("-TERM");
         self.child.wait().unwrap().success()
+    }
+
+    /// SIGTERM, and `kill -9` for one that does not end in time.
+    pub(crate) fn end(&mut self) {
+        self.signal("-TERM");
+        if !within(15, || self.has_ended()) {
+            self.kill();
+        }
+    }
+
+    /// Whether it stands still: stopped by itself or by another.
+    pub(crate) fn stands_still(&self) -> bool {
+        let state = Command::new("ps").args(["-o", "state=", "-p", &self.child.id().to_string()]).output().unwrap();
+        state.stdout.trim_ascii_start().first() == Some(&b'T')
     }
 
     /// Whether it has ended by itself.
