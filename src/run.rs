@@ -80,8 +80,12 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let readers = vitals::readers(&stages, &place, &*log);
     stages.stages.retain(|stage| has(&args.role, role_of(&stage.name)));
     let stores = engine.stores();
-    let runtime =
-        RuntimeSettings { commit_interval: settings.runtime.commit_interval.0, held_budget: 64 << 20, emit_budget: settings.runtime.emit_kib << 10, ..RuntimeSettings::default() };
+    let runtime = RuntimeSettings {
+        commit_interval: settings.runtime.commit_interval.0,
+        held_budget: 64 << 20,
+        emit_budget: settings.runtime.emit_kib << 10,
+        ..RuntimeSettings::default()
+    };
     let mut running =
         Runtime::start(stages, Arc::clone(&log), Arc::clone(&stores) as _, Arc::clone(&clock), runtime, place).map_err(Failure::failed)?;
     let history = History::open(&*stores, settings.log.partitions, settings.log.partitions).map_err(Failure::failed)?;

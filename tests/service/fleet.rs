@@ -82,12 +82,13 @@ impl Cluster {
     }
 
     /// Writes the settings and makes the topics; before that the program refuses to start.
-    pub(crate) fn prepare(&self, folder: &Path, kafka: &str, more: &str) {
+    pub(crate) fn prepare(&self, folder: &Path, kafka: &str, runtime: &str) {
+        let settings = SETTINGS.replace("commit_interval: 100ms", &format!("commit_interval: 100ms{runtime}"));
         // One broker can keep no copies.
         let (bootstrap, dev) = (&self.bootstrap, self.brokers < 3);
         let kafka =
             format!("log: {{partitions: {PARTITIONS}, reserve_mib: 1, kafka: {{bootstrap: \"{bootstrap}\", dev: {dev}{kafka}}}}}\n");
-        std::fs::write(folder.join("golden.yaml"), format!("{SETTINGS}{more}{kafka}")).unwrap();
+        std::fs::write(folder.join("golden.yaml"), format!("{settings}{kafka}")).unwrap();
         let golden = |args: &[&str]| Command::new(env!("CARGO_BIN_EXE_golden")).args(args).current_dir(folder).output().unwrap();
         let refused = golden(&["run", "--data", "early", "--listen", "127.0.0.1:0"]);
         let text = String::from_utf8_lossy(&refused.stderr).into_owned();
@@ -114,11 +115,14 @@ pub(crate) struct Fleet<'a> {
     folder: PathBuf,
     pub(crate) services: Vec<Service>,
     urls: &'a Mutex<Vec<String>>,
+    /// How many of them take load.
+    takers: usize,
 }
 
 impl<'a> Fleet<'a> {
-    pub(crate) fn start(folder: &Path, count: usize, urls: &'a Mutex<Vec<String>>) -> Self {
-        let mut fleet = Self { folder: folder.to_owned(), services: Vec::new(), urls };
+    /// `takers` of the processes take load.
+    pub(crate) fn start(folder: &Path, count: usize, takers: usize, urls: &'a Mutex<Vec<String>>) -> Self {
+        let mut fleet = Self { folder: folder.to_owned(), services: Vec::new(), urls, takers };
         fleet.services = (0..count).map(|n| fleet.service(n)).collect();
         fleet.tell();
         fleet
@@ -149,7 +153,7 @@ impl<'a> Fleet<'a> {
     }
 
     fn tell(&self) {
-        *self.urls.lock().unwrap() = self.services.iter().map(|service| service.url.clone()).collect();
+        *self.urls.lock().unwrap() = self.services.iter().take(self.takers).map(|service| service.url.clone()).collect();
     }
 }
 

@@ -2,7 +2,7 @@
 //! acknowledged is lost or doubled, and the numbers move again (I1, I2, I3, I14, I17, I21).
 
 use crate::fleet::{Cluster, Fleet, ONE, settle};
-use crate::ledger::{Account, client};
+use crate::ledger::{Account, Client, Stopping};
 use crate::process::eventually;
 use platform_runtime::clock::SystemClock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,15 +10,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 const CLIENTS: u64 = 2;
-
-/// Tells the clients to stop, also when the test fails: the scope waits for them.
-struct Stopping<'a>(&'a AtomicBool);
-
-impl Drop for Stopping<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
 
 /// Load on some processes while `faults` does its worst; then everything must be there, once.
 fn under_load(brokers: u32, processes: usize, faults: impl FnOnce(&Cluster, &mut Fleet<'_>, &dyn Fn(u64))) {
@@ -28,13 +19,13 @@ fn under_load(brokers: u32, processes: usize, faults: impl FnOnce(&Cluster, &mut
     cluster.prepare(folder.path(), "", "");
     let clock = SystemClock::new();
     let urls = Mutex::new(Vec::new());
-    let mut fleet = Fleet::start(folder.path(), processes, &urls);
+    let mut fleet = Fleet::start(folder.path(), processes, processes, &urls);
     let (account, acked, stop) = (Mutex::new(Account::default()), AtomicU64::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
         let _stopping = Stopping(&stop);
         for number in 0..CLIENTS {
             let (urls, account, acked, stop, clock) = (&urls, &account, &acked, &stop, &clock);
-            scope.spawn(move || client(number, urls, account, acked, stop, clock));
+            scope.spawn(move || Client::new(number, urls, account, clock).run(acked, stop, Duration::ZERO));
         }
         let progress = |requests: u64| {
             let until = acked.load(Ordering::Relaxed) + requests;

@@ -78,6 +78,13 @@ impl Request {
         }
         (request, body)
     }
+
+    /// One event of 25 s ago.
+    fn probe(client: u64, service: u64, now: i64) -> (Self, String) {
+        let (time, service, operation) = (now - 25 * SECOND, format!("s{service}"), format!("op-{client}-probe-{service}"));
+        let body = format!(r#"{{"timestamp":{time},"service":"{service}","operation":"{operation}","status":200,"duration_ns":1000}}"#);
+        (Self { service, operation, events: vec![(time, 1000, false)], ledger: 0, bad: 0 }, body)
+    }
 }
 
 /// What the clients know in the end.
@@ -87,40 +94,78 @@ pub(crate) struct Account {
     pub(crate) unknown: Vec<Request>,
 }
 
-/// Posts until told to stop, each time to another of the services. An answer of 200 or 400 (some lines were bad) acknowledges; no answer, or one
-/// that says that the outcome is unknown, leaves the request unknown.
-pub(crate) fn client(
-    number: u64,
-    urls: &Mutex<Vec<String>>,
-    account: &Mutex<Account>,
-    acked: &AtomicU64,
-    stop: &AtomicBool,
-    clock: &SystemClock,
-) {
-    let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(10))).build();
-    let agent: ureq::Agent = config.into();
-    let rest = || std::thread::park_timeout(Duration::from_millis(20));
-    for n in 0_usize.. {
-        if stop.load(Ordering::Relaxed) {
-            return;
-        }
-        let (request, body) = Request::new(number, n as u64, clock.wall());
-        let to = {
-            let urls = urls.lock().unwrap();
-            format!("{}/api/v1/events", urls[n % urls.len()])
-        };
-        match agent.post(&to).content_type("application/x-ndjson").send(&body).map(|a| a.status().as_u16()) {
-            Ok(200..=299 | 400) => {
-                account.lock().unwrap().acked.push(request);
+/// Who posts requests and keeps the account of them.
+pub(crate) struct Client<'a> {
+    /// Different for each client of a test: it stands in the names of operations.
+    pub(crate) number: u64,
+    /// Where to; each time to another of them.
+    pub(crate) urls: &'a Mutex<Vec<String>>,
+    /// What is known of the requests.
+    pub(crate) account: &'a Mutex<Account>,
+    /// For the times of events.
+    pub(crate) clock: &'a SystemClock,
+    agent: ureq::Agent,
+}
+
+impl<'a> Client<'a> {
+    pub(crate) fn new(number: u64, urls: &'a Mutex<Vec<String>>, account: &'a Mutex<Account>, clock: &'a SystemClock) -> Self {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(10))).build();
+        Self { number, urls, account, clock, agent: config.into() }
+    }
+
+    /// Posts until told to stop, counting what is acknowledged, with a rest between two.
+    pub(crate) fn run(&self, acked: &AtomicU64, stop: &AtomicBool, rest: Duration) {
+        for n in 0.. {
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let (request, body) = Request::new(self.number, n, self.clock.wall());
+            if self.post(n, request, &body) {
                 acked.fetch_add(1, Ordering::Relaxed);
+                std::thread::park_timeout(rest);
+            } else {
+                std::thread::park_timeout(Duration::from_millis(20));
             }
-            Ok(429 | 503) | Err(ureq::Error::ConnectionFailed) => rest(),
-            Ok(500) | Err(_) => {
-                account.lock().unwrap().unknown.push(request);
-                rest();
+        }
+    }
+
+    /// Posts an event of a window that is closed, for each service: what comes of them leaves with the next commit. The operations, when all
+    /// are acknowledged.
+    pub(crate) fn probe(&self) -> Option<Vec<String>> {
+        let probe = |service: u64| {
+            let (request, body) = Request::probe(self.number, service, self.clock.wall());
+            let operation = request.operation.clone();
+            self.post(service, request, &body).then_some(operation)
+        };
+        (0..SERVICES).map(probe).collect()
+    }
+
+    /// Whether it was acknowledged: by 200, or 400 as some lines were bad. No answer, or one that says that the outcome is unknown, leaves the
+    /// request unknown.
+    fn post(&self, n: u64, request: Request, body: &str) -> bool {
+        let to = {
+            let urls = self.urls.lock().unwrap();
+            format!("{}/api/v1/events", urls[n as usize % urls.len()])
+        };
+        match self.agent.post(&to).content_type("application/x-ndjson").send(body).map(|a| a.status().as_u16()) {
+            Ok(200..=299 | 400) => {
+                self.account.lock().unwrap().acked.push(request);
+                return true;
             }
+            Ok(429 | 503) | Err(ureq::Error::ConnectionFailed) => {}
+            Ok(500) | Err(_) => self.account.lock().unwrap().unknown.push(request),
             Ok(status) => panic!("answered {status}"),
         }
+        false
+    }
+}
+
+/// Tells clients to stop, also when the test fails: the scope waits for them.
+pub(crate) struct Stopping<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

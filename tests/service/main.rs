@@ -13,4 +13,8 @@ mod kill;
 #[cfg(test)]
 mod ledger;
 #[cfg(test)]
+mod matrix;
+#[cfg(test)]
+mod namespace;
+#[cfg(test)]
 mod process;
