@@ -18,3 +18,5 @@ mod matrix;
 mod namespace;
 #[cfg(test)]
 mod process;
+#[cfg(test)]
+mod torn;

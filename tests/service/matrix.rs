@@ -266,6 +266,9 @@ fn run(brokers: u32, namespace: Option<&Namespace>, cells: &[Cell]) -> Option<(V
         published: BTreeSet::new(),
         clients: 0,
     };
+    // A cell goes from a healthy service to a healthy service.
+    let first = matrix.moves(cells.len() as u64);
+    eprintln!("the first output: {first:?}");
     let mut rows = Vec::new();
     for (number, cell) in (0..).zip(cells) {
         let moved = matrix.cell(number, *cell);

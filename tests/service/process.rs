@@ -1,5 +1,7 @@
 //! A `golden run` of a test: started on a free port, told to stop, or killed.
 
+use platform_core::clock::Clock;
+use platform_runtime::clock::SystemClock;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -129,11 +131,15 @@ pub(crate) fn eventually(what: &str, seconds: u64, so: impl FnMut() -> bool) {
 
 /// Waits for something to be so; gives whether it came to be within about `seconds`.
 pub(crate) fn within(seconds: u64, mut so: impl FnMut() -> bool) -> bool {
-    (0..seconds * 10).any(|_| {
-        let is_so = so();
-        if !is_so {
-            std::thread::park_timeout(Duration::from_millis(100));
+    let clock = SystemClock::new();
+    let deadline = clock.monotonic() + Duration::from_secs(seconds);
+    loop {
+        if so() {
+            return true;
         }
-        is_so
-    })
+        if clock.monotonic() > deadline {
+            return false;
+        }
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
 }

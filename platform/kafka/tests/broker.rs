@@ -132,6 +132,7 @@ fn transactions_groups_and_fencing_are_those_of_every_log() {
     an_aborted_transaction_is_never_seen_and_reading_goes_back(&cluster);
     a_new_writer_fences_the_old_one_and_ends_its_transaction(&cluster);
     a_claim_from_before_a_change_of_members_is_refused(&cluster);
+    a_member_without_partitions_gets_those_of_one_that_leaves(&cluster);
     the_end_counts_open_transactions_and_the_position_reaches_it(&cluster);
     a_position_outside_of_the_log_is_refused(&cluster);
 }
@@ -301,6 +302,29 @@ fn a_claim_from_before_a_change_of_members_is_refused(cluster: &Cluster) {
     let refused = writer.commit(&claim, &all);
     assert!(matches!(refused, Err(CommitError::Aborted(_))), "{refused:?}");
     writer.abort();
+}
+
+fn a_member_without_partitions_gets_those_of_one_that_leaves(cluster: &Cluster) {
+    let (log, topic) = (cluster.log(), Topic::new("idle-member"));
+    log.apply(&log.plan(&[need(&topic, 1)]).unwrap()).unwrap();
+    let mut members = [Some(member(&log, &topic)), None];
+    assigned(&mut **members[0].as_mut().unwrap(), 1);
+    members[1] = Some(member(&log, &topic));
+    // How many partitions each has since the second one came.
+    let mut has = [None, None];
+    for _ in 0..100 {
+        for (member, has) in members.iter_mut().zip(&mut has) {
+            if let Polled::Assigned(assignment) = member.as_mut().unwrap().poll(WAIT).unwrap() {
+                *has = Some(assignment.partitions.len());
+            }
+        }
+        if has.iter().flatten().count() == 2 && has.iter().flatten().sum::<usize>() == 1 {
+            break;
+        }
+    }
+    let idle = has.iter().position(|count| *count == Some(0)).unwrap();
+    members[1 - idle] = None;
+    assigned(&mut **members[idle].as_mut().unwrap(), 1);
 }
 
 fn the_end_counts_open_transactions_and_the_position_reaches_it(cluster: &Cluster) {
