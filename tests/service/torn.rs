@@ -29,7 +29,7 @@ fn window(service: &Service, time: i64) -> Option<serde_json::Value> {
     let start = time - time.rem_euclid(10 * SECOND);
     let (from, to) = (rfc3339(start), rfc3339(start + 10 * SECOND));
     let answer = service.get(&format!("/api/v1/services/shop/signals?from={from}&to={to}"))?;
-    answer["windows"].as_array()?.iter().find(|record| record["window_start"] == rfc3339(start).as_str()).cloned()
+    answer["records"].as_array()?.iter().find(|record| record["window_start"] == rfc3339(start).as_str()).cloned()
 }
 
 /// FOLD's position moves behind everything in the source, and nothing else is written: what a transaction leaves that was torn in two.
