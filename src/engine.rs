@@ -159,14 +159,20 @@ pub(crate) fn needed(settings: &Settings, topics: &Topics) -> Vec<Needed> {
     let public = settings.log.public_retention.0.max(settings.history.retention.0 + Duration::from_secs(2 * 3600));
     let partitions = settings.log.partitions;
     let topic = |topic: &Topic, partitions, retention: Duration| Needed { topic: topic.clone(), partitions, retention, foreign: false };
-    vec![
+    let others = settings
+        .log
+        .sources
+        .iter()
+        .map(|other| Needed { foreign: true, ..topic(&Topic::new(&other.topic), partitions, settings.log.events_retention.0) });
+    let ours = [
         Needed { foreign: settings.log.source.foreign, ..topic(&topics.events, partitions, settings.log.events_retention.0) },
         topic(&topics.partials, partitions, own),
         topic(&topics.signals, partitions, own),
         topic(&topics.public, partitions, public),
         topic(&topics.late, partitions, public),
         topic(&topics.dead_letters, 1, public),
-    ]
+    ];
+    ours.into_iter().chain(others).collect()
 }
 
 fn embedded(needed: &Needed) -> TopicSettings {

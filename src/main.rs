@@ -10,10 +10,12 @@ mod fail_point;
 mod failure;
 mod generate;
 mod mapping;
+mod registry;
 mod replay;
 mod router;
 mod run;
 mod settings;
+mod sources;
 mod topics;
 mod verify;
 
@@ -27,6 +29,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // One TLS for all Rust code. It can be installed once, and this is the first.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::replay(&args),

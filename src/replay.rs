@@ -13,7 +13,7 @@ use golden_pipeline::names::{SCHEMA_SIGNALS, Topics};
 use golden_pipeline::settings::{Checked, PipelineSettings};
 use golden_pipeline::source::{Format, Source};
 use golden_pipeline::tally::Tally;
-use golden_pipeline::topology::{Deployment, pipeline};
+use golden_pipeline::topology::{Deployment, SourceTopic, pipeline};
 use output::Output;
 use platform_core::clock::Clock;
 use platform_core::time::nanos;
@@ -48,15 +48,18 @@ pub(crate) fn replay(args: &ReplayArgs) -> Outcome {
     let deployment = Deployment {
         settings: checked,
         topics: topics.clone(),
-        source: source.name.clone(),
+        sources: vec![SourceTopic {
+            topic: topics.events.clone(),
+            name: source.name.clone(),
+            partitions: 1,
+            decoder: Arc::new(move || decode::decoder(&source, &wanted)),
+        }],
         tenant: "default".to_owned(),
-        source_partitions: 1,
         partitions: threads,
         time,
         health_of_all: true,
         fold_tasks: 1,
         close_tasks: 1,
-        decoder: Arc::new(move || decode::decoder(&source, &wanted)),
         tally: Arc::clone(&tally),
     };
     let remember = if args.streaming { nanos(deployment.settings.plain.retain.0) * 2 } else { 0 };

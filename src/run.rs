@@ -9,16 +9,17 @@ use crate::engine::{self, Engine};
 use crate::fail_point;
 use crate::failure::{Failure, Outcome};
 use crate::settings::{self, Settings, cores};
+use crate::sources::{self, Inlet};
 use golden_pipeline::decode;
 use golden_pipeline::emit::scrape::{self, Scrape, Scrapes};
 use golden_pipeline::fold::TimeMode;
 use golden_pipeline::history::{self, History, HistoryStage};
 use golden_pipeline::names::Topics;
 use golden_pipeline::settings::{Checked, Span};
-use golden_pipeline::source::{Format, Source};
 use golden_pipeline::tally::Tally;
-use golden_pipeline::topology::{Deployment, pipeline};
+use golden_pipeline::topology::{Deployment, SourceTopic, pipeline};
 use platform_core::clock::Clock;
+use platform_core::log::Log;
 use platform_core::pipeline::{Kind, Stage};
 use platform_core::record::Topic;
 use platform_core::time::nanos;
@@ -37,13 +38,10 @@ use vitals::RunVitals;
 
 /// How often the program looks whether a task has failed.
 const LOOK: Duration = Duration::from_millis(200);
-/// Name of the source of events that come by HTTP.
-const SOURCE: &str = "http";
 
 pub(crate) fn run(args: &RunArgs) -> Outcome {
     let mut settings = with_flags(settings::load(args.settings.config.as_deref())?.settings, args);
     let checked = settings.pipeline.check().map_err(Failure::usage)?;
-    let source = mapping(&settings)?;
     let traces = TraceSettings {
         filter: settings.traces.filter.clone(),
         json: settings.traces.json,
@@ -65,13 +63,13 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         let plan = kafka.plan(&engine::needed(&settings, &topics)).map_err(Failure::missing)?;
         kafka.apply(&plan).map_err(Failure::missing)?;
     }
+    let inlets = sources::inlets(&settings, kafka.as_ref())?;
     let lobby = kafka.clone().map(|kafka| Lobby::open(&listener, kafka)).transpose()?;
     let engine = Engine::open(&settings, kafka, &topics, args.accept_loss, &clock)?;
     let log = engine.log();
     let (tally, scrapes) = (Arc::new(Tally::default()), Arc::new(Scrapes::default()));
-    let source_partitions = log.partitions(&topics.events).map_err(Failure::missing)?;
     let mut stages = pipeline(
-        deployment(&settings, &checked, &topics, &source, &tally, source_partitions),
+        deployment(&settings, &checked, &topics, &inlets, &tally, &*log)?,
         crate::router::stage(&topics, nanos(checked.plain.retain.0) * 2),
         sinks(&topics, &checked, &settings, &scrapes),
     );
@@ -102,7 +100,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         clock: Arc::clone(&clock),
     };
     let wanted = checked.groupings.wanted(true);
-    let for_edge = Arc::clone(&source);
+    let for_edge = inlets.first().map(|inlet| Arc::clone(&inlet.source)).unwrap_or_else(|| unreachable!("there is always the own topic"));
     let parts = golden_http::Parts {
         log: engine.log_of_requests(),
         topics,
@@ -214,16 +212,6 @@ fn with_flags(mut settings: Settings, args: &RunArgs) -> Settings {
     settings
 }
 
-/// The mapping of events that come by HTTP.
-pub(crate) fn mapping(settings: &Settings) -> Result<Arc<Source>, Failure> {
-    let mut source = match &settings.mapping {
-        Some(path) => crate::mapping::read(path)?,
-        None => Source::for_format(Format::Auto),
-    };
-    source.name = SOURCE.to_owned();
-    Ok(Arc::new(source))
-}
-
 fn listen(address: SocketAddr) -> Result<std::net::TcpListener, Failure> {
     let busy = |e: std::io::Error| match e.kind() {
         std::io::ErrorKind::AddrInUse => {
@@ -240,31 +228,34 @@ fn deployment(
     settings: &Settings,
     checked: &Checked,
     topics: &Topics,
-    source: &Arc<Source>,
+    inlets: &[Inlet],
     tally: &Arc<Tally>,
-    source_partitions: u32,
-) -> Deployment {
+    log: &dyn Log,
+) -> Result<Deployment, Failure> {
     let wanted = checked.groupings.wanted(checked.plain.exemplars);
-    let source = Arc::clone(source);
+    let source = |inlet: &Inlet| {
+        let partitions = log.partitions(&inlet.topic).map_err(Failure::missing)?;
+        let name = inlet.source.name.clone();
+        Ok(SourceTopic { topic: inlet.topic.clone(), name, partitions, decoder: inlet.decoders(&wanted) })
+    };
+    let sources = inlets.iter().map(source).collect::<Result<Vec<_>, Failure>>()?;
     let partitions = settings.log.partitions;
     let fold_tasks = match settings.runtime.fold_tasks {
-        0 => cores().min(source_partitions as usize),
+        0 => cores().min(sources.iter().map(|source| source.partitions as usize).sum()),
         n => n,
     };
-    Deployment {
+    Ok(Deployment {
         settings: checked.clone(),
         topics: topics.clone(),
-        source: source.name.clone(),
+        sources,
         tenant: "default".to_owned(),
-        source_partitions,
         partitions,
         time: TimeMode::Live,
         health_of_all: false,
         fold_tasks,
         close_tasks: settings.runtime.close_tasks,
-        decoder: Arc::new(move || decode::by_header::decoder(&source, &wanted)),
         tally: Arc::clone(tally),
-    }
+    })
 }
 
 fn sinks(topics: &Topics, checked: &Checked, settings: &Settings, scrapes: &Arc<Scrapes>) -> Vec<Stage> {

@@ -57,6 +57,8 @@ pub(crate) struct LogSettings {
     pub(crate) reserve_mib: u64,
     /// Where events come from.
     pub(crate) source: SourceSettings,
+    /// Other topics that events come from; on Kafka only. New ones go to the end: a topic's place in the list is part of its coordinates.
+    pub(crate) sources: Vec<OtherSource>,
     /// An Apache Kafka cluster in place of the embedded log.
     pub(crate) kafka: Option<platform_kafka::settings::Settings>,
     /// On Kafka: name of this process among those that share the work; none: one is made and kept in the data folder.
@@ -70,6 +72,20 @@ pub(crate) struct SourceSettings {
     pub(crate) topic: String,
     /// Whether others own the topic: it is then neither made nor changed, and may have any number of partitions. Kafka only.
     pub(crate) foreign: bool,
+}
+
+/// A topic of somebody else's, and what its records are.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OtherSource {
+    /// The topic.
+    pub(crate) topic: String,
+    /// Format of its records, where their fields have the usual names.
+    #[serde(default)]
+    pub(crate) format: Option<String>,
+    /// Mapping file, which says the format too.
+    #[serde(default)]
+    pub(crate) mapping: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -136,6 +152,7 @@ impl Default for LogSettings {
             public_retention: seconds(7 * 24 * 3600),
             reserve_mib: 256,
             source: SourceSettings::default(),
+            sources: Vec::new(),
             kafka: None,
             instance: None,
         }
@@ -239,6 +256,14 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
     }
     if settings.runtime.close_tasks == 0 {
         return Err(Failure::usage(format!("{place}: runtime.close_tasks is 0, and must be at least 1")));
+    }
+    if settings.log.kafka.is_none() && !settings.log.sources.is_empty() {
+        return Err(Failure::usage(format!("{place}: log.sources are topics of Kafka, and log.kafka is not set")));
+    }
+    let topics = settings.log.sources.iter().map(|other| &other.topic);
+    let mut seen = std::collections::BTreeSet::from([&settings.log.source.topic]);
+    if let Some(twice) = topics.into_iter().find(|topic| !seen.insert(topic)) {
+        return Err(Failure::usage(format!("{place}: log.sources has topic {twice} twice: its events would count twice")));
     }
     if let Some(kafka) = &settings.log.kafka {
         kafka.check().map_err(|e| Failure::usage(format!("{place}: {e}")))?;

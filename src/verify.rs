@@ -5,10 +5,9 @@
 use crate::commands::VerifyArgs;
 use crate::engine::{self, Engine};
 use crate::failure::{Failure, Outcome};
-use crate::run::mapping;
-use crate::settings;
-use golden_pipeline::decode::by_header;
+use crate::{settings, sources};
 use golden_pipeline::decode::timestamp::{TimeUnit, Timestamps};
+use golden_pipeline::fold::place;
 use golden_pipeline::verify::{Span, Verify};
 use platform_core::clock::Clock;
 use platform_core::log::{Log, LogError, Polled, Subscription};
@@ -29,7 +28,6 @@ pub(crate) fn verify(args: &VerifyArgs) -> Outcome {
         settings.data.clone_from(data);
     }
     let checked = settings.pipeline.check().map_err(Failure::usage)?;
-    let source = mapping(&settings)?;
     let time = |name: &str, text: &str| {
         let parsed = Timestamps::new(TimeUnit::Rfc3339, None).parse_text(text);
         parsed.map(EventTime).map_err(|_| Failure::usage(format!("--{name}: `{text}` is not a time such as 2026-01-01T00:00:00Z")))
@@ -41,6 +39,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Outcome {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let topics = engine::topics(&settings);
     let kafka = engine::kafka(&settings, &clock)?;
+    let inlets = sources::inlets(&settings, kafka.as_ref())?;
     // With Kafka nothing of the data folder is needed, and a running service may hold it.
     let (log, _open): (Arc<dyn Log>, Option<Engine>) = match kafka {
         Some(kafka) => (Arc::new(kafka.impatient(Duration::from_secs(10))), None),
@@ -50,18 +49,22 @@ pub(crate) fn verify(args: &VerifyArgs) -> Outcome {
         }
     };
     let skew = checked.verdicts.skew;
-    let mut decoder = by_header::decoder(&source, &checked.groupings.wanted(false));
+    let wanted = checked.groupings.wanted(false);
     let mut verify = Verify::new(checked, "default", Span { from, to, service: args.service.clone() });
     // Partitions whose beginning retention has taken, by their first record left.
     let mut begun = BTreeMap::new();
     let failed = |error: LogError| Failure::missing(format!("the log cannot be read: {error}"));
-    read(&*log, &topics.events, |batch| {
-        for record in batch.iter() {
-            begun.entry(batch.partition.index).or_insert(record.append_time.filter(|_| record.offset > Offset(0)));
-            verify.source(batch.partition.index, &record, &mut *decoder);
-        }
-    })
-    .map_err(failed)?;
+    for (number, inlet) in inlets.iter().enumerate() {
+        let mut decoder = inlet.decoders(&wanted)();
+        read(&*log, &inlet.topic, |batch| {
+            let place = place(number, batch.partition.index);
+            for record in batch.iter() {
+                begun.entry(place).or_insert(record.append_time.filter(|_| record.offset > Offset(0)));
+                verify.source(place, &record, &mut *decoder);
+            }
+        })
+        .map_err(failed)?;
+    }
     if begun.values().flatten().any(|first| first.0 > from.0 - skew) {
         return Err(Failure::missing("the source does not reach back to --from any more: its retention has taken the beginning"));
     }

@@ -80,8 +80,8 @@ pub struct CloseSettings {
     pub suppress_low_confidence: bool,
     /// What is kept of windows.
     pub keep: Keep,
-    /// Declared source partitions.
-    pub declared: usize,
+    /// Declared source partitions, by their places.
+    pub declared: Vec<u32>,
     /// Where outputs go.
     pub signals: Topic,
     /// Partitions of `partials` and `signals`.
@@ -143,7 +143,7 @@ impl Close {
     pub fn new(settings: CloseSettings, partition: u32, tally: Arc<Tally>) -> Self {
         let emission = Emission::new(&settings, partition);
         Self {
-            sources: Sources::new(settings.declared, settings.hold),
+            sources: Sources::new(&settings.declared, settings.hold),
             index: Index::new(settings.caps, partition, settings.partitions),
             windows: BTreeMap::new(),
             closed_through: EventTime::MIN,
@@ -857,7 +857,7 @@ impl Close {
     fn restore_from(&mut self, store: &dyn Store) -> Result<(), Failure> {
         let Some(meta) = store.get(&keys::meta())? else { return Ok(()) };
         let mut from = Cursor::new(&meta);
-        self.sources = Sources::decode(&mut from, self.settings.hold)?;
+        self.sources = Sources::decode(&mut from, &self.settings.declared, self.settings.hold)?;
         self.closed_through = EventTime(from.i64()?);
         self.purged_through = EventTime(from.i64()?);
         self.next_chunk = u32::try_from(from.u64()?).unwrap_or(0);

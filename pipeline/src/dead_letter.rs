@@ -16,6 +16,8 @@ pub const PAYLOAD: usize = 64 * 1024;
 /// Where a dead letter came from.
 #[derive(Clone, Copy, Debug)]
 pub struct Coordinates<'a> {
+    /// Name of the source.
+    pub source: &'a str,
     /// Partition of the source.
     pub partition: &'a Partition,
     /// Record.
@@ -33,8 +35,6 @@ pub struct Stamp {
     pub colour: &'static str,
     /// Deployment counter.
     pub epoch: u32,
-    /// Name of the source.
-    pub source: String,
     /// Tenant.
     pub tenant: String,
 }
@@ -54,7 +54,7 @@ pub fn value(stamp: &Stamp, at: &Coordinates<'_>, reason: Reason, detail: &str, 
         ("epoch", stamp.epoch.into()),
         ("reason", reason.code().into()),
         ("detail", detail.into()),
-        ("source", stamp.source.as_str().into()),
+        ("source", at.source.into()),
         ("topic", at.partition.topic.as_str().into()),
         ("partition", at.partition.index.into()),
         ("offset", at.offset.0.into()),
@@ -88,8 +88,8 @@ mod tests {
     #[test]
     fn a_dead_letter_says_where_and_why_and_keeps_the_bytes() {
         let partition = Partition::new(&Topic::new("service-events"), 2);
-        let at = Coordinates { partition: &partition, offset: Offset(7), item: 3, append_time: Some(AppendTime(5)) };
-        let stamp = Stamp { colour: "blue", epoch: 1, source: "http".into(), tenant: "default".into() };
+        let at = Coordinates { source: "http", partition: &partition, offset: Offset(7), item: 3, append_time: Some(AppendTime(5)) };
+        let stamp = Stamp { colour: "blue", epoch: 1, tenant: "default".into() };
         assert_eq!(key(&at), "service-events/2/7/3");
         let long = vec![b'x'; PAYLOAD + 5];
         let read: serde_json::Value =

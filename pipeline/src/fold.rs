@@ -68,9 +68,26 @@ pub struct FoldSettings {
     pub dead_letters: Topic,
 }
 
+/// A topic that FOLD reads. Its place in the list of them is part of every coordinate and stays the same for good.
+pub struct FoldSource {
+    /// The topic.
+    pub topic: Topic,
+    /// Name of the source, in counts and dead letters.
+    pub name: String,
+    /// Reads its records.
+    pub decoder: Box<dyn Decoder>,
+}
+
+/// The place of a partition among those of all sources: the number of its topic above 16 bits of its own.
+#[must_use]
+pub fn place(topic: usize, partition: u32) -> u32 {
+    u32::try_from(topic).unwrap_or(u32::MAX) << 16 | partition
+}
+
 /// FOLD.
 pub struct Fold {
-    decoder: Box<dyn Decoder>,
+    decoders: Vec<Box<dyn Decoder>>,
+    topics: Vec<Topic>,
     work: Work,
 }
 
@@ -87,7 +104,10 @@ struct Work {
     late: BTreeMap<(EventTime, Vec<u8>), (u32, Aggregate)>,
     dead: Vec<(String, Vec<u8>)>,
     dead_bytes: usize,
+    /// Of the source whose records are read.
     counts: Counts,
+    /// Names of the sources, and the counts of each.
+    counted: Vec<(String, Counts)>,
     events: usize,
     sources: BTreeMap<Partition, Source>,
     /// Greatest event time so far, the append time of streaming mode.
@@ -115,11 +135,15 @@ struct At {
     offset: Offset,
     append_time: Option<AppendTime>,
     seed: u64,
+    /// Number of the source.
+    source: usize,
     watermark: PartitionWatermark,
 }
 
 #[derive(Clone, Copy, Default)]
 struct Source {
+    /// Among those of all sources.
+    place: u32,
     /// First offset of this transaction, and next one to read.
     from: Offset,
     to: Offset,
@@ -130,16 +154,19 @@ struct Source {
     idle: bool,
 }
 
-fn range(partition: &Partition, source: &Source) -> Range {
-    let Source { from, to, watermark, sent: _, idle } = *source;
-    Range { source: partition.index, from, to, idle, watermark: watermark.time() }
+fn range(source: &Source) -> Range {
+    let Source { place, from, to, watermark, sent: _, idle } = *source;
+    Range { source: place, from, to, idle, watermark: watermark.time() }
 }
 
 impl Fold {
-    /// A FOLD that reads with this decoder and counts in this tally.
+    /// A FOLD of these sources that counts in this tally.
     #[must_use]
-    pub fn new(settings: FoldSettings, decoder: Box<dyn Decoder>, tally: Arc<Tally>) -> Self {
-        let at = At { partition: None, offset: Offset(0), append_time: None, seed: 0, watermark: PartitionWatermark::default() };
+    pub fn new(settings: FoldSettings, sources: Vec<FoldSource>, tally: Arc<Tally>) -> Self {
+        let watermark = PartitionWatermark::default();
+        let at = At { partition: None, offset: Offset(0), append_time: None, seed: 0, source: 0, watermark };
+        let counted = sources.iter().map(|source| (source.name.clone(), Counts::default())).collect();
+        let (topics, decoders) = sources.into_iter().map(|source| (source.topic, source.decoder)).unzip();
         let work = Work {
             settings,
             tally,
@@ -152,13 +179,21 @@ impl Fold {
             dead: vec![],
             dead_bytes: 0,
             counts: Counts::default(),
+            counted,
             events: 0,
             sources: BTreeMap::new(),
             greatest: EventTime::MIN,
             at,
             ended: false,
         };
-        Self { decoder, work }
+        Self { decoders, topics, work }
+    }
+}
+
+impl Fold {
+    /// Number of a topic among the sources. Bounded inputs have one source, whatever their files are called.
+    fn number(&self, topic: &Topic) -> usize {
+        self.topics.iter().position(|own| own == topic).unwrap_or(0)
     }
 }
 
@@ -169,25 +204,30 @@ impl MapStage for Fold {
             .iter()
             .map(|(partition, committed)| {
                 let sent = self.work.sources.get(partition).map(|known| known.sent).unwrap_or_default();
-                (partition.clone(), Source { from: committed.offset, to: committed.offset, watermark: sent, sent, idle: false })
+                let place = place(self.number(&partition.topic), partition.index);
+                (partition.clone(), Source { place, from: committed.offset, to: committed.offset, watermark: sent, sent, idle: false })
             })
             .collect();
     }
 
     fn process(&mut self, batch: &Batch<'_>) {
-        let work = &mut self.work;
+        let number = self.number(&batch.partition.topic);
+        let (work, Some(decoder)) = (&mut self.work, self.decoders.get_mut(number)) else { return };
+        if let Some((_, counts)) = work.counted.get_mut(number) {
+            std::mem::swap(counts, &mut work.counts);
+        }
         let source = work.sources.get(batch.partition).copied().unwrap_or_default();
+        work.at.source = number;
         work.at.partition = Some(batch.partition.clone());
         work.at.watermark = source.watermark;
         for record in batch.iter() {
             work.at.offset = record.offset;
             work.at.append_time = record.append_time;
-            work.at.seed = coordinate_seed(batch.partition.index, record.offset);
+            work.at.seed = coordinate_seed(source.place, record.offset);
             match record.value {
                 Some(value) => {
                     let coordinate = Coordinate { partition: batch.partition.index, offset: record.offset.0 };
-                    self.decoder
-                        .decode(&Input { headers: record.headers, key: record.key, value, coordinate }, &mut Taking { work, value });
+                    decoder.decode(&Input { headers: record.headers, key: record.key, value, coordinate }, &mut Taking { work, value });
                 }
                 None => work.skipped(Skip::Tombstone),
             }
@@ -196,6 +236,9 @@ impl MapStage for Fold {
         let source = Source { to, watermark: work.at.watermark, ..source };
         if let Some(known) = work.sources.get_mut(batch.partition) {
             *known = source;
+        }
+        if let Some((_, counts)) = work.counted.get_mut(number) {
+            std::mem::swap(counts, &mut work.counts);
         }
     }
 
@@ -228,7 +271,9 @@ impl MapStage for Fold {
 
     fn committed(&mut self) {
         let work = &mut self.work;
-        work.tally.add(&work.settings.stamp.source, &work.counts);
+        for (name, counts) in &work.counted {
+            work.tally.add(name, counts);
+        }
         for source in work.sources.values_mut() {
             source.from = source.to;
             source.sent = source.watermark;
@@ -330,8 +375,8 @@ impl Work {
     fn dead(&mut self, at: u32, reason: Reason, detail: &str, bytes: &[u8]) {
         self.observe_append();
         self.counts.dead(reason);
-        let Some(partition) = &self.at.partition else { return };
-        let coordinates = Coordinates { partition, offset: self.at.offset, item: at, append_time: self.at.append_time };
+        let (Some(partition), Some((source, _))) = (&self.at.partition, self.counted.get(self.at.source)) else { return };
+        let coordinates = Coordinates { source, partition, offset: self.at.offset, item: at, append_time: self.at.append_time };
         let payload = (self.dead.len() < DEAD_WITH_PAYLOAD).then_some(bytes);
         let value = dead_letter::value(&self.settings.stamp, &coordinates, reason, detail, bytes.len(), payload);
         self.dead_bytes += value.len() + 64;
@@ -375,7 +420,7 @@ impl Work {
         let ranges = match self.settings.time {
             // A bounded input is read in pieces by several threads; its ranges prove nothing, and its end is said apart.
             TimeMode::Bounded => vec![],
-            _ => self.sources.iter().map(|(p, s)| range(p, s)).collect(),
+            _ => self.sources.values().map(range).collect(),
         };
         let mut windows: Vec<EventTime> = self.windows.iter().map(|w| EventTime(w.start)).collect();
         for start in self.unique.iter().map(|u| u.0).chain(self.late.keys().map(|k| k.0)) {
@@ -432,7 +477,7 @@ impl Work {
         self.dead.clear();
         self.dead_bytes = 0;
         self.events = 0;
-        self.counts = Counts::default();
+        self.counted.iter_mut().for_each(|(_, counts)| *counts = Counts::default());
         if self.series.held() > SERIES_CACHE {
             self.series.clear();
             self.spare.clear();
@@ -515,8 +560,8 @@ impl<'a> Message<'a> {
 }
 
 /// First half of a coordinate's hash: the record.
-pub(crate) fn coordinate_seed(partition: u32, offset: Offset) -> u64 {
-    mix(mix(u64::from(partition)).wrapping_add(offset.0))
+pub(crate) fn coordinate_seed(place: u32, offset: Offset) -> u64 {
+    mix(mix(u64::from(place)).wrapping_add(offset.0))
 }
 
 /// h(partition, offset, item): additive over events, so a lost and a doubled event never cancel (GUARANTEES §5).

@@ -56,7 +56,7 @@ impl Counts {
         platform_core::invariants::accounted(self.decoded, self.folded, self.skipped_items(), self.late, self.dead_letters())
     }
 
-    fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.decoded += other.decoded;
         self.folded += other.folded;
         self.late += other.late;

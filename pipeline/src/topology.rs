@@ -6,16 +6,29 @@
 use crate::close::{Close, CloseSettings, Keep, keys};
 use crate::dead_letter::Stamp;
 use crate::decode::Decoder;
-use crate::fold::{Fold, FoldSettings, TimeMode};
+use crate::fold::{Fold, FoldSettings, FoldSource, TimeMode, place};
 use crate::names::{COLOUR, EPOCH, PIPELINE, Topics};
 use crate::settings::Checked;
 use crate::tally::Tally;
 use platform_core::pipeline::{Kind, Pipeline, Stage};
+use platform_core::record::Topic;
 use platform_core::time::nanos;
 use std::sync::Arc;
 
 /// Makes the decoder of one FOLD task.
 pub type MakeDecoder = Arc<dyn Fn() -> Box<dyn Decoder> + Send + Sync>;
+
+/// A topic that events come from.
+pub struct SourceTopic {
+    /// The topic.
+    pub topic: Topic,
+    /// Name of the source, in counters and dead letters.
+    pub name: String,
+    /// Partitions of the topic.
+    pub partitions: u32,
+    /// Decoders.
+    pub decoder: MakeDecoder,
+}
 
 /// What a deployment adds to the settings.
 pub struct Deployment {
@@ -23,12 +36,10 @@ pub struct Deployment {
     pub settings: Checked,
     /// Names of topics.
     pub topics: Topics,
-    /// Name of the source, in counters and dead letters.
-    pub source: String,
+    /// Where events come from. Their order is part of every coordinate: new ones go behind those that were there.
+    pub sources: Vec<SourceTopic>,
     /// Tenant of all events.
     pub tenant: String,
-    /// Partitions of the source's topic.
-    pub source_partitions: u32,
     /// Partitions of `partials`, `signals` and the public topics.
     pub partitions: u32,
     /// Where append times come from, and so how windows close.
@@ -39,8 +50,6 @@ pub struct Deployment {
     pub fold_tasks: usize,
     /// CLOSE tasks.
     pub close_tasks: usize,
-    /// Decoders.
-    pub decoder: MakeDecoder,
     /// What became of every item.
     pub tally: Arc<Tally>,
 }
@@ -48,19 +57,20 @@ pub struct Deployment {
 /// The pipeline: FOLD, CLOSE, the router, then the sinks, which read the public topics.
 #[must_use]
 pub fn pipeline(deployment: Deployment, router: Stage, sinks: Vec<Stage>) -> Pipeline {
-    let mut stages = vec![fold(&deployment), close(&deployment), router];
+    let close = close(&deployment);
+    let mut stages = vec![fold(deployment), close, router];
     stages.extend(sinks);
     Pipeline { name: PIPELINE.to_owned(), stages }
 }
 
 fn stamp(deployment: &Deployment) -> Stamp {
-    Stamp { colour: COLOUR, epoch: EPOCH, source: deployment.source.clone(), tenant: deployment.tenant.clone() }
+    Stamp { colour: COLOUR, epoch: EPOCH, tenant: deployment.tenant.clone() }
 }
 
-fn fold(deployment: &Deployment) -> Stage {
+fn fold(deployment: Deployment) -> Stage {
     let topics = &deployment.topics;
     let settings = FoldSettings {
-        stamp: stamp(deployment),
+        stamp: stamp(&deployment),
         groupings: deployment.settings.groupings.clone(),
         window: deployment.settings.window,
         verdicts: deployment.settings.verdicts,
@@ -70,14 +80,25 @@ fn fold(deployment: &Deployment) -> Stage {
         partitions: deployment.partitions,
         dead_letters: topics.dead_letters.clone(),
     };
-    let (decoder, tally) = (Arc::clone(&deployment.decoder), Arc::clone(&deployment.tally));
+    let (sources, tally) = (deployment.sources, deployment.tally);
+    let reads = sources.iter().map(|source| source.topic.clone()).collect();
+    let read = move || {
+        let made =
+            |source: &SourceTopic| FoldSource { topic: source.topic.clone(), name: source.name.clone(), decoder: (source.decoder)() };
+        sources.iter().map(made).collect()
+    };
     Stage {
         name: "fold".to_owned(),
-        reads: vec![topics.events.clone()],
+        reads,
         writes: vec![topics.partials.clone(), topics.dead_letters.clone()],
         tasks: deployment.fold_tasks,
-        kind: Kind::Map(Box::new(move || Box::new(Fold::new(settings.clone(), decoder(), Arc::clone(&tally))))),
+        kind: Kind::Map(Box::new(move || Box::new(Fold::new(settings.clone(), read(), Arc::clone(&tally))))),
     }
+}
+
+/// Places of all source partitions.
+fn declared(sources: &[SourceTopic]) -> Vec<u32> {
+    sources.iter().enumerate().flat_map(|(number, source)| (0..source.partitions).map(move |index| place(number, index))).collect()
 }
 
 fn close(deployment: &Deployment) -> Stage {
@@ -102,7 +123,7 @@ fn close(deployment: &Deployment) -> Stage {
             TimeMode::Bounded => Keep::Nothing,
         },
         // A bounded input proves nothing by ranges: it is complete when it has ended.
-        declared: if bounded { 0 } else { deployment.source_partitions as usize },
+        declared: if bounded { Vec::new() } else { declared(&deployment.sources) },
         signals: topics.signals.clone(),
         partitions: deployment.partitions,
     };

@@ -6,7 +6,7 @@ use golden_pipeline::dead_letter::Stamp;
 use golden_pipeline::decode::{Input, Items, Reason, Skip, Wanted, decoder};
 use golden_pipeline::event::Event;
 use golden_pipeline::fold::verdict::VerdictLimits;
-use golden_pipeline::fold::{Fold, FoldSettings, TimeMode};
+use golden_pipeline::fold::{Fold, FoldSettings, FoldSource, TimeMode};
 use golden_pipeline::grouping::Groupings;
 use golden_pipeline::source::{Format, Source};
 use golden_pipeline::tally::Tally;
@@ -129,7 +129,7 @@ fn a_warm_fold_allocates_nothing_per_event() {
     "s".clone_into(&mut decoder_source.name);
     let wanted = groupings.wanted(true);
     let settings = FoldSettings {
-        stamp: Stamp { colour: "blue", epoch: 1, source: "s".into(), tenant: "default".into() },
+        stamp: Stamp { colour: "blue", epoch: 1, tenant: "default".into() },
         groupings,
         window: WindowLength::new(Duration::from_secs(10)).expect("a divisor of an hour"),
         verdicts: VerdictLimits { retain: 3600 * SECOND, skew: 60 * SECOND },
@@ -139,7 +139,11 @@ fn a_warm_fold_allocates_nothing_per_event() {
         partitions: 4,
         dead_letters: Topic::new("dead"),
     };
-    let mut fold = Fold::new(settings, decoder(&decoder_source, &wanted), Arc::new(Tally::default()));
+    let mut fold = Fold::new(
+        settings,
+        vec![FoldSource { topic: Topic::new("events"), name: "s".to_owned(), decoder: decoder(&decoder_source, &wanted) }],
+        Arc::new(Tally::default()),
+    );
     let partition = Partition::new(&Topic::new("events"), 0);
     fold.assigned(&[(partition.clone(), Committed::default())]);
     // Over three windows, with errors, late by up to 20 s.

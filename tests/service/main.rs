@@ -19,4 +19,6 @@ mod namespace;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod sources;
+#[cfg(test)]
 mod torn;

@@ -49,7 +49,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Kill => "killed",
-            Self::Sleep => "asleep, then a zombie",
+            Self::Sleep => "put to sleep, then woken",
             Self::Cut => "cut off",
             Self::AnswersLost => "answers lost",
         })
@@ -345,7 +345,7 @@ fn table(rows: &[Row], wrong: &[String], not_run: &[&Cell]) -> String {
         let (at, fault) = &row.cell;
         lines.push(match verdict(n, row, wrong) {
             Ok(seconds) => format!("| {at} | {fault} | exact | {seconds:.1} s |"),
-            Err(why) => format!("| {at} | {fault} | **failed** | {} |", why.replace('|', " ").replace('\n', " ")),
+            Err(why) => format!("| {at} | {fault} | **failed** | {} |", why.replace(['|', '\n'], " ")),
         });
     }
     lines.extend(not_run.iter().map(|(at, fault)| format!("| {at} | {fault} | not run | no network namespaces here |")));

@@ -34,6 +34,8 @@ pub enum Fit {
 /// One declared source partition.
 #[derive(Clone, Copy, Debug)]
 struct Source {
+    /// Its place among those of all sources.
+    place: u32,
     /// Next offset to come; `None` before the first range.
     applied: Option<Offset>,
     /// `MIN` before any was said.
@@ -48,13 +50,14 @@ struct Source {
 
 impl Default for Source {
     fn default() -> Self {
-        Self { applied: None, watermark: EventTime::MIN, moved_at: 0, at: Offset(0), gap_until: None }
+        Self { place: 0, applied: None, watermark: EventTime::MIN, moved_at: 0, at: Offset(0), gap_until: None }
     }
 }
 
 /// All declared source partitions, as one partition of `partials` sees them.
 #[derive(Clone, Debug)]
 pub struct Sources {
+    /// By place, ascending.
     list: Vec<Source>,
     hold: i64,
     active: i64,
@@ -66,24 +69,22 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// So many declared partitions, none of which has said anything.
+    /// Declared partitions by their places, none of which has said anything.
     #[must_use]
-    pub fn new(declared: usize, hold: i64) -> Self {
-        Self {
-            list: vec![Source::default(); declared],
-            hold,
-            active: 0,
-            last_append: None,
-            watermark: EventTime::MIN,
-            ended: false,
-            marks: VecDeque::new(),
-        }
+    pub fn new(declared: &[u32], hold: i64) -> Self {
+        let mut list: Vec<Source> = declared.iter().map(|place| Source { place: *place, ..Source::default() }).collect();
+        list.sort_unstable_by_key(|source| source.place);
+        Self { list, hold, active: 0, last_append: None, watermark: EventTime::MIN, ended: false, marks: VecDeque::new() }
+    }
+
+    fn find(&self, place: u32) -> Option<usize> {
+        self.list.binary_search_by_key(&place, |source| source.place).ok()
     }
 
     /// How a range fits. Of a partition that has said nothing the first range is adopted.
     #[must_use]
     pub fn fit(&self, range: &Range) -> Fit {
-        let applied = self.list.get(range.source as usize).and_then(|s| s.applied);
+        let applied = self.find(range.source).and_then(|at| self.list.get(at)).and_then(|s| s.applied);
         match applied {
             None => Fit::Next,
             Some(applied) if ranges_are_contiguous(applied, range.from, range.to) => Fit::Next,
@@ -114,7 +115,7 @@ impl Sources {
     /// time, for what is missing may be newer than all that was said: a FOLD that has begun again says nothing of time before it has read.
     pub fn apply(&mut self, range: &Range, fit: Fit, message: Offset) {
         let active = self.active;
-        let Some(source) = self.list.get_mut(range.source as usize) else { return };
+        let Some(source) = self.find(range.source).and_then(|at| self.list.get_mut(at)) else { return };
         // A fact of the message alone: a restart that begins at any message in between knows as much.
         let moved = range.from < range.to || range.idle;
         source.applied = Some(source.applied.map_or(range.to, |applied| applied.max(range.to)));
@@ -188,6 +189,7 @@ impl Sources {
     pub fn encode(&self, out: &mut Vec<u8>) {
         put_u64(out, self.list.len() as u64);
         for source in &self.list {
+            put_u64(out, u64::from(source.place));
             put_u64(out, source.applied.map_or(0, |o| o.0 + 1));
             put_i64(out, source.watermark.0);
             put_i64(out, source.moved_at);
@@ -205,19 +207,24 @@ impl Sources {
         }
     }
 
-    /// Reads what `encode` wrote.
+    /// Reads what `encode` wrote; what is declared now and was not then has said nothing.
     ///
     /// # Errors
     /// When the bytes are damaged.
-    pub fn decode(from: &mut Cursor<'_>, hold: i64) -> Result<Self, CodecError> {
+    pub fn decode(from: &mut Cursor<'_>, declared: &[u32], hold: i64) -> Result<Self, CodecError> {
         let some = |time: i64| (time != i64::MIN).then_some(time);
-        let mut sources = Self::new(0, hold);
+        let mut sources = Self::new(declared, hold);
         for _ in 0..from.count()? {
+            let place = from.u64()?;
             let applied = from.u64()?.checked_sub(1).map(Offset);
             let watermark = EventTime(from.i64()?);
             let moved_at = from.i64()?;
             let at = Offset(from.u64()?);
-            sources.list.push(Source { applied, watermark, moved_at, at, gap_until: some(from.i64()?).map(EventTime) });
+            let gap_until = some(from.i64()?).map(EventTime);
+            let place = u32::try_from(place).map_err(|_| CodecError::Unknown { what: "place of a source", value: place })?;
+            if let Some(known) = sources.find(place).and_then(|found| sources.list.get_mut(found)) {
+                *known = Source { place, applied, watermark, moved_at, at, gap_until };
+            }
         }
         sources.active = from.i64()?;
         sources.last_append = some(from.i64()?).map(AppendTime);
@@ -246,7 +253,7 @@ mod tests {
 
     #[test]
     fn the_first_range_is_adopted_and_later_ones_must_follow() {
-        let mut sources = Sources::new(1, 100);
+        let mut sources = Sources::new(&[0], 100);
         assert_eq!(apply(&mut sources, range(0, 5, 9, 1)), Fit::Next);
         assert_eq!(sources.fit(&range(0, 5, 9, 1)), Fit::Replayed);
         assert_eq!(sources.fit(&range(0, 10, 12, 1)), Fit::Torn);
@@ -256,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_partition_that_has_said_nothing_holds_the_watermark_until_it_is_absent() {
-        let mut sources = Sources::new(2, 45 * SECOND);
+        let mut sources = Sources::new(&[0, 1], 45 * SECOND);
         for second in 0..=46 {
             sources.tick(Offset(second as u64), Some(AppendTime(second * SECOND)));
             apply(&mut sources, range(0, second as u64, second as u64 + 1, second));
@@ -270,7 +277,7 @@ mod tests {
 
     #[test]
     fn after_an_outage_of_everything_nobody_is_absent() {
-        let mut sources = Sources::new(2, 45 * SECOND);
+        let mut sources = Sources::new(&[0, 1], 45 * SECOND);
         sources.tick(Offset(0), Some(AppendTime(0)));
         sources.tick(Offset(1), Some(AppendTime(3600 * SECOND)));
         assert!(!sources.is_absent(0) && !sources.is_absent(1));
@@ -279,7 +286,7 @@ mod tests {
     #[test]
     fn completeness_is_the_mean_share_and_a_gap_counts_nothing() {
         let window = Window { start: EventTime(0), end: EventTime(60) };
-        let mut sources = Sources::new(2, 100);
+        let mut sources = Sources::new(&[0, 1], 100);
         assert_eq!(sources.completeness(window), Completeness::NONE);
         apply(&mut sources, range(0, 0, 1, 60));
         assert_eq!(sources.completeness(window).millionths(), 500_000);
@@ -292,12 +299,12 @@ mod tests {
 
     #[test]
     fn what_is_stored_comes_back() {
-        let mut sources = Sources::new(2, 100);
+        let mut sources = Sources::new(&[0, 1], 100);
         sources.tick(Offset(0), Some(AppendTime(7)));
         apply(&mut sources, range(0, 3, 9, 60));
         let (mut bytes, mut again) = (vec![], vec![]);
         sources.encode(&mut bytes);
-        Sources::decode(&mut Cursor::new(&bytes), 100).unwrap().encode(&mut again);
+        Sources::decode(&mut Cursor::new(&bytes), &[0, 1], 100).unwrap().encode(&mut again);
         assert_eq!(bytes, again);
     }
 }

@@ -75,7 +75,7 @@ fn settings() -> CloseSettings {
     let groupings =
         std::collections::BTreeMap::from([("service".to_owned(), vec![]), ("service_operation".to_owned(), vec!["operation".to_owned()])]);
     CloseSettings {
-        stamp: Stamp { colour: "blue", epoch: EPOCH, source: "s".into(), tenant: "t".into() },
+        stamp: Stamp { colour: "blue", epoch: EPOCH, tenant: "t".into() },
         groupings: Groupings::new(&groupings).unwrap(),
         window: WindowLength::new(Duration::from_secs(60)).unwrap(),
         retain: 600 * SECOND,
@@ -88,7 +88,7 @@ fn settings() -> CloseSettings {
         histogram: false,
         suppress_low_confidence: false,
         keep: Keep::All,
-        declared: 1,
+        declared: vec![0],
         signals: Topic::new("signals"),
         partitions: 1,
     }
@@ -327,7 +327,7 @@ fn chunks_of_a_message_count_together_and_close_behind_the_last() {
 }
 
 fn two_sources() -> CloseSettings {
-    CloseSettings { declared: 2, empty_windows: true, ..settings() }
+    CloseSettings { declared: vec![0, 1], empty_windows: true, ..settings() }
 }
 
 /// Source 1 says something once and is then silent for longer than `hold`.
@@ -556,7 +556,7 @@ fn history(seed: u64) -> Vec<Vec<u8>> {
 
 fn tight() -> CloseSettings {
     let caps = Caps { series_per_service: 3, services: 4, series_total: 9 };
-    CloseSettings { caps, declared: 2, empty_windows: true, health_of_all: true, histogram: true, hold: 20 * SECOND, ..settings() }
+    CloseSettings { caps, declared: vec![0, 1], empty_windows: true, health_of_all: true, histogram: true, hold: 20 * SECOND, ..settings() }
 }
 
 fn straight(settings: &CloseSettings, messages: &[Vec<u8>]) -> Run {

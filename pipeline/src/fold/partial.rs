@@ -18,7 +18,7 @@ pub const CHUNK: usize = 1 << 20;
 /// Which records of a source partition a transaction covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
-    /// The source partition, by its place in the declared list.
+    /// The source partition, by its place among those of all sources (`fold::place`).
     pub source: u32,
     /// First offset covered.
     pub from: Offset,

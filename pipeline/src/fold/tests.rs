@@ -81,7 +81,7 @@ impl Out {
 fn settings(time: TimeMode) -> FoldSettings {
     let groupings = BTreeMap::from([("service".to_owned(), vec![]), ("service_operation".to_owned(), vec!["operation".to_owned()])]);
     FoldSettings {
-        stamp: Stamp { colour: "blue", epoch: 1, source: "test".into(), tenant: "t".into() },
+        stamp: Stamp { colour: "blue", epoch: 1, tenant: "t".into() },
         groupings: Groupings::new(&groupings).unwrap(),
         window: WindowLength::new(Duration::from_secs(10)).unwrap(),
         verdicts: VerdictLimits { retain: RETAIN * SECOND, skew: SKEW * SECOND },
@@ -106,7 +106,11 @@ fn run_of(mapping: &Mapping, time: TimeMode, from: &[u64]) -> Run {
     let settings = settings(time);
     let tally = Arc::new(Tally::default());
     let wanted = settings.groupings.wanted(false);
-    let mut fold = Fold::new(settings, decoder(mapping, &wanted), Arc::clone(&tally));
+    let mut fold = Fold::new(
+        settings,
+        vec![FoldSource { topic: Topic::new("events"), name: "test".to_owned(), decoder: decoder(mapping, &wanted) }],
+        Arc::clone(&tally),
+    );
     let committed = |offset: &u64| Committed { offset: Offset(*offset), metadata: vec![] };
     let owned: Vec<(Partition, Committed)> =
         from.iter().enumerate().map(|(p, o)| (source(u32::try_from(p).unwrap()), committed(o))).collect();

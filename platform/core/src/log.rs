@@ -127,7 +127,7 @@ pub enum AppendError {
 
 /// A log.
 pub trait Log: Send + Sync {
-    /// A reader. With a group, its first `poll` that brings anything brings an assignment.
+    /// A reader. Its first `poll` that brings anything brings an assignment; a reader without a group may seek before that.
     ///
     /// # Errors
     /// When a topic does not exist.
@@ -189,7 +189,7 @@ pub trait Reader: Send {
     fn end(&self, of: &Partition) -> Result<Option<Offset>, LogError>;
 }
 
-/// Writes transactions. The first append after a commit or an abort begins one.
+/// Writes transactions. The first append after a commit or an abort begins one; a commit ends it, also one that is refused.
 pub trait Writer: Send {
     /// Adds a record to the open transaction.
     ///
@@ -198,6 +198,7 @@ pub trait Writer: Send {
     fn append(&mut self, to: &Partition, record: NewRecord<'_>) -> Result<(), CommitError>;
 
     /// Makes the appended records and the read positions visible together. Gives the newest append time that the log has given so far.
+    /// Positions under a claim that is not of the group's present generation are `Aborted`; without positions no claim is looked at.
     ///
     /// # Errors
     /// Named by what to do next.

@@ -96,6 +96,12 @@ impl Kafka {
         self.shared.state.trouble()
     }
 
+    /// Does `attempt` until it succeeds, with growing waits; meanwhile what it says is shown by `trouble`. For what a task needs beside the
+    /// brokers, such as a schema registry. `None` once the log is closed.
+    pub fn insist<T>(&self, name: &'static str, attempt: impl FnMut() -> Result<T, String>) -> Option<T> {
+        self.shared.state.insist(name, attempt)
+    }
+
     /// Ends all waiting: calls that try again fail with `Closed` from now on.
     pub fn close(&self) {
         self.shared.state.close();

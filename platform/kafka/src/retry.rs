@@ -3,6 +3,7 @@
 use crate::client::{Words, heals, words};
 use platform_core::log::LogError;
 use rdkafka::error::KafkaError;
+use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub(crate) struct State {
 struct Inner {
     closed: bool,
     trouble: Option<String>,
+    /// Of what else is waited for, by its name.
+    others: BTreeMap<&'static str, String>,
     /// For waits that differ: not randomness that anything depends on.
     turns: u64,
 }
@@ -35,7 +38,8 @@ impl State {
     }
 
     pub(crate) fn trouble(&self) -> Option<String> {
-        self.lock().trouble.clone()
+        let inner = self.lock();
+        inner.trouble.as_ref().or_else(|| inner.others.values().next()).cloned()
     }
 
     /// Notes what is wrong, and says it once.
@@ -84,6 +88,29 @@ impl State {
             waited += self.pause(wait);
             wait = (wait * 2).min(MOST);
         }
+    }
+
+    /// Does `attempt` until it succeeds; meanwhile what it says is shown as trouble under `name`. `None` once the log is closed.
+    pub(crate) fn insist<T>(&self, name: &'static str, mut attempt: impl FnMut() -> Result<T, String>) -> Option<T> {
+        let mut wait = FIRST;
+        while !self.is_closed() {
+            match attempt() {
+                Ok(done) => {
+                    if self.lock().others.remove(name).is_some() {
+                        tracing::info!(name, "well again");
+                    }
+                    return Some(done);
+                }
+                Err(words) => {
+                    if self.lock().others.insert(name, words.clone()).as_ref() != Some(&words) {
+                        tracing::warn!(trouble = %words, name, "waiting");
+                    }
+                }
+            }
+            self.pause(wait);
+            wait = (wait * 2).min(MOST);
+        }
+        None
     }
 
     /// Waits between half of `wait` and all of it, or until the log is closed.

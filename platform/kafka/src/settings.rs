@@ -2,6 +2,7 @@
 //!
 //! Nothing here connects, and no secret is ever shown: a `Secret` prints and serialises as `***`.
 
+use base64::Engine as _;
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 use std::path::PathBuf;
@@ -28,6 +29,8 @@ pub struct Settings {
     /// How long a process may stand still before others take over its partitions and its open transactions are ended, ms. Longer waits
     /// tolerate slower brokers; after a crash as much time passes before the work goes on.
     pub takeover_ms: u64,
+    /// Where schemas of Avro records are.
+    pub registry: Option<Registry>,
 }
 
 impl Default for Settings {
@@ -41,6 +44,7 @@ impl Default for Settings {
             dev: false,
             cluster: None,
             takeover_ms: 10_000,
+            registry: None,
         }
     }
 }
@@ -112,6 +116,39 @@ pub struct Oauth {
     pub scope: Option<String>,
 }
 
+/// A schema registry, for sources in Avro.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registry {
+    /// Where it is, as in `https://registry:8081`.
+    pub url: String,
+    /// Who is trusted, PEM; none: the system's list.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+    /// Who asks; none: anybody may.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// The password itself, as from the environment.
+    #[serde(default)]
+    pub password: Option<Secret>,
+    /// A file that holds nothing but the password. Read with each request, so that it can be changed.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+}
+
+impl Registry {
+    /// Value of the header `authorization`, where a user is named.
+    ///
+    /// # Errors
+    /// When there is not exactly one password, or its file cannot be read.
+    pub fn authorization(&self) -> Result<Option<String>, BadSettings> {
+        let Some(user) = &self.user else { return Ok(None) };
+        let password = secret("registry.password", self.password.as_ref(), self.password_file.as_ref())?;
+        let both = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+        Ok(Some(format!("Basic {both}")))
+    }
+}
+
 /// How groups are run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -165,7 +202,7 @@ pub enum BadSettings {
     #[error("log.kafka.tls needs `certificate` and `key` together")]
     HalfAPair,
     /// No password, or two.
-    #[error("log.kafka.sasl needs exactly one of `{0}` and `{0}_file`")]
+    #[error("log.kafka needs exactly one of `{0}` and `{0}_file`")]
     OneSecret(&'static str),
     /// Too short for brokers to answer in, or too long to be of use.
     #[error("log.kafka.takeover_ms is {0}, and must be from 2000 to 60000")]
@@ -189,6 +226,7 @@ impl Settings {
         if !(2000..=60_000).contains(&self.takeover_ms) {
             return Err(BadSettings::Takeover(self.takeover_ms));
         }
+        self.registry.as_ref().map_or(Ok(None), Registry::authorization)?;
         self.client().map(drop)
     }
 
@@ -252,7 +290,7 @@ impl Settings {
 
 impl Login {
     fn client(&self, mechanism: &str) -> Result<Vec<(&'static str, String)>, BadSettings> {
-        let password = secret("password", self.password.as_ref(), self.password_file.as_ref())?;
+        let password = secret("sasl.password", self.password.as_ref(), self.password_file.as_ref())?;
         Ok(vec![("sasl.mechanism", mechanism.to_owned()), ("sasl.username", self.user.clone()), ("sasl.password", password)])
     }
 }
@@ -264,7 +302,7 @@ impl Oauth {
             ("sasl.oauthbearer.method", "oidc".to_owned()),
             ("sasl.oauthbearer.token.endpoint.url", self.token_url.clone()),
             ("sasl.oauthbearer.client.id", self.client.clone()),
-            ("sasl.oauthbearer.client.secret", secret("secret", self.secret.as_ref(), self.secret_file.as_ref())?),
+            ("sasl.oauthbearer.client.secret", secret("sasl.secret", self.secret.as_ref(), self.secret_file.as_ref())?),
         ];
         list.extend(self.scope.iter().map(|scope| ("sasl.oauthbearer.scope", scope.clone())));
         Ok(list)
@@ -323,8 +361,10 @@ mod tests {
         assert!(with(&|s| s.bootstrap = " ".into()).contains("log.kafka.bootstrap"));
         assert!(with(&|s| s.tls = Some(Tls { verify: Some(false), ..Tls::default() })).contains("log.kafka.dev"));
         assert!(with(&|s| s.tls = Some(Tls { key: Some("k".into()), ..Tls::default() })).contains("`certificate` and `key`"));
-        assert!(with(&|s| s.sasl = Some(Sasl::Plain(Login { password: None, ..login() }))).contains("`password_file`"));
         assert!(with(&|s| s.takeover_ms = 100).contains("log.kafka.takeover_ms is 100"));
+        assert!(with(&|s| s.sasl = Some(Sasl::Plain(Login { password: None, ..login() }))).contains("`sasl.password_file`"));
+        let registry = Registry { url: "http://r".into(), ca: None, user: Some("u".into()), password: None, password_file: None };
+        assert!(with(&|s| s.registry = Some(registry.clone())).contains("`registry.password_file`"));
         let missing = Login { password: None, password_file: Some("/no/such".into()), ..login() };
         assert!(with(&|s| s.sasl = Some(Sasl::Plain(missing.clone()))).contains("/no/such"));
     }

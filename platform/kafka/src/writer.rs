@@ -9,7 +9,7 @@
 
 use crate::client::{Context, Use, config, heals, is_fence, words};
 use crate::log::{Shared, index, lock, positions};
-use platform_core::log::{Claim, CommitError, Committed, LogError, Writer};
+use platform_core::log::{Claim, CommitError, Committed, LogError, MAX_METADATA, Writer};
 use platform_core::record::{NewRecord, Partition};
 use platform_core::time::AppendTime;
 use rdkafka::TopicPartitionList;
@@ -87,16 +87,21 @@ pub(crate) struct KafkaWriter {
     open: bool,
     /// The producer has to go before anything more is written.
     spent: bool,
+    /// A newer owner has taken over. A new producer would fence that one in turn, so there is none any more.
+    fenced: Option<CommitError>,
 }
 
 impl KafkaWriter {
     /// Takes over the id: ends the transaction of an earlier owner, and fences it.
     pub(crate) fn new(shared: &Arc<Shared>, id: &str, patience: Option<Duration>) -> Result<Self, LogError> {
         let producer = take_over(shared, id, patience)?;
-        Ok(Self { shared: Arc::clone(shared), id: id.to_owned(), producer, open: false, spent: false })
+        Ok(Self { shared: Arc::clone(shared), id: id.to_owned(), producer, open: false, spent: false, fenced: None })
     }
 
     fn begin(&mut self) -> Result<(), CommitError> {
+        if let Some(fenced) = &self.fenced {
+            return Err(fenced.clone());
+        }
         if self.open {
             return Ok(());
         }
@@ -155,12 +160,61 @@ impl KafkaWriter {
         told.recv_timeout(limit + limit / 2).ok()
     }
 
+    /// Commits, or says why not and leaves the transaction open.
+    fn end(&mut self, claim: &Claim, read: &[(Partition, Committed)]) -> Result<AppendTime, CommitError> {
+        self.begin()?;
+        if let Some((partition, _)) = read.iter().find(|(_, committed)| committed.metadata.len() > MAX_METADATA) {
+            return Err(CommitError::Failed(format!("the metadata of {partition} is over {MAX_METADATA} bytes")));
+        }
+        if !self.drain(DRAIN) {
+            return Err(CommitError::Aborted("records were not acknowledged in time".to_owned()));
+        }
+        let lost = lock(&self.producer.context().delivered).failed.take();
+        if let Some(error) = lost {
+            return Err(self.failed("writing", &error));
+        }
+        if !read.is_empty() {
+            let Some(metadata) = self.shared.claim(claim) else {
+                return Err(CommitError::Aborted(format!("the claim on group {} is not the newest of its member", claim.group)));
+            };
+            let all = read.iter().map(|(partition, at)| (partition, at.offset, Some(at.metadata.as_slice())));
+            let list = positions(all).map_err(|error| self.failed("committing positions", &error))?;
+            let mut lost = false;
+            let sent = self.retried(|| {
+                self.send_positions(&list, &metadata).unwrap_or_else(|| {
+                    lost = true;
+                    Ok(())
+                })
+            });
+            if lost {
+                (self.open, self.spent) = (false, true);
+                metrics::counter!("platform_kafka_lost_calls_total", "task" => self.id.clone()).increment(1);
+                return Err(CommitError::Doubtful("committing positions: the group's coordinator has not answered in time".to_owned()));
+            }
+            sent.map_err(|error| self.failed("committing positions", &error))?;
+        }
+        let start = self.shared.clock.monotonic();
+        let done = self.producer.commit_transaction(self.shared.settings.takeover());
+        let took = self.since(start);
+        metrics::histogram!("platform_kafka_end_transaction_seconds", "task" => self.id.clone()).record(took);
+        self.open = false;
+        if let Err(error) = done {
+            self.spent = true;
+            let text = words("committing", &error).0;
+            let fenced = error.rdkafka_error_code().is_some_and(is_fence);
+            return Err(if fenced { self.fenced(text) } else { CommitError::Doubtful(text) });
+        }
+        self.spent = took > SLOW;
+        self.shared.state.well();
+        Ok(AppendTime(lock(&self.producer.context().delivered).newest.map_or(i64::MIN, |millis| millis.saturating_mul(1_000_000))))
+    }
+
     /// What an error before the commit means for the caller.
     fn failed(&mut self, doing: &str, error: &KafkaError) -> CommitError {
         let text = words(doing, error).0;
         let code = error.rdkafka_error_code();
         if code.is_some_and(is_fence) || matches!(error, KafkaError::Transaction(error) if error.is_fatal()) || self.is_fatal() {
-            return CommitError::Fenced(text);
+            return self.fenced(text);
         }
         let lost_claim =
             matches!(code, Some(Code::IllegalGeneration | Code::UnknownMemberId | Code::RebalanceInProgress | Code::StaleMemberEpoch));
@@ -175,6 +229,12 @@ impl KafkaWriter {
                 CommitError::Doubtful(text)
             }
         }
+    }
+
+    fn fenced(&mut self, text: String) -> CommitError {
+        let fenced = CommitError::Fenced(text);
+        self.fenced = Some(fenced.clone());
+        fenced
     }
 
     fn is_fatal(&self) -> bool {
@@ -218,48 +278,11 @@ impl Writer for KafkaWriter {
     }
 
     fn commit(&mut self, claim: &Claim, read: &[(Partition, Committed)]) -> Result<AppendTime, CommitError> {
-        self.begin()?;
-        if !self.drain(DRAIN) {
-            return Err(CommitError::Aborted("records were not acknowledged in time".to_owned()));
+        let done = self.end(claim, read);
+        if matches!(done, Err(CommitError::Aborted(_))) {
+            self.abort();
         }
-        let lost = lock(&self.producer.context().delivered).failed.take();
-        if let Some(error) = lost {
-            return Err(self.failed("writing", &error));
-        }
-        if !read.is_empty() {
-            let Some(metadata) = self.shared.claim(claim) else {
-                return Err(CommitError::Aborted(format!("the claim on group {} is not the newest of its member", claim.group)));
-            };
-            let all = read.iter().map(|(partition, at)| (partition, at.offset, Some(at.metadata.as_slice())));
-            let list = positions(all).map_err(|error| self.failed("committing positions", &error))?;
-            let mut lost = false;
-            let sent = self.retried(|| {
-                self.send_positions(&list, &metadata).unwrap_or_else(|| {
-                    lost = true;
-                    Ok(())
-                })
-            });
-            if lost {
-                (self.open, self.spent) = (false, true);
-                metrics::counter!("platform_kafka_lost_calls_total", "task" => self.id.clone()).increment(1);
-                return Err(CommitError::Doubtful("committing positions: the group's coordinator has not answered in time".to_owned()));
-            }
-            sent.map_err(|error| self.failed("committing positions", &error))?;
-        }
-        let start = self.shared.clock.monotonic();
-        let done = self.producer.commit_transaction(self.shared.settings.takeover());
-        let took = self.since(start);
-        metrics::histogram!("platform_kafka_end_transaction_seconds", "task" => self.id.clone()).record(took);
-        self.open = false;
-        if let Err(error) = done {
-            self.spent = true;
-            let text = words("committing", &error).0;
-            let fenced = error.rdkafka_error_code().is_some_and(is_fence);
-            return Err(if fenced { CommitError::Fenced(text) } else { CommitError::Doubtful(text) });
-        }
-        self.spent = took > SLOW;
-        self.shared.state.well();
-        Ok(AppendTime(lock(&self.producer.context().delivered).newest.map_or(i64::MIN, |millis| millis.saturating_mul(1_000_000))))
+        done
     }
 
     fn abort(&mut self) {

@@ -2,15 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test stops at what it does not expect")]
 
-use platform_core::log::{Claim, CommitError, Committed, Log, LogError, Polled, Positions, Reader, Subscription};
+use platform_core::log::{Claim, CommitError, Committed, Log, LogError, Polled, Reader, Subscription};
 use platform_core::record::{NewRecord, Offset, Partition, Topic};
 use platform_kafka::log::Kafka;
 use platform_kafka::settings::Settings;
 use platform_kafka::topics::{Needed, Plan, Step};
 use platform_runtime::clock::SystemClock;
+use platform_testkit::calibration::{Script, Terms};
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const WAIT: Duration = Duration::from_millis(200);
@@ -105,16 +107,6 @@ fn values(reader: &mut dyn Reader, count: usize) -> Vec<String> {
     all
 }
 
-/// That nothing comes.
-fn nothing(reader: &mut dyn Reader) {
-    for _ in 0..5 {
-        match reader.poll(WAIT).unwrap() {
-            Polled::Batch(batch) => panic!("{} records came", batch.len()),
-            Polled::Assigned(_) | Polled::Nothing => {}
-        }
-    }
-}
-
 fn alone(log: &Kafka, topic: &Topic) -> Box<dyn Reader> {
     log.reader(&Subscription { group: None, topics: vec![topic.clone()] }).unwrap()
 }
@@ -127,13 +119,8 @@ fn member(log: &Kafka, topic: &Topic) -> Box<dyn Reader> {
 fn transactions_groups_and_fencing_are_those_of_every_log() {
     let Some(cluster) = Cluster::start(1) else { return };
     plan_names_what_is_missing_and_apply_makes_it(&cluster);
-    outputs_and_positions_are_visible_together_or_not_at_all(&cluster);
-    records_come_back_as_they_were_written(&cluster);
-    an_aborted_transaction_is_never_seen_and_reading_goes_back(&cluster);
-    a_new_writer_fences_the_old_one_and_ends_its_transaction(&cluster);
-    a_claim_from_before_a_change_of_members_is_refused(&cluster);
+    every_script_shows_what_it_shows_on_every_log(&cluster);
     a_member_without_partitions_gets_those_of_one_that_leaves(&cluster);
-    the_end_counts_open_transactions_and_the_position_reaches_it(&cluster);
     a_position_outside_of_the_log_is_refused(&cluster);
 }
 
@@ -169,139 +156,22 @@ fn plan_names_what_is_missing_and_apply_makes_it(cluster: &Cluster) {
     assert!(plan.refused[0].contains("log.kafka.cluster wants other"), "{plan:?}");
 }
 
-fn outputs_and_positions_are_visible_together_or_not_at_all(cluster: &Cluster) {
-    let (log, input) = cluster.with("atomic-in");
-    let (_, output) = cluster.with("atomic-out");
-    let zero = Partition::new(&output, 0);
-    let mut reader = member(&log, &input);
-    let (claim, partitions) = assigned(&mut *reader, 2);
-    assert!(partitions.iter().all(|(_, committed)| committed.is_none()));
-    let mut writer = log.writer("atomic").unwrap();
-    let mut outside = alone(&log, &output);
-    writer.append(&zero, value("a")).unwrap();
-    writer.append(&Partition::new(&output, 1), value("b")).unwrap();
-    nothing(&mut *outside);
-    let read: Vec<_> = partitions.iter().map(|(p, _)| (p.clone(), at(0, b"beside\0"))).collect();
-    let newest = writer.commit(&claim, &read).unwrap();
-    assert!(newest.0 > 1_700_000_000_000_000_000, "{newest:?}");
-    let mut seen = values(&mut *outside, 2);
-    seen.sort();
-    assert_eq!(seen, ["a", "b"]);
-    for (partition, committed) in &read {
-        assert_eq!(log.committed("g", partition).unwrap().as_ref(), Some(committed));
-    }
-    assert_eq!(log.committed("other", &read[0].0).unwrap(), None);
-}
-
-fn records_come_back_as_they_were_written(cluster: &Cluster) {
-    let (log, topic) = cluster.with("content");
-    let one = Partition::new(&topic, 1);
-    let headers: [(&str, &[u8]); 2] = [("schema", b"x/1"), ("empty", b"")];
-    let producer = log.producer().unwrap();
-    let large = "y".repeat(3 << 20);
-    let records = [
-        NewRecord { key: Some(b"k"), headers: &headers, value: Some(b"v") },
-        NewRecord { key: None, headers: &[], value: None },
-        value(&large),
-    ];
-    assert_eq!(producer.append(&one, &records).unwrap(), Offset(0));
-    assert_eq!(producer.append(&one, &records[..1]).unwrap(), Offset(3));
-    let mut reader = alone(&log, &topic);
-    let mut seen = 0;
-    for _ in 0..50 {
-        let Polled::Batch(batch) = reader.poll(WAIT).unwrap() else { continue };
-        assert_eq!(*batch.partition, one);
-        for record in batch.iter() {
-            assert_eq!(record.offset, Offset(seen));
-            assert!(record.append_time.is_some());
-            match seen {
-                0 | 3 => {
-                    assert_eq!((record.key, record.value), (Some(&b"k"[..]), Some(&b"v"[..])));
-                    assert_eq!((record.headers.get("schema"), record.headers.get("empty")), (Some(&b"x/1"[..]), Some(&b""[..])));
-                }
-                1 => assert_eq!((record.key, record.value), (None, None)),
-                _ => assert_eq!(record.value.map(<[u8]>::len), Some(large.len())),
-            }
-            seen += 1;
+/// The scripts of calibration, several at a time: they mostly wait for members to notice each other.
+fn every_script_shows_what_it_shows_on_every_log(cluster: &Cluster) {
+    let (log, scripts) = (cluster.log(), Script::all());
+    let topics: Vec<Needed> = scripts.iter().flat_map(Script::topics).map(|(topic, partitions)| need(&topic, partitions)).collect();
+    log.apply(&log.plan(&topics).unwrap()).unwrap();
+    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some(script) = scripts.get(next.fetch_add(1, Ordering::Relaxed)) {
+            // Missing topics are waited for, but not for ever.
+            let log = cluster.log().impatient(Duration::from_secs(1));
+            failures.lock().unwrap().extend(script.run(&log, Terms { open_shows: true, wait: Duration::from_millis(100) }).err());
         }
-        if seen == 4 {
-            break;
-        }
-    }
-    assert_eq!((seen, reader.position(&one), reader.end(&one).unwrap()), (4, Offset(4), Some(Offset(4))));
-    assert_eq!(log.bounds(&one).unwrap(), (Offset(0), Offset(4)));
-}
-
-fn an_aborted_transaction_is_never_seen_and_reading_goes_back(cluster: &Cluster) {
-    let (log, topic) = cluster.with("aborted");
-    let zero = Partition::new(&topic, 0);
-    log.producer().unwrap().append(&zero, &[value("1"), value("2"), value("3")]).unwrap();
-    let mut writer = log.writer("aborting").unwrap();
-    writer.append(&zero, value("never")).unwrap();
-    writer.abort();
-    let mut reader = member(&log, &topic);
-    let (claim, partitions) = assigned(&mut *reader, 2);
-    assert_eq!(values(&mut *reader, 3), ["1", "2", "3"]);
-    reader.seek(&Positions::from([(zero.clone(), Offset(1))])).unwrap();
-    assert_eq!(values(&mut *reader, 2), ["2", "3"]);
-    nothing(&mut *reader);
-    // The offsets of what was aborted are stepped over.
-    assert_eq!(Some(reader.position(&zero)), reader.end(&zero).unwrap());
-    let read: Vec<_> = partitions.iter().map(|(p, _)| (p.clone(), at(reader.position(p).0, b""))).collect();
-    writer.append(&zero, value("4")).unwrap();
-    writer.commit(&claim, &read).unwrap();
-    assert_eq!(values(&mut *reader, 1), ["4"]);
-    drop(reader);
-    let mut again = member(&log, &topic);
-    let (_, partitions) = assigned(&mut *again, 2);
-    assert_eq!(partitions[0].1.as_ref().map(|c| c.offset), Some(read[0].1.offset));
-    assert_eq!(values(&mut *again, 1), ["4"], "it goes on from what was committed");
-}
-
-fn a_new_writer_fences_the_old_one_and_ends_its_transaction(cluster: &Cluster) {
-    let (log, topic) = cluster.with("fenced");
-    let zero = Partition::new(&topic, 0);
-    let nobody = Claim { group: String::new(), member: 0, generation: 0 };
-    let mut old = log.writer("slot").unwrap();
-    old.append(&zero, value("old")).unwrap();
-    let mut new = log.writer("slot").unwrap();
-    new.append(&zero, value("new")).unwrap();
-    new.commit(&nobody, &[]).unwrap();
-    let refused = old.commit(&nobody, &[]);
-    assert!(matches!(refused, Err(CommitError::Fenced(_))), "{refused:?}");
-    let mut reader = alone(&log, &topic);
-    assert_eq!(values(&mut *reader, 1), ["new"]);
-    nothing(&mut *reader);
-}
-
-fn a_claim_from_before_a_change_of_members_is_refused(cluster: &Cluster) {
-    let (log, topic) = cluster.with("zombie");
-    let mut first = member(&log, &topic);
-    let (claim, partitions) = assigned(&mut *first, 2);
-    let mut writer = log.writer("zombie").unwrap();
-    let all: Vec<_> = partitions.iter().map(|(p, _)| (p.clone(), at(0, b""))).collect();
-    // Another process joins; the first one goes on polling until it has lost half.
-    let other = cluster.log();
-    let mut second = member(&other, &topic);
-    let mut news = None;
-    let mut theirs = None;
-    for _ in 0..200 {
-        if let Polled::Assigned(assignment) = first.poll(WAIT).unwrap() {
-            news = Some(assignment).filter(|a| a.partitions.len() == 1);
-        }
-        if let Polled::Assigned(assignment) = second.poll(WAIT).unwrap() {
-            theirs = Some(assignment).filter(|a| a.partitions.len() == 1);
-        }
-        if news.is_some() && theirs.is_some() {
-            break;
-        }
-    }
-    let (news, theirs) = (news.unwrap(), theirs.unwrap());
-    assert_ne!(news.partitions[0].0, theirs.partitions[0].0);
-    writer.append(&all[0].0, value("zombie")).unwrap();
-    let refused = writer.commit(&claim, &all);
-    assert!(matches!(refused, Err(CommitError::Aborted(_))), "{refused:?}");
-    writer.abort();
+    };
+    std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(work))));
+    let failures = failures.into_inner().unwrap();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 fn a_member_without_partitions_gets_those_of_one_that_leaves(cluster: &Cluster) {
@@ -325,37 +195,6 @@ fn a_member_without_partitions_gets_those_of_one_that_leaves(cluster: &Cluster) 
     let idle = has.iter().position(|count| *count == Some(0)).unwrap();
     members[1 - idle] = None;
     assigned(&mut **members[idle].as_mut().unwrap(), 1);
-}
-
-fn the_end_counts_open_transactions_and_the_position_reaches_it(cluster: &Cluster) {
-    let (log, topic) = cluster.with("ends");
-    let zero = Partition::new(&topic, 0);
-    let nobody = Claim { group: String::new(), member: 0, generation: 0 };
-    let mut writer = log.writer("open").unwrap();
-    writer.append(&zero, value("1")).unwrap();
-    writer.commit(&nobody, &[]).unwrap();
-    let mut open = log.writer("still-open").unwrap();
-    open.append(&zero, value("2")).unwrap();
-    // Written, not committed: reported once the broker has it.
-    let mut reader = alone(&log, &topic);
-    assert_eq!(values(&mut *reader, 1), ["1"]);
-    for _ in 0..50 {
-        if reader.end(&zero).unwrap() == Some(Offset(3)) {
-            break;
-        }
-        nothing(&mut *reader);
-    }
-    assert_eq!(reader.end(&zero).unwrap(), Some(Offset(3)), "record, marker, open record");
-    assert!(reader.position(&zero) < Offset(3));
-    open.commit(&nobody, &[]).unwrap();
-    assert_eq!(values(&mut *reader, 1), ["2"]);
-    for _ in 0..50 {
-        nothing(&mut *reader);
-        if Some(reader.position(&zero)) == reader.end(&zero).unwrap() {
-            break;
-        }
-    }
-    assert_eq!(reader.position(&zero), Offset(4));
 }
 
 fn a_position_outside_of_the_log_is_refused(cluster: &Cluster) {

@@ -1,9 +1,9 @@
 //! Who reads what, and who is fenced: groups of readers, and the newest owner of each transactional id.
 //!
-//! Members join at their first poll. Any join or leave raises the group's generation and deals all its partitions anew: each goes to the
-//! member that subscribes to it and owns fewest so far, the earlier one on a tie. So shares differ by at most one where all subscribe to the
-//! same. A claim of an older generation is stale, and its commit is aborted: its member is alive and learns its new share at its next poll.
-//! A claim of somebody who is no member is fenced.
+//! Members join at their first poll. Any join or leave raises the group's generation and deals all its partitions anew, as Kafka does: a
+//! range of each topic to each of the members that subscribe to it, so that equal partition numbers of several topics meet in one member. A
+//! claim of an older generation, or of somebody who is no member, is stale, and its commit is aborted: a member learns its new share at its
+//! next poll.
 //!
 //! Facts only, no log: the caller holds one lock around a check and the write that depends on it. That is what keeps a newcomer from
 //! reading committed positions before the last commit under the old claim is visible. Nothing here is kept over a restart, because no
@@ -12,6 +12,7 @@
 use crate::wait::Bell;
 use platform_core::log::{Claim, CommitError};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// All groups and transactional ids of a log.
@@ -31,14 +32,15 @@ struct Group {
 
 struct Member {
     id: u64,
-    subscribed: Vec<usize>,
+    /// Partitions of each topic.
+    subscribed: Vec<Range<usize>>,
     owned: Vec<usize>,
     bell: Arc<Bell>,
 }
 
 impl Groups {
-    /// Adds a member that subscribes to these partitions. Gives its id, which is never used again.
-    pub(crate) fn join(&mut self, group: &str, subscribed: &[usize], bell: &Arc<Bell>) -> u64 {
+    /// Adds a member that subscribes to the partitions of these topics. Gives its id, which is never used again.
+    pub(crate) fn join(&mut self, group: &str, subscribed: &[Range<usize>], bell: &Arc<Bell>) -> u64 {
         self.last_member += 1;
         let id = self.last_member;
         let group = self.groups.entry(group.to_owned()).or_default();
@@ -64,7 +66,7 @@ impl Groups {
     /// Whether positions may be committed under a claim.
     pub(crate) fn check(&self, claim: &Claim) -> Result<(), CommitError> {
         match self.share(&claim.group, claim.member) {
-            None => Err(CommitError::Fenced(format!("no member {} in group {}", claim.member, claim.group))),
+            None => Err(CommitError::Aborted(format!("no member {} in group {}", claim.member, claim.group))),
             Some((generation, _)) if generation != claim.generation => Err(CommitError::Aborted(format!(
                 "group {} is in generation {generation}, the claim is of generation {}",
                 claim.group, claim.generation
@@ -97,14 +99,18 @@ impl Groups {
 impl Group {
     fn deal(&mut self) {
         self.generation += 1;
-        let mut partitions: Vec<usize> = self.members.iter().flat_map(|m| m.subscribed.iter().copied()).collect();
-        partitions.sort_unstable();
-        partitions.dedup();
+        let mut topics: Vec<Range<usize>> = self.members.iter().flat_map(|m| m.subscribed.iter().cloned()).collect();
+        topics.sort_unstable_by_key(|topic| topic.start);
+        topics.dedup();
         self.members.iter_mut().for_each(|m| m.owned.clear());
-        for partition in partitions {
-            let subscribers = self.members.iter_mut().filter(|m| m.subscribed.contains(&partition));
-            if let Some(member) = subscribers.min_by_key(|m| m.owned.len()) {
-                member.owned.push(partition);
+        for topic in topics {
+            let subscribers = self.members.iter().filter(|m| m.subscribed.contains(&topic)).count();
+            let (each, more) = (topic.len() / subscribers, topic.len() % subscribers);
+            let mut from = topic.start;
+            for (place, member) in self.members.iter_mut().filter(|m| m.subscribed.contains(&topic)).enumerate() {
+                let to = from + each + usize::from(place < more);
+                member.owned.extend(from..to);
+                from = to;
             }
         }
         self.members.iter().for_each(|m| m.bell.announce(self.generation));
@@ -115,36 +121,21 @@ impl Group {
 mod tests {
     use super::*;
 
-    fn claim(member: u64, generation: u64) -> Claim {
-        Claim { group: "g".into(), member, generation }
-    }
-
     #[test]
-    fn every_partition_is_dealt_once_and_evenly_at_every_join_and_leave() {
+    fn every_topic_is_dealt_in_ranges_to_those_who_subscribe_to_it() {
         let mut groups = Groups::default();
         let bell = Arc::new(Bell::default());
-        let a = groups.join("g", &[0, 1, 2, 3, 4], &bell);
-        let b = groups.join("g", &[0, 1, 2, 3, 4], &bell);
-        assert_eq!(groups.share("g", a), Some((2, &[0, 2, 4][..])));
-        assert_eq!(groups.share("g", b), Some((2, &[1, 3][..])));
-        let c = groups.join("g", &[9], &bell);
+        let a = groups.join("g", &[0..5, 5..7], &bell);
+        let b = groups.join("g", &[0..5, 5..7], &bell);
+        assert_eq!(groups.share("g", a), Some((2, &[0, 1, 2, 5][..])));
+        assert_eq!(groups.share("g", b), Some((2, &[3, 4, 6][..])));
+        let c = groups.join("g", &[5..7, 9..10], &bell);
+        assert_eq!(groups.share("g", a), Some((3, &[0, 1, 2, 5][..])));
+        assert_eq!(groups.share("g", b), Some((3, &[3, 4, 6][..])));
         assert_eq!(groups.share("g", c), Some((3, &[9][..])));
         groups.leave("g", a);
-        assert_eq!(groups.share("g", b), Some((4, &[0, 1, 2, 3, 4][..])));
-        assert_eq!(groups.share("g", a), None);
-    }
-
-    #[test]
-    fn a_stale_claim_is_aborted_and_a_strangers_fenced() {
-        let mut groups = Groups::default();
-        let bell = Arc::new(Bell::default());
-        let a = groups.join("g", &[0], &bell);
-        assert_eq!(groups.check(&claim(a, 1)), Ok(()));
-        let b = groups.join("g", &[0], &bell);
-        assert!(matches!(groups.check(&claim(a, 1)), Err(CommitError::Aborted(_))));
-        assert_eq!(groups.check(&claim(a, 2)), Ok(()));
-        groups.leave("g", b);
-        assert!(matches!(groups.check(&claim(b, 3)), Err(CommitError::Fenced(_))));
+        assert_eq!(groups.share("g", b), Some((4, &[0, 1, 2, 3, 4, 5][..])));
+        assert_eq!(groups.share("g", c), Some((4, &[6, 9][..])));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Everything is deterministic: the same seed gives the same faults. Knows no application.
 #![warn(missing_docs)]
 
+/// Scripts whose visible results are the same on every log.
+pub mod calibration;
 /// Time that stands until it is moved.
 pub mod clock;
 /// Compares what came out with a plain recomputation of what went in.

@@ -6,12 +6,12 @@ use crate::check;
 use crate::plan::{BOUND, BUSY, HOLD, PARTITIONS, Plan, QUIET, RETAIN, SKEW, SOURCES, START, WINDOW, nanos, seconds};
 use golden_pipeline::dead_letter::Stamp;
 use golden_pipeline::decode::{self, Wanted};
-use golden_pipeline::fold::{Fold, FoldSettings, TimeMode};
+use golden_pipeline::fold::{Fold, FoldSettings, FoldSource, TimeMode};
 use golden_pipeline::names::{COLOUR, EPOCH, PIPELINE, SCHEMA_LATE, SCHEMA_PROGRESS, SCHEMA_SIGNALS, Topics};
 use golden_pipeline::settings::{Checked, PipelineSettings, Span};
 use golden_pipeline::source::{Format, Source};
 use golden_pipeline::tally::Tally;
-use golden_pipeline::topology::{Deployment, MakeDecoder, pipeline};
+use golden_pipeline::topology::{Deployment, MakeDecoder, SourceTopic, pipeline};
 use golden_router::worker::{self, Worker, WorkerSettings};
 use platform_core::clock::Clock;
 use platform_core::log::{Log, Subscription};
@@ -155,7 +155,7 @@ fn router(topics: &Topics) -> Stage {
 
 fn old_fold(settings: &Checked, topics: &Topics, decoder: MakeDecoder) -> Part {
     let settings = FoldSettings {
-        stamp: Stamp { colour: COLOUR, epoch: EPOCH - 1, source: "old".to_owned(), tenant: "default".to_owned() },
+        stamp: Stamp { colour: COLOUR, epoch: EPOCH - 1, tenant: "default".to_owned() },
         groupings: settings.groupings.clone(),
         window: settings.window,
         verdicts: settings.verdicts,
@@ -165,7 +165,11 @@ fn old_fold(settings: &Checked, topics: &Topics, decoder: MakeDecoder) -> Part {
         partitions: PARTITIONS,
         dead_letters: topics.dead_letters.clone(),
     };
-    let make = move || -> Box<dyn MapStage> { Box::new(Fold::new(settings.clone(), decoder(), Arc::default())) };
+    let events = topics.events.clone();
+    let make = move || -> Box<dyn MapStage> {
+        let source = FoldSource { topic: events.clone(), name: "old".to_owned(), decoder: decoder() };
+        Box::new(Fold::new(settings.clone(), vec![source], Arc::default()))
+    };
     Part { name: "fold".to_owned(), reads: topics.events.clone(), made: Made::Map(Box::new(make)), tasks: 1 }
 }
 
@@ -190,15 +194,13 @@ impl World {
         let deployment = Deployment {
             settings: checked,
             topics: topics.clone(),
-            source: "test".to_owned(),
+            sources: vec![SourceTopic { topic: topics.events.clone(), name: "test".to_owned(), partitions: SOURCES, decoder }],
             tenant: "default".to_owned(),
-            source_partitions: SOURCES,
             partitions: PARTITIONS,
             time: TimeMode::Live,
             health_of_all: true,
             fold_tasks: plan.fold_tasks,
             close_tasks: 1,
-            decoder,
             tally: Arc::new(Tally::default()),
         };
         let parts = pipeline(deployment, router(&topics), vec![]).stages.into_iter().map(part).collect();

@@ -54,6 +54,10 @@ pub(crate) async fn dead_letters(State(state): State<AppState>, uri: Uri) -> Res
     .await
 }
 
+/// How long one poll waits, and how many may bring nothing before what was found is given.
+const WAIT: Duration = Duration::from_millis(100);
+const QUIET: u32 = 20;
+
 type Found = BTreeMap<Vec<u8>, (Option<AppendTime>, Map<String, Value>)>;
 
 fn newest(log: &dyn Log, topic: &Topic, limit: usize, payload: bool) -> Result<Vec<Map<String, Value>>, LogError> {
@@ -94,18 +98,20 @@ fn read(log: &dyn Log, partition: &Partition, from: Offset, end: Offset, payload
         positions.insert(other, position);
     }
     reader.seek(&positions)?;
-    while reader.position(partition) < end {
-        match reader.poll(Duration::ZERO)? {
+    let mut quiet = 0;
+    while reader.position(partition) < end && quiet < QUIET {
+        quiet += 1;
+        match reader.poll(WAIT)? {
             Polled::Batch(batch) if batch.partition == partition => {
-                used += batch.size();
+                (used, quiet) = (used + batch.size(), 0);
                 for record in batch.iter() {
                     if let Some((key, letter)) = letter(&record, payload) {
                         found.entry(key).or_insert((record.append_time, letter));
                     }
                 }
             }
-            Polled::Batch(_) | Polled::Assigned(_) => {}
-            Polled::Nothing => break,
+            // A reader of Kafka takes a while to begin, and an open transaction may hide the end.
+            Polled::Batch(_) | Polled::Assigned(_) | Polled::Nothing => {}
         }
     }
     Ok((found, used))

@@ -39,13 +39,6 @@ pub(super) struct Transaction {
     pub(super) records: Records,
 }
 
-impl Transaction {
-    /// Whether it comes from somebody who reads without a group, and so commits no positions.
-    fn claims_nothing(&self) -> bool {
-        self.claim.group.is_empty() && self.read.is_empty()
-    }
-}
-
 /// Encoded records, each with its slot, back to back.
 #[derive(Default)]
 pub(super) struct Records {
@@ -207,7 +200,7 @@ impl Committer {
                 }
                 Request::Commit { transaction, reply } => {
                     let owner = groups.check_owner(&transaction.id, transaction.epoch);
-                    match owner.and_then(|()| if transaction.claims_nothing() { Ok(()) } else { groups.check(&transaction.claim) }) {
+                    match owner.and_then(|()| if transaction.read.is_empty() { Ok(()) } else { groups.check(&transaction.claim) }) {
                         Ok(()) => {
                             round.commit(transaction);
                             answers.commits.push(reply);

@@ -6,6 +6,7 @@ use crate::wait::{Bell, lock};
 use platform_core::log::{Assignment, Claim, LogError, Polled, Positions, Reader, Subscription};
 use platform_core::record::{BatchBuffer, Offset, Partition};
 use rocksdb::ReadOptions;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -20,8 +21,8 @@ pub(super) struct RocksReader {
     shared: Arc<Shared>,
     /// `None` reads alone.
     group: Option<String>,
-    /// Slots of all subscribed topics.
-    subscribed: Vec<usize>,
+    /// Slots of each subscribed topic.
+    subscribed: Vec<Range<usize>>,
     /// Id and generation, once it has an assignment; 0 and 0 alone.
     membership: Option<(u64, u64)>,
     owned: Vec<Owned>,
@@ -42,7 +43,7 @@ impl RocksReader {
         let mut subscribed = Vec::new();
         for topic in &subscription.topics {
             let slots = shared.topic(topic)?;
-            subscribed.extend(slots.first..slots.first + slots.partitions as usize);
+            subscribed.push(slots.first..slots.first + slots.partitions as usize);
         }
         let mut reader = Self {
             shared: Arc::clone(shared),
@@ -57,7 +58,7 @@ impl RocksReader {
         // Alone, everything is owned from the beginning, so that it can seek before the first poll.
         if reader.group.is_none() {
             let owned = reader.subscribed.clone();
-            reader.own(owned.into_iter().map(|slot| (slot, None)))?;
+            reader.own(owned.into_iter().flatten().map(|slot| (slot, None)))?;
         }
         Ok(reader)
     }

@@ -1,8 +1,8 @@
 //! A log in memory that behaves as Kafka does where stages can notice.
 //!
 //! Members of a group share partitions by range, topic by topic, so that equal partition numbers of several topics meet in one member.
-//! Each join or leave begins a generation; a commit under an older one is `Aborted` for a member, `Fenced` for one that is gone.
-//! A group that never had members takes any claim: that is how a reader of fixed partitions commits.
+//! Each join or leave begins a generation; positions under an older one, or of a member that is gone, are `Aborted`.
+//! A reader of fixed partitions commits under the name of a group that never had members.
 //! A transaction enters the log as a whole when it commits, so the end never shows an open one; with `markers` it then uses one more offset
 //! of each partition, as Kafka's does. Nothing is written to a disk.
 
@@ -20,6 +20,8 @@ use std::time::Duration;
 
 /// A poll lends out at most this many bytes, unless one record alone is larger.
 const BATCH_BYTES: usize = 1 << 20;
+/// Number of a reader of fixed partitions, which no member has.
+const FIXED: u64 = 0;
 /// A poll lends out at most this many records.
 const BATCH_RECORDS: usize = 4096;
 
@@ -129,11 +131,12 @@ impl MemoryLog {
     /// A reader of fixed partitions, which commits under the name of a group that has no members.
     #[must_use]
     pub fn reader_of(&self, group: &str, partitions: &[Partition]) -> Box<dyn Reader> {
-        let member = Member { group: group.to_owned(), id: 0, seen: None, fixed: Some(partitions.to_vec()) };
+        let member = Member { group: group.to_owned(), id: FIXED, seen: None, fixed: Some(partitions.to_vec()) };
         Box::new(MemoryReader {
             log: self.clone(),
             topics: Vec::new(),
             member: Some(member),
+            told: true,
             owned: Vec::new(),
             turn: 0,
             buffer: BatchBuffer::default(),
@@ -182,21 +185,15 @@ impl State {
     }
 
     fn check_claim(&self, claim: &Claim) -> Result<(), CommitError> {
-        match self.groups.get(&claim.group) {
-            Some(group) if group.generation > 0 => {
-                if !group.members.contains_key(&claim.member) {
-                    return Err(CommitError::Fenced(format!("member {} is not in group {}", claim.member, claim.group)));
-                }
-                if group.generation != claim.generation {
-                    return Err(CommitError::Aborted(format!(
-                        "group {} is in generation {}, not {}",
-                        claim.group, group.generation, claim.generation
-                    )));
-                }
-                Ok(())
-            }
-            _ => Ok(()),
+        let held = match self.groups.get(&claim.group).filter(|group| group.generation > 0) {
+            Some(group) => group.generation == claim.generation && group.members.contains_key(&claim.member),
+            None => claim.member == FIXED && !claim.group.is_empty(),
+        };
+        if held {
+            return Ok(());
         }
+        let Claim { group, member, generation } = claim;
+        Err(CommitError::Aborted(format!("member {member} of group {group} has no claim in generation {generation} any more")))
     }
 
     fn append(&mut self, records: impl Iterator<Item = (Partition, Stored)>, append_time: Option<AppendTime>, transaction: bool) {
@@ -257,7 +254,8 @@ impl Log for MemoryLog {
         drop(state);
         self.shared.changed.notify_all();
         let topics = subscription.topics.clone();
-        Ok(Box::new(MemoryReader { log: self.clone(), topics, member, owned: all, turn: 0, buffer: BatchBuffer::default() }))
+        let told = member.is_some();
+        Ok(Box::new(MemoryReader { log: self.clone(), topics, member, told, owned: all, turn: 0, buffer: BatchBuffer::default() }))
     }
 
     fn writer(&self, transactional_id: &str) -> Result<Box<dyn Writer>, LogError> {
@@ -329,6 +327,8 @@ struct MemoryReader {
     log: MemoryLog,
     topics: Vec<Topic>,
     member: Option<Member>,
+    /// Without a group: whether the caller has heard that it owns everything.
+    told: bool,
     /// Partition and next offset.
     owned: Vec<(Partition, u64)>,
     /// Where the next poll begins to look, so that no partition starves another.
@@ -350,6 +350,11 @@ impl MemoryReader {
             self.owned =
                 assignment.partitions.iter().map(|(p, c)| (p.clone(), c.as_ref().map_or_else(|| start(p), |c| c.offset.0))).collect();
             return Ok(Some(Found::Assigned(assignment)));
+        }
+        if !std::mem::replace(&mut self.told, true) {
+            let claim = Claim { group: String::new(), member: FIXED, generation: 0 };
+            let partitions = self.owned.iter().map(|(partition, _)| (partition.clone(), None)).collect();
+            return Ok(Some(Found::Assigned(Assignment { claim, partitions })));
         }
         let count = self.owned.len();
         for step in 0..count {
@@ -457,6 +462,7 @@ impl Writer for MemoryWriter {
     }
 
     fn commit(&mut self, claim: &Claim, read: &[(Partition, Committed)]) -> Result<AppendTime, CommitError> {
+        let staged = std::mem::take(&mut self.staged);
         let mut guard = lock(&self.log.shared.state);
         let state = &mut *guard;
         if state.closed {
@@ -465,8 +471,11 @@ impl Writer for MemoryWriter {
         if state.epochs.get(&self.id) != Some(&self.epoch) {
             return Err(CommitError::Fenced(format!("a newer writer has taken {}", self.id)));
         }
-        state.check_claim(claim)?;
-        if let Some((to, _)) = self.staged.iter().find(|(to, _)| state.part(to).is_none()) {
+        // Without positions no claim is sent, and so none is checked.
+        if !read.is_empty() {
+            state.check_claim(claim)?;
+        }
+        if let Some((to, _)) = staged.iter().find(|(to, _)| state.part(to).is_none()) {
             return Err(CommitError::Failed(format!("there is no partition {to}")));
         }
         if let Some((partition, _)) = read.iter().find(|(_, c)| c.metadata.len() > MAX_METADATA) {
@@ -475,7 +484,7 @@ impl Writer for MemoryWriter {
         let append_time = self.log.now(state.newest);
         // An empty transaction is given a time as well: every record that comes later has none before it.
         state.newest = append_time.or(state.newest);
-        state.append(self.staged.drain(..), append_time, true);
+        state.append(staged.into_iter(), append_time, true);
         let group = state.groups.entry(claim.group.clone()).or_default();
         for (partition, committed) in read {
             group.committed.insert(partition.clone(), committed.clone());

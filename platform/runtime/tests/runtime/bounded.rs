@@ -45,8 +45,8 @@ impl Reader for Lines {
         Offset(self.position as u64)
     }
 
-    fn end(&self, _: &Partition) -> Result<Offset, LogError> {
-        Ok(Offset(self.lines.len() as u64))
+    fn end(&self, _: &Partition) -> Result<Option<Offset>, LogError> {
+        Ok(Some(Offset(self.lines.len() as u64)))
     }
 }
 

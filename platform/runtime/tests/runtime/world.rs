@@ -81,12 +81,15 @@ impl World {
         let wanted = Partition::new(topic, partition);
         let mut reader = self.log.inner().reader(&Subscription { group: None, topics: vec![topic.clone()] }).unwrap();
         let mut all = Vec::new();
-        while let Polled::Batch(batch) = reader.poll(Duration::ZERO).unwrap() {
-            if *batch.partition == wanted {
-                all.extend(batch.iter().map(|r| String::from_utf8(r.value.unwrap().to_vec()).unwrap()));
+        loop {
+            match reader.poll(Duration::ZERO).unwrap() {
+                Polled::Batch(batch) if *batch.partition == wanted => {
+                    all.extend(batch.iter().map(|r| String::from_utf8(r.value.unwrap().to_vec()).unwrap()));
+                }
+                Polled::Batch(_) | Polled::Assigned(_) => {}
+                Polled::Nothing => return all,
             }
         }
-        all
     }
 }
 

@@ -273,6 +273,11 @@ impl Broker {
         self.producers.get(id).is_some_and(|p| p.epoch == epoch)
     }
 
+    /// Whether a producer is the newest of its id and has begun a transaction.
+    pub(super) fn is_open(&self, id: &str, epoch: u64) -> bool {
+        self.producers.get(id).is_some_and(|p| p.epoch == epoch && p.open.is_some())
+    }
+
     /// Whether the last transaction of a producer still has markers to come.
     pub(super) fn is_settling(&self, id: &str) -> bool {
         self.producers.get(id).is_some_and(|p| p.settling.is_some())
@@ -351,11 +356,9 @@ impl Broker {
 
     pub(super) fn add_positions(&mut self, number: u64, claim: &Claim, read: &[(Partition, Committed)]) -> Result<(), CommitError> {
         // A list without positions is not even sent, and so no claim is checked.
-        let known = self.groups.get(&claim.group).filter(|group| group.generation > 0 && !read.is_empty());
-        if let Some(group) = known
-            && !planted(Bug::ClaimRefreshed)
-            && (!group.members.contains_key(&claim.member) || group.generation != claim.generation)
-        {
+        let group = self.groups.get(&claim.group);
+        let held = group.is_some_and(|group| group.members.contains_key(&claim.member) && group.generation == claim.generation);
+        if !read.is_empty() && !held && !planted(Bug::ClaimRefreshed) {
             self.count("stale claim");
             return Err(CommitError::Aborted(format!("the claim on group {} is not of its generation", claim.group)));
         }

@@ -12,6 +12,8 @@ pub(super) struct SimReader {
     log: SimLog,
     topics: Vec<Topic>,
     member: Option<Member>,
+    /// Without a group: whether the caller has heard that it owns everything.
+    told: bool,
     /// Partition and next offset.
     owned: Vec<(Partition, u64)>,
     turn: usize,
@@ -36,11 +38,16 @@ impl SimReader {
             owned.clear();
             Member { group: group.clone(), id: log.broker().join(group, &subscription.topics, log.process), seen: None }
         });
-        Ok(Self { log, topics: subscription.topics.clone(), member, owned, turn: 0, buffer: BatchBuffer::default() })
+        let told = member.is_some();
+        Ok(Self { log, topics: subscription.topics.clone(), member, told, owned, turn: 0, buffer: BatchBuffer::default() })
     }
 
     /// The next assignment, when there is one that the member hears of.
     fn assignment(&mut self) -> Option<Assignment> {
+        if !std::mem::replace(&mut self.told, true) {
+            let claim = Claim { group: String::new(), member: 0, generation: 0 };
+            return Some(Assignment { claim, partitions: self.owned.iter().map(|(partition, _)| (partition.clone(), None)).collect() });
+        }
         let member = self.member.as_mut()?;
         let mut broker = self.log.broker();
         let (generation, belongs) = broker.generation(&member.group, member.id);

@@ -1,3 +1,5 @@
+//! What only this log does; what every log does is in the scripts of calibration.
+
 use super::*;
 use platform_core::log::{Claim, CommitError, Polled};
 use platform_core::time::SECOND;
@@ -55,19 +57,6 @@ fn an_open_transaction_moves_the_end_and_hides_what_lies_behind_it() {
 }
 
 #[test]
-fn what_is_aborted_uses_offsets_and_is_never_seen() {
-    let (log, zero) = world();
-    let mut writer = log.writer("w").unwrap();
-    writer.append(&zero, record("no")).unwrap();
-    writer.abort();
-    writer.append(&zero, record("yes")).unwrap();
-    writer.commit(&nobody(), &[]).unwrap();
-    log.pass(Duration::ZERO);
-    assert_eq!(visible(&log, &zero), ["yes"]);
-    assert_eq!(log.bounds(&zero).unwrap().1, Offset(4));
-}
-
-#[test]
 fn markers_come_after_the_answer_when_they_are_late() {
     let (log, zero) = world();
     log.set_chances(Chances { late_markers: 1000, ..calm() });
@@ -77,20 +66,6 @@ fn markers_come_after_the_answer_when_they_are_late() {
     assert_eq!(visible(&log, &zero), [""; 0]);
     log.pass(Duration::from_secs(5));
     assert_eq!(visible(&log, &zero), ["late"]);
-}
-
-#[test]
-fn a_newer_writer_of_the_same_id_fences_the_older_and_ends_its_transaction() {
-    let (log, zero) = world();
-    let mut old = log.writer("w").unwrap();
-    old.append(&zero, record("old")).unwrap();
-    let mut new = log.writer("w").unwrap();
-    assert!(matches!(old.append(&zero, record("again")), Err(CommitError::Fenced(_))));
-    assert!(matches!(old.commit(&nobody(), &[]), Err(CommitError::Fenced(_))));
-    new.append(&zero, record("new")).unwrap();
-    new.commit(&nobody(), &[]).unwrap();
-    log.pass(Duration::ZERO);
-    assert_eq!(visible(&log, &zero), ["new"]);
 }
 
 #[test]
@@ -122,22 +97,6 @@ fn a_transaction_that_stays_open_is_ended_and_its_writer_fenced() {
     log.pass(TRANSACTION);
     assert!(matches!(writer.commit(&nobody(), &[]), Err(CommitError::Fenced(_))));
     assert_eq!(visible(&log, &zero), [""; 0]);
-}
-
-#[test]
-fn a_claim_from_before_a_change_of_the_group_commits_nothing() {
-    let (log, zero) = world();
-    let mut first = member(&log, "g");
-    let old = assigned(&mut *first).claim;
-    let second = member(&log, "g");
-    let mut writer = log.writer("w").unwrap();
-    let at = vec![(zero.clone(), Committed { offset: Offset(1), metadata: Vec::new() })];
-    assert!(matches!(writer.commit(&old, &at), Err(CommitError::Aborted(_))));
-    writer.abort();
-    let new = assigned(&mut *first).claim;
-    writer.commit(&new, &at).unwrap();
-    assert_eq!(log.committed("g", &zero).unwrap().unwrap().offset, Offset(1));
-    drop(second);
 }
 
 #[test]
@@ -187,6 +146,7 @@ fn a_partition_without_a_leader_is_not_read_has_no_known_end_and_holds_up_no_oth
     log.lose_leader(&zero, Duration::from_secs(20));
     log.schedule(Duration::from_secs(1), Arrival { to: zero.clone(), value: Some(b"later".to_vec()), transaction: None });
     let mut reader = log.reader(&Subscription { group: None, topics: vec![zero.topic.clone()] }).unwrap();
+    assigned(&mut *reader);
     let Polled::Batch(batch) = reader.poll(Duration::ZERO).unwrap() else { panic!("nothing came") };
     assert_eq!(batch.partition, &one);
     assert_eq!((reader.end(&zero).unwrap(), reader.end(&one).unwrap()), (None, Some(Offset(1))));

@@ -2,7 +2,7 @@
 
 use super::broker::Action;
 use super::{SimLog, newest};
-use platform_core::log::{Claim, CommitError, Committed, Writer};
+use platform_core::log::{Claim, CommitError, Committed, MAX_METADATA, Writer};
 use platform_core::planted::{Bug, planted};
 use platform_core::record::{NewRecord, Partition};
 use platform_core::time::AppendTime;
@@ -39,6 +39,12 @@ impl SimWriter {
         CommitError::Fenced(format!("a newer writer has taken {}", self.id))
     }
 
+    /// A refused transaction is rolled back.
+    fn rolled_back(&mut self, error: CommitError) -> CommitError {
+        self.abort();
+        error
+    }
+
     fn doubtful(&mut self, why: &str) -> CommitError {
         self.doubted = true;
         CommitError::Doubtful(why.to_owned())
@@ -64,9 +70,13 @@ impl Writer for SimWriter {
             return Err(self.fenced());
         }
         if self.log.broker().happens("refused", chances.refused) {
-            return Err(CommitError::Aborted("on command".to_owned()));
+            return Err(self.rolled_back(CommitError::Aborted("on command".to_owned())));
         }
-        self.log.broker().add_positions(number, claim, read)?;
+        if let Some((partition, _)) = read.iter().find(|(_, committed)| committed.metadata.len() > MAX_METADATA) {
+            return Err(CommitError::Failed(format!("the metadata of {partition} is over {MAX_METADATA} bytes")));
+        }
+        let added = self.log.broker().add_positions(number, claim, read);
+        added.map_err(|error| self.rolled_back(error))?;
         if self.log.broker().happens("end lost", chances.lost) {
             return Err(self.doubtful("the end of the transaction was lost"));
         }
@@ -87,6 +97,9 @@ impl Writer for SimWriter {
     }
 
     fn abort(&mut self) {
+        if !self.log.broker().is_open(&self.id, self.epoch) {
+            return;
+        }
         self.log.request();
         let now = self.log.now();
         let mut broker = self.log.broker();
