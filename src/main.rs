@@ -6,6 +6,7 @@
 mod commands;
 mod config;
 mod engine;
+mod fail_point;
 mod failure;
 mod generate;
 mod mapping;

@@ -6,6 +6,7 @@ mod vitals;
 
 use crate::commands::{Role, RunArgs};
 use crate::engine::{self, Engine};
+use crate::fail_point;
 use crate::failure::{Failure, Outcome};
 use crate::settings::{self, Settings, cores};
 use crate::sources::{self, Inlet};
@@ -72,12 +73,17 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         crate::router::stage(&topics, nanos(checked.plain.retain.0) * 2),
         sinks(&topics, &checked, &settings, &scrapes),
     );
-    let place = engine.place();
+    let mut place = engine.place();
+    place.moments = settings::fail_point().map(|text| fail_point::arm(&text)).transpose()?.unwrap_or_default();
     let readers = vitals::readers(&stages, &place, &*log);
     stages.stages.retain(|stage| has(&args.role, role_of(&stage.name)));
     let stores = engine.stores();
-    let runtime =
-        RuntimeSettings { commit_interval: settings.runtime.commit_interval.0, held_budget: 64 << 20, ..RuntimeSettings::default() };
+    let runtime = RuntimeSettings {
+        commit_interval: settings.runtime.commit_interval.0,
+        held_budget: 64 << 20,
+        emit_budget: settings.runtime.emit_kib << 10,
+        ..RuntimeSettings::default()
+    };
     let mut running =
         Runtime::start(stages, Arc::clone(&log), Arc::clone(&stores) as _, Arc::clone(&clock), runtime, place).map_err(Failure::failed)?;
     let history = History::open(&*stores, settings.log.partitions, settings.log.partitions).map_err(Failure::failed)?;

@@ -97,6 +97,8 @@ pub(crate) struct TaskSettings {
     pub(crate) fold_tasks: usize,
     /// CLOSE tasks.
     pub(crate) close_tasks: usize,
+    /// Bytes of output of a keyed stage in one transaction, in KiB; a window with more leaves in several.
+    pub(crate) emit_kib: usize,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -165,7 +167,7 @@ impl Default for SourceSettings {
 
 impl Default for TaskSettings {
     fn default() -> Self {
-        Self { commit_interval: seconds(1), fold_tasks: 0, close_tasks: 1 }
+        Self { commit_interval: seconds(1), fold_tasks: 0, close_tasks: 1, emit_kib: 8192 }
     }
 }
 
@@ -232,7 +234,7 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
         let text = std::fs::read_to_string(path).map_err(|e| Failure::usage(format!("cannot read settings {}: {e}", path.display())))?;
         given = given.merge(Yaml::string(&text));
     }
-    let given = given.merge(Env::prefixed("GOLDEN_").split("__"));
+    let given = given.merge(Env::prefixed("GOLDEN_").ignore(&["fail_point"]).split("__"));
     let mut defaults = Settings::default();
     if given.find_value("pipeline.groupings").is_ok() {
         // Groupings are one choice: those that are given replace the default ones, and do not join them.
@@ -248,6 +250,9 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
     settings.pipeline.check().map_err(|e| Failure::usage(format!("{place}: {e}")))?;
     if settings.log.partitions == 0 || settings.log.partitions > 256 {
         return Err(Failure::usage(format!("{place}: log.partitions is {}, and must be from 1 to 256", settings.log.partitions)));
+    }
+    if settings.runtime.emit_kib == 0 || settings.runtime.emit_kib > 65_536 {
+        return Err(Failure::usage(format!("{place}: runtime.emit_kib is {}, and must be from 1 to 65536", settings.runtime.emit_kib)));
     }
     if settings.runtime.close_tasks == 0 {
         return Err(Failure::usage(format!("{place}: runtime.close_tasks is 0, and must be at least 1")));
@@ -268,6 +273,12 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
         return Err(Failure::usage(format!("{place}: log.instance is `{instance}`, and must be 1 to 64 letters, digits, `-` and `_`")));
     }
     Ok(Loaded { settings, figment })
+}
+
+/// Where tests want this process to stop (docs/faults.md). Not a setting: no file can hold it, and nothing shows it but the line at the start.
+#[expect(clippy::disallowed_methods, reason = "this file reads the environment")]
+pub(crate) fn fail_point() -> Option<String> {
+    std::env::var("GOLDEN_FAIL_POINT").ok()
 }
 
 /// One message for whatever is wrong first.

@@ -1,6 +1,6 @@
 //! `kill -9` at 30 moments under load by HTTP, on the embedded log: nothing acknowledged is lost or doubled (I1, I2, I3, I13, I17).
 
-use crate::ledger::{Account, PUBLIC, SECOND, SETTINGS, client, judge, read, rfc3339, verify};
+use crate::ledger::{Account, Client, PUBLIC, SECOND, SETTINGS, judge, read, rfc3339, verify};
 use crate::process::{Service, eventually};
 use platform_core::clock::Clock;
 use platform_core::record::Topic;
@@ -28,7 +28,7 @@ fn i1_i3_every_acknowledged_event_counts_once_whatever_is_killed_when() {
     std::thread::scope(|scope| {
         for number in 0..CLIENTS {
             let (urls, account, acked, stop, clock) = (&urls, &account, &acked, &stop, &*clock);
-            scope.spawn(move || client(number, urls, account, acked, stop, clock));
+            scope.spawn(move || Client::new(number, urls, account, clock).run(acked, stop, Duration::ZERO));
         }
         for _ in 0..KILLS {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod fleet;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod kafka;
@@ -11,6 +13,12 @@ mod kill;
 #[cfg(test)]
 mod ledger;
 #[cfg(test)]
+mod matrix;
+#[cfg(test)]
+mod namespace;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod sources;
+#[cfg(test)]
+mod torn;

@@ -1,5 +1,7 @@
 //! A `golden run` of a test: started on a free port, told to stop, or killed.
 
+use platform_core::clock::Clock;
+use platform_runtime::clock::SystemClock;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -12,7 +14,7 @@ pub(crate) struct Service {
     child: Child,
     /// The last lines it said.
     said: Arc<Mutex<VecDeque<String>>>,
-    /// `http://127.0.0.1:PORT`.
+    /// `http://127.0.0.1:PORT`; empty for one that stopped itself before it listened.
     pub(crate) url: String,
 }
 
@@ -24,6 +26,11 @@ impl Service {
         if let Some(config) = config {
             command.arg("--config").arg(config);
         }
+        Self::of(command)
+    }
+
+    /// Starts what `command` says, and waits until it says where it listens, or has stopped itself at a fail point before.
+    pub(crate) fn of(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut said = String::new();
@@ -31,6 +38,9 @@ impl Service {
             let Some(Ok(line)) = lines.next() else { panic!("it did not start: {said}") };
             if let Some(at) = line.find("http://").filter(|_| line.contains("send events to")) {
                 break line[at..].trim_end_matches("/api/v1/events").to_owned();
+            }
+            if line.starts_with("stopped at") {
+                break String::new();
             }
             said += &line;
             said.push('\n');
@@ -60,6 +70,20 @@ impl Service {
     pub(crate) fn stop(&mut self) -> bool {
         self.signal("-TERM");
         self.child.wait().unwrap().success()
+    }
+
+    /// SIGTERM, and `kill -9` for one that does not end in time.
+    pub(crate) fn end(&mut self) {
+        self.signal("-TERM");
+        if !within(15, || self.has_ended()) {
+            self.kill();
+        }
+    }
+
+    /// Whether it stands still: stopped by itself or by another.
+    pub(crate) fn stands_still(&self) -> bool {
+        let state = Command::new("ps").args(["-o", "state=", "-p", &self.child.id().to_string()]).output().unwrap();
+        state.stdout.trim_ascii_start().first() == Some(&b'T')
     }
 
     /// Whether it has ended by itself.
@@ -107,11 +131,15 @@ pub(crate) fn eventually(what: &str, seconds: u64, so: impl FnMut() -> bool) {
 
 /// Waits for something to be so; gives whether it came to be within about `seconds`.
 pub(crate) fn within(seconds: u64, mut so: impl FnMut() -> bool) -> bool {
-    (0..seconds * 10).any(|_| {
-        let is_so = so();
-        if !is_so {
-            std::thread::park_timeout(Duration::from_millis(100));
+    let clock = SystemClock::new();
+    let deadline = clock.monotonic() + Duration::from_secs(seconds);
+    loop {
+        if so() {
+            return true;
         }
-        is_so
-    })
+        if clock.monotonic() > deadline {
+            return false;
+        }
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
 }

@@ -1,7 +1,7 @@
 //! Events from topics of others, each in its own format: many services in a record, CloudEvents in both modes, Avro by a schema registry that is
 //! away at first. All of it is counted once, and a recomputation agrees.
 
-use crate::kafka::{Cluster, ONE};
+use crate::fleet::{Cluster, ONE};
 use crate::ledger::{SECOND, SETTINGS, verify};
 use crate::process::{Service, eventually};
 use platform_core::clock::Clock;

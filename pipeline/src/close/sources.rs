@@ -111,7 +111,8 @@ impl Sources {
         }
     }
 
-    /// Applies a range of the message that starts at `message`. A torn one leaves a gap: every window open now is incomplete.
+    /// Applies a range of the message that starts at `message`. A torn one leaves a gap: every window open now is incomplete. Now is the log's
+    /// time, for what is missing may be newer than all that was said: a FOLD that has begun again says nothing of time before it has read.
     pub fn apply(&mut self, range: &Range, fit: Fit, message: Offset) {
         let active = self.active;
         let Some(source) = self.find(range.source).and_then(|at| self.list.get_mut(at)) else { return };
@@ -127,7 +128,8 @@ impl Sources {
             source.moved_at = active;
         }
         if fit == Fit::Torn {
-            source.gap_until = Some(source.watermark.plus(1));
+            let now = self.last_append.map_or(EventTime::MIN, |append| EventTime(append.0));
+            source.gap_until = Some(source.watermark.max(now).plus(1));
         }
     }
 

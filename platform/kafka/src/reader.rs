@@ -235,6 +235,8 @@ pub(crate) struct MemberReader {
     intake: Intake,
     /// Partitions that came and are not assigned yet: the caller may say from where.
     unassigned: Vec<Partition>,
+    /// librdkafka waits to be told of partitions that came, also when there are none: until then it takes part in no change of the group.
+    owes: bool,
     /// Partitions short of their ends: where they stand, and since when.
     behind: RefCell<BTreeMap<Partition, (Offset, Duration)>>,
     /// Partitions whose leader did not answer, and until when it is not asked again.
@@ -258,6 +260,7 @@ impl MemberReader {
             consumer,
             intake: Intake::new(),
             unassigned: Vec::new(),
+            owes: false,
             behind: RefCell::default(),
             silent: RefCell::default(),
         })
@@ -292,11 +295,13 @@ impl MemberReader {
         self.intake.own(at.into_iter());
         if !matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative) {
             self.unassigned = self.intake.handed.keys().cloned().collect();
+            self.owes = true;
         }
     }
 
     /// Partitions and where they begin for the caller that has not said otherwise.
     fn assign(&mut self) -> Result<(), LogError> {
+        self.owes = false;
         let mut list = Vec::new();
         for partition in std::mem::take(&mut self.unassigned) {
             let at = self.intake.handed.get(&partition).copied().unwrap_or_default();
@@ -315,10 +320,12 @@ impl MemberReader {
             return Ok(None);
         }
         let mut owned: Vec<Partition> = self.intake.handed.keys().cloned().collect();
+        let cooperative = matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
         let mut metadata = None;
         for change in changes {
             match change {
                 Change::Came(came, claim) => {
+                    self.owes = true;
                     self.unassigned.extend(came.iter().cloned());
                     owned.extend(came);
                     metadata = claim;
@@ -327,6 +334,8 @@ impl MemberReader {
                     owned.retain(|partition| !went.contains(partition));
                     self.unassigned.retain(|partition| !went.contains(partition));
                     metadata = None;
+                    // Giving up was the answer.
+                    self.owes &= cooperative;
                 }
             }
         }
@@ -381,7 +390,7 @@ impl Reader for MemberReader {
             return Err(LogError::Closed);
         }
         self.wake();
-        if !self.unassigned.is_empty() {
+        if self.owes {
             self.assign()?;
         }
         let filled = self.intake.fill(&self.consumer, wait, &self.shared.state)?;

@@ -26,6 +26,9 @@ pub struct Settings {
     pub dev: bool,
     /// Cluster id that must be found there; none: any.
     pub cluster: Option<String>,
+    /// How long a process may stand still before others take over its partitions and its open transactions are ended, ms. Longer waits
+    /// tolerate slower brokers; after a crash as much time passes before the work goes on.
+    pub takeover_ms: u64,
     /// Where schemas of Avro records are.
     pub registry: Option<Registry>,
 }
@@ -40,6 +43,7 @@ impl Default for Settings {
             replication: 3,
             dev: false,
             cluster: None,
+            takeover_ms: 10_000,
             registry: None,
         }
     }
@@ -200,6 +204,9 @@ pub enum BadSettings {
     /// No password, or two.
     #[error("log.kafka needs exactly one of `{0}` and `{0}_file`")]
     OneSecret(&'static str),
+    /// Too short for brokers to answer in, or too long to be of use.
+    #[error("log.kafka.takeover_ms is {0}, and must be from 2000 to 60000")]
+    Takeover(u64),
     /// A file that cannot be read.
     #[error("log.kafka: cannot read {}: {source}", path.display())]
     File {
@@ -216,8 +223,16 @@ impl Settings {
     /// # Errors
     /// Names the setting that is wrong.
     pub fn check(&self) -> Result<(), BadSettings> {
+        if !(2000..=60_000).contains(&self.takeover_ms) {
+            return Err(BadSettings::Takeover(self.takeover_ms));
+        }
         self.registry.as_ref().map_or(Ok(None), Registry::authorization)?;
         self.client().map(drop)
+    }
+
+    /// How long a transaction may stay open, and a member be silent (R6).
+    pub(crate) fn takeover(&self) -> Duration {
+        Duration::from_millis(self.takeover_ms)
     }
 
     /// What librdkafka is told of the cluster and the way to it; the same for all clients.
@@ -271,8 +286,6 @@ impl Settings {
 
     /// Longest message that our topics and clients take.
     pub(crate) const MAX_MESSAGE: usize = 8 << 20;
-    /// How long a transaction may stay open (R6).
-    pub(crate) const TRANSACTION: Duration = Duration::from_secs(10);
 }
 
 impl Login {
@@ -348,6 +361,7 @@ mod tests {
         assert!(with(&|s| s.bootstrap = " ".into()).contains("log.kafka.bootstrap"));
         assert!(with(&|s| s.tls = Some(Tls { verify: Some(false), ..Tls::default() })).contains("log.kafka.dev"));
         assert!(with(&|s| s.tls = Some(Tls { key: Some("k".into()), ..Tls::default() })).contains("`certificate` and `key`"));
+        assert!(with(&|s| s.takeover_ms = 100).contains("log.kafka.takeover_ms is 100"));
         assert!(with(&|s| s.sasl = Some(Sasl::Plain(Login { password: None, ..login() }))).contains("`sasl.password_file`"));
         let registry = Registry { url: "http://r".into(), ca: None, user: Some("u".into()), password: None, password_file: None };
         assert!(with(&|s| s.registry = Some(registry.clone())).contains("`registry.password_file`"));

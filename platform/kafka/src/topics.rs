@@ -251,13 +251,14 @@ impl Kafka {
         let found = self.describe(admin, &ResourceSpecifier::Broker(broker))?;
         let copies = if shared.settings.dev { 1 } else { 3 };
         let in_sync = if shared.settings.dev { 1 } else { 2 };
+        let takeover = i64::try_from(shared.settings.takeover_ms).unwrap_or(i64::MAX);
         let bounds = [
             ("transaction.state.log.replication.factor", Bound::AtLeast(copies)),
             ("transaction.state.log.min.isr", Bound::AtLeast(in_sync)),
             ("offsets.topic.replication.factor", Bound::AtLeast(copies)),
-            ("transaction.max.timeout.ms", Bound::AtLeast(10_000)),
+            ("transaction.max.timeout.ms", Bound::AtLeast(takeover)),
             ("transaction.abort.timed.out.transaction.cleanup.interval.ms", Bound::AtMost(10_000)),
-            ("group.min.session.timeout.ms", Bound::AtMost(10_000)),
+            ("group.min.session.timeout.ms", Bound::AtMost(takeover)),
             ("offset.metadata.max.bytes", Bound::AtLeast(4096)),
         ];
         for (name, bound) in bounds {

@@ -4,20 +4,25 @@
 //!
 //! Reports of delivery are awaited by short polls before a commit: librdkafka's own flush waits in steps of 100 ms, and an abort with reports
 //! outstanding never returns.
+//!
+//! Positions are sent from a thread that may be left behind; see `send_positions`.
 
 use crate::client::{Context, Use, config, heals, is_fence, words};
 use crate::log::{Shared, index, lock, positions};
-use crate::settings::Settings;
 use platform_core::log::{Claim, CommitError, Committed, LogError, MAX_METADATA, Writer};
 use platform_core::record::{NewRecord, Partition};
 use platform_core::time::AppendTime;
+use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders, Timestamp};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::statistics::Statistics;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
+use std::thread::Builder;
 use std::time::Duration;
 
 /// How long taking over a transactional id may take in one attempt.
@@ -78,7 +83,7 @@ impl ProducerContext for WriterContext {
 pub(crate) struct KafkaWriter {
     shared: Arc<Shared>,
     id: String,
-    producer: BaseProducer<WriterContext>,
+    producer: Arc<BaseProducer<WriterContext>>,
     open: bool,
     /// The producer has to go before anything more is written.
     spent: bool,
@@ -140,6 +145,21 @@ impl KafkaWriter {
         }
     }
 
+    /// Sends positions, from a thread of their own: while the group's coordinator is away librdkafka's call forgets its time limit, and one
+    /// that has left the cluster it awaits for ever (its issues 5456 and 5511). `None`: it has not returned. Whatever it still does is fenced
+    /// by the next producer of this id, and its own goes when it returns, or never.
+    fn send_positions(&self, list: &TopicPartitionList, group: &Arc<ConsumerGroupMetadata>) -> Option<Result<(), KafkaError>> {
+        let (producer, list, group) = (Arc::clone(&self.producer), list.clone(), Arc::clone(group));
+        let limit = self.shared.settings.takeover();
+        let (tell, told) = channel();
+        // Nobody may listen any more.
+        let send = move || drop(tell.send(producer.send_offsets_to_transaction(&list, &group, limit)));
+        if let Err(error) = Builder::new().name("positions".to_owned()).spawn(send) {
+            return Some(Err(KafkaError::ClientCreation(format!("no thread: {error}"))));
+        }
+        told.recv_timeout(limit + limit / 2).ok()
+    }
+
     /// Commits, or says why not and leaves the transaction open.
     fn end(&mut self, claim: &Claim, read: &[(Partition, Committed)]) -> Result<AppendTime, CommitError> {
         self.begin()?;
@@ -158,12 +178,23 @@ impl KafkaWriter {
                 return Err(CommitError::Aborted(format!("the claim on group {} is not the newest of its member", claim.group)));
             };
             let all = read.iter().map(|(partition, at)| (partition, at.offset, Some(at.metadata.as_slice())));
-            let sent = positions(all)
-                .and_then(|list| self.retried(|| self.producer.send_offsets_to_transaction(&list, &metadata, Settings::TRANSACTION)));
+            let list = positions(all).map_err(|error| self.failed("committing positions", &error))?;
+            let mut lost = false;
+            let sent = self.retried(|| {
+                self.send_positions(&list, &metadata).unwrap_or_else(|| {
+                    lost = true;
+                    Ok(())
+                })
+            });
+            if lost {
+                (self.open, self.spent) = (false, true);
+                metrics::counter!("platform_kafka_lost_calls_total", "task" => self.id.clone()).increment(1);
+                return Err(CommitError::Doubtful("committing positions: the group's coordinator has not answered in time".to_owned()));
+            }
             sent.map_err(|error| self.failed("committing positions", &error))?;
         }
         let start = self.shared.clock.monotonic();
-        let done = self.producer.commit_transaction(Settings::TRANSACTION);
+        let done = self.producer.commit_transaction(self.shared.settings.takeover());
         let took = self.since(start);
         metrics::histogram!("platform_kafka_end_transaction_seconds", "task" => self.id.clone()).record(took);
         self.open = false;
@@ -211,7 +242,7 @@ impl KafkaWriter {
     }
 }
 
-fn take_over(shared: &Arc<Shared>, id: &str, patience: Option<Duration>) -> Result<BaseProducer<WriterContext>, LogError> {
+fn take_over(shared: &Arc<Shared>, id: &str, patience: Option<Duration>) -> Result<Arc<BaseProducer<WriterContext>>, LogError> {
     let doing = format!("taking over transactional id {id}");
     shared.state.keep_trying(&doing, patience, || {
         let config = config(&shared.settings, &shared.client_id, Use::Transactions(id))
@@ -219,7 +250,7 @@ fn take_over(shared: &Arc<Shared>, id: &str, patience: Option<Duration>) -> Resu
         let context = WriterContext { inner: shared.context(id), delivered: Mutex::default() };
         let producer: BaseProducer<WriterContext> = config.create_with_context(context)?;
         producer.init_transactions(INIT)?;
-        Ok(producer)
+        Ok(Arc::new(producer))
     })
 }
 
@@ -237,7 +268,7 @@ impl Writer for KafkaWriter {
         loop {
             match self.producer.send(base) {
                 Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(Code::QueueFull), again)) if self.since(start) < Settings::TRANSACTION => {
+                Err((KafkaError::MessageProduction(Code::QueueFull), again)) if self.since(start) < self.shared.settings.takeover() => {
                     self.producer.poll(TICK * 10);
                     base = again;
                 }
@@ -262,7 +293,7 @@ impl Writer for KafkaWriter {
             self.spent = true;
             return;
         }
-        if let Err(error) = self.retried(|| self.producer.abort_transaction(Settings::TRANSACTION)) {
+        if let Err(error) = self.retried(|| self.producer.abort_transaction(self.shared.settings.takeover())) {
             tracing::info!(id = %self.id, %error, heals = heals(&error), "an abort failed; the writer is made anew");
             self.spent = true;
         }

@@ -120,6 +120,7 @@ fn transactions_groups_and_fencing_are_those_of_every_log() {
     let Some(cluster) = Cluster::start(1) else { return };
     plan_names_what_is_missing_and_apply_makes_it(&cluster);
     every_script_shows_what_it_shows_on_every_log(&cluster);
+    a_member_without_partitions_gets_those_of_one_that_leaves(&cluster);
     a_position_outside_of_the_log_is_refused(&cluster);
 }
 
@@ -171,6 +172,29 @@ fn every_script_shows_what_it_shows_on_every_log(cluster: &Cluster) {
     std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(work))));
     let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+fn a_member_without_partitions_gets_those_of_one_that_leaves(cluster: &Cluster) {
+    let (log, topic) = (cluster.log(), Topic::new("idle-member"));
+    log.apply(&log.plan(&[need(&topic, 1)]).unwrap()).unwrap();
+    let mut members = [Some(member(&log, &topic)), None];
+    assigned(&mut **members[0].as_mut().unwrap(), 1);
+    members[1] = Some(member(&log, &topic));
+    // How many partitions each has since the second one came.
+    let mut has = [None, None];
+    for _ in 0..100 {
+        for (member, has) in members.iter_mut().zip(&mut has) {
+            if let Polled::Assigned(assignment) = member.as_mut().unwrap().poll(WAIT).unwrap() {
+                *has = Some(assignment.partitions.len());
+            }
+        }
+        if has.iter().flatten().count() == 2 && has.iter().flatten().sum::<usize>() == 1 {
+            break;
+        }
+    }
+    let idle = has.iter().position(|count| *count == Some(0)).unwrap();
+    members[1 - idle] = None;
+    assigned(&mut **members[idle].as_mut().unwrap(), 1);
 }
 
 fn a_position_outside_of_the_log_is_refused(cluster: &Cluster) {

@@ -13,6 +13,7 @@
 
 mod fold;
 
+use crate::moments::Moment;
 use crate::outputs::Outputs;
 use crate::task::{Backoff, StatusCell, Step, TaskError, TaskSetup, TaskState};
 use crate::transactions::{Outcome, Read, Transactions};
@@ -111,6 +112,7 @@ impl KeyedTask {
         }
         let mut step = match self.reader.poll(wait.min(self.core.until_due(now)))? {
             Polled::Batch(batch) => {
+                self.core.setup.reached(Moment::AfterPoll);
                 if let Some(from) = self.core.take(&batch)? {
                     let back = Positions::from([(batch.partition.clone(), from)]);
                     self.reader.seek(&back)?;
@@ -193,6 +195,7 @@ impl KeyedTask {
             core.folds.push(fold);
         }
         tracing::info!(task = %core.setup.task_name(), partitions = from.len(), "assigned");
+        core.setup.reached(Moment::InAssign);
         self.reader.seek(&from)?;
         self.look_at_lag()
     }
@@ -245,9 +248,11 @@ impl Core {
         for record in batch.iter() {
             let Some(fold) = self.folds.get_mut(place) else { break };
             if fold.replays(&record, &self.setup, &self.transactions.metrics)? {
+                self.setup.reached(Moment::Replay);
                 continue;
             }
             fold.apply(&record)?;
+            self.setup.reached(Moment::Applied);
             let waits = planted(Bug::EmitAtBatchEnd) && batch.next_offset() != Some(record.offset.next());
             let whole = waits || fold.emit(self.setup.settings.emit_budget, &mut self.out)?;
             let plain = NewRecord { key: record.key, headers: &[], value: record.value };
@@ -301,6 +306,7 @@ impl Core {
         self.backoff.clear();
         for (fold, (_, committed)) in self.folds.iter_mut().zip(read) {
             fold.committed(committed)?;
+            self.setup.reached(if fold.emitting.is_some() { Moment::MidCursor } else { Moment::StoreWrite });
         }
         Ok(true)
     }

@@ -16,6 +16,9 @@ pub mod keyed_task;
 /// What a keyed stage keeps beside its committed position, as bytes.
 pub mod beside;
 
+/// Named moments of the transaction loop, for tests of whole processes.
+pub mod moments;
+
 mod transactions;
 
 mod outputs;

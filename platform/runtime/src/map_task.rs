@@ -7,6 +7,7 @@
 //! the next transaction brings a newer time to claim with. After a refusal the stage forgets and the reader goes back to the committed
 //! positions; a full log is thereby back-pressure.
 
+use crate::moments::Moment;
 use crate::task::{Backoff, StatusCell, Step, TaskError, TaskSetup, TaskState};
 use crate::transactions::{Outcome, Read, Transactions};
 use platform_core::codec::{Cursor, put_u64};
@@ -95,6 +96,7 @@ impl MapTask {
         }
         let step = match self.reader.poll(wait.min(self.until_due(now)))? {
             Polled::Batch(batch) => {
+                self.setup.reached(Moment::AfterPoll);
                 self.stage.process(&batch);
                 self.read += batch.size();
                 self.transactions.metrics.records.increment(batch.len() as u64);
@@ -142,6 +144,7 @@ impl MapTask {
                 self.stage.idle(&owned.partition, position, known);
                 owned.told = position;
                 claimed = true;
+                self.setup.reached(Moment::IdleClaim);
             }
         }
         let mut metadata = Vec::with_capacity(10);
@@ -225,6 +228,7 @@ impl MapTask {
             });
         }
         self.stage.assigned(&from);
+        self.setup.reached(Moment::InAssign);
         if !begin.is_empty() {
             self.reader.seek(&begin)?; // the others begin where they were committed
         }

@@ -4,6 +4,7 @@
 //! from which the next step goes on; whoever drives it may stop between any two.
 
 use crate::metrics::TaskMetrics;
+use crate::moments::{Moment, Moments};
 use platform_core::clock::Clock;
 use platform_core::codec::CodecError;
 use platform_core::log::{CommitError, Log, LogError, Positions};
@@ -104,6 +105,8 @@ pub struct Place {
     pub instance: String,
     /// Stages that every process runs over all partitions, for itself, such as sinks that answer its own callers.
     pub whole: Vec<String>,
+    /// Who is told when a task comes to a named moment of its work.
+    pub moments: Moments,
 }
 
 impl Place {
@@ -162,6 +165,12 @@ impl TaskSetup {
             "" => self.task_name(),
             instance => format!("{}.{instance}.{}", self.stores(), self.slot),
         }
+    }
+
+    /// Says that the task has come to a moment of its work.
+    #[inline]
+    pub(crate) fn reached(&self, moment: Moment) {
+        self.place.moments.reached(&self.stage, moment);
     }
 
     pub(crate) fn metrics(&self) -> TaskMetrics {

@@ -5,13 +5,13 @@
 //! tasks see to it with what they put beside them.
 
 use crate::metrics::TaskMetrics;
+use crate::moments::Moment;
 use crate::task::{TaskError, TaskSetup};
-use platform_core::log::{Claim, CommitError, Committed, Log, Writer};
+use platform_core::log::{Claim, CommitError, Committed, Writer};
 use platform_core::planted::{Bug, planted};
 use platform_core::record::{NewRecord, Partition};
 use platform_core::stage::Emit;
 use platform_core::time::AppendTime;
-use std::sync::Arc;
 
 pub(crate) type Read = Vec<(Partition, Committed)>;
 
@@ -25,9 +25,8 @@ pub(crate) enum Outcome {
 }
 
 pub(crate) struct Transactions {
-    log: Arc<dyn Log>,
+    setup: TaskSetup,
     id: String,
-    group: String,
     writer: Box<dyn Writer>,
     pub(crate) metrics: TaskMetrics,
 }
@@ -36,7 +35,9 @@ impl Transactions {
     /// Takes the writer, and with it fences whoever had the task before.
     pub(crate) fn new(setup: &TaskSetup) -> Result<Self, TaskError> {
         let id = setup.transactional_id();
-        Ok(Self { log: Arc::clone(&setup.log), writer: setup.log.writer(&id)?, id, group: setup.group(), metrics: setup.metrics() })
+        let writer = setup.log.writer(&id)?;
+        setup.reached(Moment::InInit);
+        Ok(Self { setup: setup.clone(), id, writer, metrics: setup.metrics() })
     }
 
     /// A transaction whose outputs `emit` writes, with the positions `read`.
@@ -48,17 +49,21 @@ impl Transactions {
     ) -> Result<Outcome, TaskError> {
         let span = tracing::debug_span!("commit", task = %self.id, bytes = tracing::field::Empty, outcome = tracing::field::Empty);
         let _entered = span.enter();
-        let mut out = Appends { writer: &mut *self.writer, size: 0 };
+        let mut out = Appends { writer: &mut *self.writer, setup: &self.setup, size: 0 };
         let result = emit(&mut out).map(|()| out.size);
         let result = result.and_then(|size| {
             span.record("bytes", size);
             if planted(Bug::PositionsApart) {
                 self.writer.commit(claim, &Read::new())?;
             }
+            self.setup.reached(Moment::BeforeCommit);
             self.writer.commit(claim, read)
         });
         let (outcome, label) = match result {
-            Ok(newest) => (Outcome::Committed(Some(newest)), "committed"),
+            Ok(newest) => {
+                self.setup.reached(Moment::AfterCommit);
+                (Outcome::Committed(Some(newest)), "committed")
+            }
             Err(error) => self.settle(error, read)?,
         };
         span.record("outcome", label);
@@ -87,7 +92,7 @@ impl Transactions {
                 Ok((Outcome::Refused, "aborted"))
             }
             CommitError::Doubtful(_) => {
-                self.writer = self.log.writer(&self.id)?;
+                self.writer = self.setup.log.writer(&self.id)?;
                 let done = self.took_place(read)?;
                 Ok(if done { (Outcome::Committed(None), "doubtful_committed") } else { (Outcome::Refused, "doubtful_aborted") })
             }
@@ -96,8 +101,9 @@ impl Transactions {
     }
 
     fn took_place(&self, read: &Read) -> Result<bool, TaskError> {
+        let group = self.setup.group();
         for (partition, wanted) in read {
-            if self.log.committed(&self.group, partition)?.as_ref() != Some(wanted) {
+            if self.setup.log.committed(&group, partition)?.as_ref() != Some(wanted) {
                 return Ok(false);
             }
         }
@@ -108,13 +114,16 @@ impl Transactions {
 /// Appends straight into the writer.
 struct Appends<'a> {
     writer: &'a mut dyn Writer,
+    setup: &'a TaskSetup,
     size: usize,
 }
 
 impl Emit for Appends<'_> {
     fn append(&mut self, to: &Partition, record: NewRecord<'_>) -> Result<(), CommitError> {
         self.size += size_of(&record);
-        self.writer.append(to, record)
+        self.writer.append(to, record)?;
+        self.setup.reached(Moment::MidProduce);
+        Ok(())
     }
 
     fn size(&self) -> usize {

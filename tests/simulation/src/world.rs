@@ -255,7 +255,7 @@ impl World {
             pipeline: process.pipeline.to_owned(),
             stage: part.name.clone(),
             slot: process.waiting.iter().filter(|waiting| **waiting == place).count(),
-            place: Arc::new(Place { instance: process.instance.clone(), whole: Vec::new() }),
+            place: Arc::new(Place { instance: process.instance.clone(), ..Place::default() }),
             log: Arc::clone(&log),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             settings: self.plan.settings,

@@ -1,0 +1,190 @@
+//! What tests on Kafka stand on: brokers of their own, processes that are started again when they end, and the end of a run, when everything
+//! must have been published.
+
+use crate::ledger::{Account, PARTITIONS, SECOND, SETTINGS, read, rfc3339, verify, wrongs};
+use crate::process::{Service, eventually, within};
+use platform_core::clock::Clock;
+use platform_kafka::log::Kafka;
+use platform_runtime::clock::SystemClock;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Held by the test that has brokers: two clusters at once are too much for a small machine.
+pub(crate) static ONE: Mutex<()> = Mutex::new(());
+
+/// Brokers in a folder of their own; they end with it.
+pub(crate) struct Cluster {
+    folder: tempfile::TempDir,
+    host: String,
+    brokers: u32,
+    pub(crate) bootstrap: String,
+}
+
+impl Cluster {
+    /// On loopback. `None`, and a line that says so, where there can be none.
+    pub(crate) fn start(brokers: u32) -> Option<Self> {
+        Self::start_on("127.0.0.1", brokers)
+    }
+
+    /// At an address of this machine.
+    pub(crate) fn start_on(host: &str, brokers: u32) -> Option<Self> {
+        let mut cluster = Self { folder: tempfile::tempdir().unwrap(), host: host.to_owned(), brokers, bootstrap: String::new() };
+        let installed = cluster.script(&["install"]);
+        if !installed.as_ref().is_ok_and(|output| output.status.success()) {
+            let why = installed.map_or_else(|e| e.to_string(), |o| String::from_utf8_lossy(&o.stderr).into_owned());
+            eprintln!("not run: no Kafka broker can be had here: {why}");
+            return None;
+        }
+        // What a broker notices after 10 s by default is noticed soon.
+        let fast = [
+            "broker.session.timeout.ms=3000",
+            "broker.heartbeat.interval.ms=500",
+            "group.min.session.timeout.ms=1000",
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms=1000",
+        ];
+        let count = brokers.to_string();
+        let folder = cluster.folder.path().display().to_string();
+        let mut args = vec!["start", "--brokers", &count, "--dir", &folder];
+        args.extend(fast.iter().flat_map(|set| ["--set", set]));
+        let output = cluster.script(&args).unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        cluster.bootstrap = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+        Some(cluster)
+    }
+
+    fn script(&self, args: &[&str]) -> std::io::Result<std::process::Output> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/kafka");
+        Command::new(script).args(args).env("KAFKA_HOST", &self.host).output()
+    }
+
+    /// `kill`, `restart`, `pause` or `resume` one broker.
+    pub(crate) fn does(&self, command: &str, broker: &str) {
+        let output = self.script(&[command, &self.folder.path().display().to_string(), broker]).unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// The broker that leads a partition.
+    pub(crate) fn leader(&self, topic: &str, partition: u32) -> String {
+        let output = self.script(&["tool", &self.folder.path().display().to_string(), "TopicCommand", "--describe", "--topic", topic]);
+        let text = String::from_utf8(output.unwrap().stdout).unwrap();
+        let at = format!("Partition: {partition}\t");
+        let line = text.lines().find(|line| line.contains(&at)).unwrap_or_else(|| panic!("no {topic}/{partition} in {text}"));
+        line.split("Leader: ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap().to_owned()
+    }
+
+    /// The broker that coordinates a group (`__consumer_offsets`) or a transactional id (`__transaction_state`).
+    pub(crate) fn coordinator(&self, topic: &str, of: &str) -> String {
+        // Java's hash of a string, without its sign, over the five partitions that the script gives these topics.
+        let hash = of.bytes().fold(0_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into())) & 0x7fff_ffff;
+        self.leader(topic, hash % 5)
+    }
+
+    /// Writes the settings and makes the topics; before that the program refuses to start.
+    pub(crate) fn prepare(&self, folder: &Path, kafka: &str, runtime: &str) {
+        let settings = SETTINGS.replace("commit_interval: 100ms", &format!("commit_interval: 100ms{runtime}"));
+        // One broker can keep no copies.
+        let (bootstrap, dev) = (&self.bootstrap, self.brokers < 3);
+        let kafka =
+            format!("log: {{partitions: {PARTITIONS}, reserve_mib: 1, kafka: {{bootstrap: \"{bootstrap}\", dev: {dev}{kafka}}}}}\n");
+        std::fs::write(folder.join("golden.yaml"), format!("{settings}{kafka}")).unwrap();
+        let golden = |args: &[&str]| Command::new(env!("CARGO_BIN_EXE_golden")).args(args).current_dir(folder).output().unwrap();
+        let refused = golden(&["run", "--data", "early", "--listen", "127.0.0.1:0"]);
+        let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(3) && text.contains("golden topics apply"), "{text}");
+        let applied = golden(&["topics", "apply"]);
+        assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+    }
+
+    /// The log, as its judge sees it.
+    pub(crate) fn log(&self) -> Kafka {
+        let settings = platform_kafka::settings::Settings { bootstrap: self.bootstrap.clone(), dev: true, ..Default::default() };
+        Kafka::new(&settings, "judge", Arc::new(SystemClock::new())).unwrap()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        drop(self.script(&["stop", &self.folder.path().display().to_string(), "--now"]));
+    }
+}
+
+/// The processes of a test; one that ends is started again, as by whatever keeps processes alive.
+pub(crate) struct Fleet<'a> {
+    folder: PathBuf,
+    pub(crate) services: Vec<Service>,
+    urls: &'a Mutex<Vec<String>>,
+    /// How many of them take load.
+    takers: usize,
+}
+
+impl<'a> Fleet<'a> {
+    /// `takers` of the processes take load.
+    pub(crate) fn start(folder: &Path, count: usize, takers: usize, urls: &'a Mutex<Vec<String>>) -> Self {
+        let mut fleet = Self { folder: folder.to_owned(), services: Vec::new(), urls, takers };
+        fleet.services = (0..count).map(|n| fleet.service(n)).collect();
+        fleet.tell();
+        fleet
+    }
+
+    /// The data folder of a process.
+    pub(crate) fn data(&self, n: usize) -> PathBuf {
+        self.folder.join(format!("data-{n}"))
+    }
+
+    fn service(&self, n: usize) -> Service {
+        Service::start(&["--data", &self.data(n).display().to_string()], Some(&self.folder.join("golden.yaml")))
+    }
+
+    pub(crate) fn restart(&mut self, n: usize) {
+        self.services[n].kill();
+        self.services[n] = self.service(n);
+        self.tell();
+    }
+
+    /// Starts what has ended by itself.
+    pub(crate) fn revive(&mut self) {
+        for n in 0..self.services.len() {
+            if self.services[n].has_ended() {
+                self.restart(n);
+            }
+        }
+    }
+
+    fn tell(&self) {
+        *self.urls.lock().unwrap() = self.services.iter().take(self.takers).map(|service| service.url.clone()).collect();
+    }
+}
+
+/// The load has ended: waits until all of it must be published, and ends the processes. `verify` finds nothing; what the judge finds is given.
+pub(crate) fn settle(cluster: &Cluster, fleet: &mut Fleet<'_>, folder: &Path, account: &Account) -> Vec<String> {
+    eprintln!("{} requests acknowledged, {} unknown", account.acked.len(), account.unknown.len());
+    let now = SystemClock::new().wall();
+    let end = now - now.rem_euclid(10 * SECOND) + 10 * SECOND;
+    let log = cluster.log();
+    // The topics say it themselves: in every partition all windows of the load are done.
+    let mut through = [0; PARTITIONS as usize];
+    let closed = within(180, || {
+        fleet.revive();
+        through = read(&log).through;
+        through.iter().all(|done| *done >= end)
+    });
+    let statuses = || fleet.services.iter().filter_map(|service| service.get("/api/v1/status")).collect::<Vec<_>>();
+    assert!(closed, "windows up to {} are not closed, but up to {:?}: {:#?}", rfc3339(end), through.map(rfc3339), statuses());
+    // Corrections may come behind: until nothing more comes.
+    let mut count = 0;
+    eventually("everything is published", 60, || {
+        std::thread::park_timeout(Duration::from_secs(2));
+        let before = std::mem::replace(&mut count, read(&log).records);
+        before == count && count > 0
+    });
+    assert!(fleet.services.iter_mut().all(Service::stop));
+    // It says where something was lost, should anything be.
+    let (code, text) = verify(folder, &[]);
+    let mut wrong = wrongs(account, &read(&log));
+    if code != Some(0) || !text.contains("as published") {
+        wrong.push(format!("golden verify: {text}"));
+    }
+    wrong
+}
