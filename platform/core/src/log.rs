@@ -52,7 +52,7 @@ pub enum Polled<'a> {
     Batch(Batch<'a>),
     /// From now on these partitions, all of them, each from its committed position, and under this claim; what was owned before is gone.
     Assigned(Assignment),
-    /// Nothing came within the wait: every owned partition was read to the end it had.
+    /// Nothing came within the wait. That proves nothing: whether a partition was read to its end, its position and its end say.
     Nothing,
 }
 

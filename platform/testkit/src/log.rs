@@ -1,4 +1,4 @@
-//! A log in memory that fails on command: by a script, one entry for each commit, then by a seed.
+//! A log that fails on command: by a script, one entry for each commit, then by a seed.
 //!
 //! Faults are those that a stage can notice. A writer that has doubted must not be used again, and says so with `Failed`, so that a task
 //! which keeps it is caught. Bytes are never altered.
@@ -7,7 +7,6 @@ use crate::seed::Seed;
 use platform_core::log::{Claim, CommitError, Committed, Log, LogError, Polled, Positions, Producer, Reader, Subscription, Writer};
 use platform_core::record::{BatchBuffer, NewRecord, Offset, Partition, Topic, put_headers};
 use platform_core::time::AppendTime;
-use platform_runtime::memory::MemoryLog;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,10 +30,10 @@ pub enum Fault {
     Delayed(u32),
 }
 
-/// A `MemoryLog` with faults. Clones are the same log.
+/// A log with faults. Clones are the same log.
 #[derive(Clone)]
 pub struct FaultyLog {
-    inner: MemoryLog,
+    inner: Arc<dyn Log>,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -56,14 +55,14 @@ struct Seeded {
 impl FaultyLog {
     /// A log around `inner` that works.
     #[must_use]
-    pub fn new(inner: MemoryLog) -> Self {
+    pub fn new(inner: Arc<dyn Log>) -> Self {
         Self { inner, shared: Arc::default() }
     }
 
     /// The log inside.
     #[must_use]
-    pub fn inner(&self) -> &MemoryLog {
-        &self.inner
+    pub fn inner(&self) -> &dyn Log {
+        &*self.inner
     }
 
     /// What the next commits meet, one entry each; `None` is none.

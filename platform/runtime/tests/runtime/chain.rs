@@ -1,7 +1,7 @@
 //! Both stages over a live source: two map tasks and two keyed tasks that come and go, over a log that fails, against a plain recomputation.
 
 use crate::words::{WINDOW, partials, source};
-use crate::world::{PARTITIONS, SOURCES, Steps, World};
+use crate::world::{On, PARTITIONS, SOURCES, Steps, World};
 use platform_core::clock::Clock as _;
 use platform_core::log::{Claim, Log as _};
 use platform_core::record::{NewRecord, Partition};
@@ -63,15 +63,16 @@ fn verdict(world: &World, expected: &BTreeMap<String, Entry>) -> Verdict {
     published.check(expected)
 }
 
-fn exactly_once(number: u64) {
+fn exactly_once(number: u64, on: On) {
     let _show = ShowSeed(number);
     let seed = &mut Seed::new(number);
-    let world = World::new(RuntimeSettings {
+    let settings = RuntimeSettings {
         commit_interval: Duration::from_millis(100 + seed.below(3000)),
         read_budget: 1 + seed.below(500) as usize,
         held_budget: 1 + seed.below(500) as usize,
         emit_budget: 1 + seed.below(300) as usize,
-    });
+    };
+    let world = World::on(on, settings);
     world.log.seeded(number, 150, &FAULTS);
     let mut tasks = Tasks { map: vec![None, None], keyed: vec![None, None] };
     let mut expected: BTreeMap<String, Entry> = BTreeMap::new();
@@ -107,13 +108,22 @@ proptest! {
 
     #[test]
     fn every_word_is_counted_once_under_any_faults_and_restarts(number in any::<u64>()) {
-        exactly_once(number);
+        exactly_once(number, On::Memory);
     }
 }
 
 #[test]
+fn every_word_is_counted_once_on_the_embedded_log_too() {
+    (0..6).for_each(|number| exactly_once(number, On::Embedded));
+}
+
+#[test]
 fn a_partition_with_records_that_cannot_be_read_yet_is_not_claimed_idle() {
-    let world = World::new(RuntimeSettings::default());
+    On::EACH.into_iter().for_each(not_claimed_idle);
+}
+
+fn not_claimed_idle(on: On) {
+    let world = World::on(on, RuntimeSettings::default());
     let partition = Partition::new(&source(), 0);
     let mut task = world.map_task(0).unwrap();
     let mut steps = |count| {

@@ -1,7 +1,7 @@
 //! One keyed task over a fixed log: whatever the batches, faults, crashes and budgets, what comes out is what a straight run gives.
 
 use crate::words::{counts, partials};
-use crate::world::{PARTITIONS, SOURCES, Steps, World};
+use crate::world::{On, PARTITIONS, SOURCES, Steps, World};
 use platform_core::log::{Log, Positions};
 use platform_core::record::{Offset, Partition};
 use platform_core::store::{Changes, Stores};
@@ -59,7 +59,10 @@ fn fixes(outputs: &[String]) -> BTreeMap<String, String> {
 }
 
 fn straight(messages: &[(u32, String)]) -> World {
-    let world = World::new(relaxed());
+    straight_on(World::new(relaxed()), messages)
+}
+
+fn straight_on(world: World, messages: &[(u32, String)]) -> World {
     messages.iter().for_each(|(partition, text)| world.write(&partials(), *partition, text));
     let mut task = world.keyed_task(0).unwrap();
     run_to_the_end(&world, &mut task);
@@ -82,7 +85,7 @@ fn run_to_the_end(world: &World, task: &mut KeyedTask) {
 
 const FAULTS: [Fault; 5] = [Fault::Abort, Fault::DoubtfulCommitted, Fault::DoubtfulLost, Fault::Full, Fault::Fenced];
 
-fn any_faults_any_restarts(number: u64) -> Vec<Fault> {
+fn any_faults_any_restarts(number: u64, world: impl Fn(RuntimeSettings) -> World) -> Vec<Fault> {
     let _show = ShowSeed(number);
     let seed = &mut Seed::new(number);
     let messages = messages(seed, 60);
@@ -94,7 +97,7 @@ fn any_faults_any_restarts(number: u64) -> Vec<Fault> {
         held_budget: 1 + seed.below(2000) as usize,
         emit_budget: 1 + seed.below(120) as usize,
     };
-    let world = World::new(settings);
+    let world = world(settings);
     world.log.seeded(number, 300, &FAULTS);
     let mut rest = messages.iter();
     let mut task = Some(world.keyed_task(0).unwrap());
@@ -106,10 +109,10 @@ fn any_faults_any_restarts(number: u64) -> Vec<Fault> {
         world.clock.advance(Duration::from_millis(seed.below(400)));
         if ended || seed.chance(100) {
             match task.take() {
-                Some(old) if !ended && seed.chance(300) => zombies.push(old),
+                Some(old) if !ended && world.memory.is_some() && seed.chance(300) => zombies.push(old),
                 _ => world.stores.crash(seed),
             }
-            world.log.inner().evict("words.close");
+            world.evict();
             task = Some(world.keyed_task(0).unwrap());
         } else if seed.chance(200) {
             world.stores.flush();
@@ -138,7 +141,7 @@ fn any_faults_any_restarts(number: u64) -> Vec<Fault> {
 
 #[test]
 fn these_runs_meet_every_kind_of_fault() {
-    let met: BTreeSet<Fault> = (0..20).flat_map(any_faults_any_restarts).collect();
+    let met: BTreeSet<Fault> = (0..20).flat_map(|number| any_faults_any_restarts(number, World::new)).collect();
     assert_eq!(met, FAULTS.into());
 }
 
@@ -147,13 +150,18 @@ proptest! {
 
     #[test]
     fn any_batching_faults_and_restarts_give_the_outputs_of_a_straight_run(number in any::<u64>()) {
-        any_faults_any_restarts(number);
+        any_faults_any_restarts(number, World::new);
     }
 }
 
+#[test]
+fn faults_and_restarts_on_the_embedded_log_give_the_outputs_of_a_straight_run() {
+    (0..6).for_each(|number| drop(any_faults_any_restarts(number, |settings| World::on(On::Embedded, settings))));
+}
+
 /// A world whose first partition holds messages that close many windows of many words at once.
-fn large_emission(settings: RuntimeSettings) -> World {
-    let world = World::new(settings);
+fn large_emission(on: On, settings: RuntimeSettings) -> World {
+    let world = World::on(on, settings);
     let words: String = (0..40).map(|i| format!("w {} word{i:02} 1\n", i % 4)).collect();
     world.write(&partials(), 0, &format!("r 0 0 5 0\n{words}"));
     world.write(&partials(), 0, "r 0 5 6 500\nr 1 0 5 500\nw 50 last 1\n");
@@ -162,11 +170,15 @@ fn large_emission(settings: RuntimeSettings) -> World {
 
 #[test]
 fn a_restart_inside_an_emission_goes_on_behind_the_cursor() {
+    On::EACH.into_iter().for_each(goes_on_behind_the_cursor);
+}
+
+fn goes_on_behind_the_cursor(on: On) {
     let settings = RuntimeSettings { emit_budget: 30, ..relaxed() };
-    let expected = large_emission(relaxed());
+    let expected = large_emission(on, relaxed());
     run_to_the_end(&expected, &mut expected.keyed_task(0).unwrap());
 
-    let world = large_emission(settings);
+    let world = large_emission(on, settings);
     let mut with_cursor = 0;
     for _ in 0..60 {
         let mut task = world.keyed_task(0).unwrap();
@@ -205,7 +217,11 @@ fn a_store_ahead_of_what_is_committed_is_discarded() {
 
 #[test]
 fn a_restore_emits_nothing_twice_and_shows_when_it_is_done() {
-    let world = straight(&messages(&mut Seed::new(3), 40));
+    On::EACH.into_iter().for_each(emits_nothing_twice);
+}
+
+fn emits_nothing_twice(on: On) {
+    let world = straight_on(World::on(on, relaxed()), &messages(&mut Seed::new(3), 40));
     let before = world.outputs(0);
     world.stores.open("words.close", 0, 1).unwrap().clear().unwrap();
     let mut task = world.keyed_task(0).unwrap();
@@ -221,7 +237,7 @@ fn a_restore_emits_nothing_twice_and_shows_when_it_is_done() {
 fn a_log_that_begins_behind_what_a_restore_needs_is_refused() {
     let world = straight(&messages(&mut Seed::new(3), 40));
     world.stores.open("words.close", 0, 1).unwrap().clear().unwrap();
-    world.log.inner().forget_before(&Partition::new(&partials(), 0), Offset(10));
+    world.memory.as_ref().unwrap().forget_before(&Partition::new(&partials(), 0), Offset(10));
     let ended = world.keyed_task(0).unwrap().go();
     assert!(matches!(ended, Err(TaskError::StateLost { start: Offset(10), .. })), "{ended:?}");
 }
@@ -246,9 +262,13 @@ fn a_full_log_is_waited_for_and_what_it_refused_is_sent_again_once() {
 
 #[test]
 fn a_doubtful_outcome_is_settled_without_ending_the_task() {
+    On::EACH.into_iter().for_each(is_settled);
+}
+
+fn is_settled(on: On) {
     let messages = messages(&mut Seed::new(9), 30);
     let expected = straight(&messages);
-    let world = World::new(RuntimeSettings { emit_budget: 50, ..relaxed() });
+    let world = World::on(on, RuntimeSettings { emit_budget: 50, ..relaxed() });
     messages.iter().for_each(|(partition, text)| world.write(&partials(), *partition, text));
     world.log.script([Some(Fault::DoubtfulCommitted), Some(Fault::DoubtfulLost), None, Some(Fault::DoubtfulCommitted)]);
     run_to_the_end(&world, &mut world.keyed_task(0).unwrap());
@@ -264,7 +284,7 @@ fn a_fenced_task_ends_and_writes_nothing() {
     let before = world.log.inner().bounds(&Partition::new(&counts(), 0)).unwrap();
     let _new = world.keyed_task(0).unwrap();
     world.write(&partials(), 0, "w 50 zombie 1\ne 0 200000\ne 1 200000");
-    world.log.inner().evict("words.close");
+    world.evict();
     let ended = (0..20).find_map(|_| {
         world.clock.advance(Duration::from_secs(2));
         old.go().err()

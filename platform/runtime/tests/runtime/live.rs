@@ -1,14 +1,14 @@
 //! A pipeline on threads: it works, stops in order, and says when a task does not.
 
 use crate::words::{Adder, Closer, counts, partials, source};
-use crate::world::{PARTITIONS, SOURCES};
+use crate::world::{On, PARTITIONS, SOURCES, topics};
 use platform_core::log::{CommitError, Committed, Log, Polled, Subscription};
 use platform_core::pipeline::{Kind, Pipeline, Stage};
 use platform_core::record::{Batch, NewRecord, Offset, Partition};
 use platform_core::stage::{Emit, MapStage};
 use platform_core::time::AppendTime;
 use platform_runtime::clock::SystemClock;
-use platform_runtime::memory::{AppendTimes, MemoryLog, MemoryStores, TopicSettings};
+use platform_runtime::memory::MemoryStores;
 use platform_runtime::runtime::{RunError, Running, Runtime, STOP_DEADLINE};
 use platform_runtime::task::{Place, RuntimeSettings, TaskError, TaskState};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -72,18 +72,17 @@ impl MapStage for Watched {
 }
 
 struct Live {
-    log: MemoryLog,
+    log: Arc<dyn Log>,
+    /// What the log lies in.
+    _folder: Option<tempfile::TempDir>,
     running: Running,
     processed: Receiver<usize>,
     release: Sender<()>,
 }
 
-fn start(commit_interval: Duration) -> Live {
+fn start(on: On, commit_interval: Duration) -> Live {
     let clock = Arc::new(SystemClock::new());
-    let log = MemoryLog::new(AppendTimes::Clock(clock.clone()));
-    for (topic, partitions) in [(source(), SOURCES), (partials(), PARTITIONS), (counts(), PARTITIONS)] {
-        log.create_topic(&topic, partitions, TopicSettings::default());
-    }
+    let (log, folder) = on.log(clock.clone(), &topics());
     let ((processed_to, processed), (release, release_from)) = (channel(), channel());
     let release_from = Arc::new(Mutex::new(release_from));
     let make = move || {
@@ -97,9 +96,8 @@ fn start(commit_interval: Duration) -> Live {
     ];
     let settings = RuntimeSettings { commit_interval, ..RuntimeSettings::default() };
     let pipeline = Pipeline { name: "words".into(), stages };
-    let running =
-        Runtime::start(pipeline, Arc::new(log.clone()), Arc::new(MemoryStores::default()), clock, settings, Place::default()).unwrap();
-    Live { log, running, processed, release }
+    let running = Runtime::start(pipeline, Arc::clone(&log), Arc::new(MemoryStores::default()), clock, settings, Place::default()).unwrap();
+    Live { log, _folder: folder, running, processed, release }
 }
 
 impl Live {
@@ -111,7 +109,11 @@ impl Live {
 
 #[test]
 fn words_written_come_out_counted() {
-    let mut live = start(Duration::from_millis(5));
+    On::EACH.into_iter().for_each(come_out_counted);
+}
+
+fn come_out_counted(on: On) {
+    let mut live = start(on, Duration::from_millis(5));
     for n in 0..20 {
         live.write(n % SOURCES, "17 word");
     }
@@ -119,8 +121,10 @@ fn words_written_come_out_counted() {
     let mut reader = live.log.reader(&Subscription { group: None, topics: vec![counts()] }).unwrap();
     let mut count = 0;
     while count < 20 {
-        let Polled::Batch(batch) = reader.poll(Duration::from_secs(30)).unwrap() else {
-            panic!("nothing came: {:?}", live.running.watch().failure())
+        let batch = match reader.poll(Duration::from_secs(30)).unwrap() {
+            Polled::Batch(batch) => batch,
+            Polled::Assigned(_) => continue,
+            Polled::Nothing => panic!("nothing came: {:?}", live.running.watch().failure()),
         };
         for record in batch.iter() {
             let text = std::str::from_utf8(record.value.unwrap()).unwrap();
@@ -140,7 +144,11 @@ fn words_written_come_out_counted() {
 
 #[test]
 fn a_stop_commits_all_that_was_processed() {
-    let mut live = start(Duration::from_secs(3600));
+    On::EACH.into_iter().for_each(commits_all);
+}
+
+fn commits_all(on: On) {
+    let mut live = start(on, Duration::from_secs(3600));
     for n in 0..10 {
         live.write(n % SOURCES, "17 word");
     }
@@ -159,7 +167,7 @@ fn a_stop_commits_all_that_was_processed() {
 
 #[test]
 fn a_panic_in_a_stage_is_a_failure_with_the_name_of_its_task() {
-    let mut live = start(Duration::from_millis(5));
+    let mut live = start(On::Memory, Duration::from_millis(5));
     live.write(1, "0 panic");
     let failure = live.running.watch().wait_failed(Duration::from_secs(30)).unwrap();
     let RunError::Task { task, error: TaskError::Panicked(text) } = &*failure else { panic!("{failure}") };
@@ -170,7 +178,7 @@ fn a_panic_in_a_stage_is_a_failure_with_the_name_of_its_task() {
 
 #[test]
 fn a_task_that_does_not_end_within_the_deadline_is_named() {
-    let mut live = start(Duration::from_millis(5));
+    let mut live = start(On::Memory, Duration::from_millis(5));
     live.write(0, "0 hang");
     live.processed.recv_timeout(Duration::from_secs(30)).unwrap();
     match live.running.stop(Duration::from_millis(200)) {

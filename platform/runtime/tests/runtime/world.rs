@@ -5,6 +5,7 @@ use platform_core::clock::Clock;
 use platform_core::log::{Log, Polled, Subscription};
 use platform_core::record::{NewRecord, Partition, Topic};
 use platform_core::time::SECOND;
+use platform_rocks::rocks;
 use platform_runtime::keyed_task::{KeyedParts, KeyedTask};
 use platform_runtime::map_task::MapTask;
 use platform_runtime::memory::{AppendTimes, MemoryLog, TopicSettings};
@@ -18,22 +19,78 @@ use std::time::Duration;
 pub(crate) const SOURCES: u32 = 2;
 pub(crate) const PARTITIONS: u32 = 2;
 
+/// The logs that the tests run on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum On {
+    Memory,
+    Embedded,
+}
+
+impl On {
+    pub(crate) const EACH: [Self; 2] = [Self::Memory, Self::Embedded];
+
+    /// A log that holds these topics, and the folder in which it does.
+    pub(crate) fn log(self, clock: Arc<dyn Clock>, topics: &[(Topic, u32)]) -> (Arc<dyn Log>, Option<tempfile::TempDir>) {
+        match self {
+            Self::Memory => (Arc::new(memory(clock, topics)), None),
+            Self::Embedded => {
+                let folder = tempfile::tempdir().unwrap();
+                let topic = |(topic, partitions): &(Topic, u32)| rocks::TopicSettings {
+                    topic: topic.clone(),
+                    partitions: *partitions,
+                    retention: Duration::MAX,
+                };
+                let topics = topics.iter().map(topic).collect();
+                let settings = rocks::Settings { topics, group_commit_wait: Duration::ZERO, reserve: 0, ..rocks::Settings::default() };
+                (rocks::Rocks::open(folder.path(), &settings, clock).unwrap().log(), Some(folder))
+            }
+        }
+    }
+}
+
+fn memory(clock: Arc<dyn Clock>, topics: &[(Topic, u32)]) -> MemoryLog {
+    let log = MemoryLog::new(AppendTimes::Clock(clock));
+    for (topic, partitions) in topics {
+        log.create_topic(topic, *partitions, TopicSettings { markers: *topic != source(), ..TopicSettings::default() });
+    }
+    log
+}
+
+pub(crate) fn topics() -> [(Topic, u32); 3] {
+    [(source(), SOURCES), (partials(), PARTITIONS), (counts(), PARTITIONS)]
+}
+
 pub(crate) struct World {
     pub(crate) clock: Arc<SimClock>,
     pub(crate) log: FaultyLog,
+    /// The log inside, where it is the one in memory.
+    pub(crate) memory: Option<MemoryLog>,
+    /// What the log inside lies in; gone with it.
+    _folder: Option<tempfile::TempDir>,
     pub(crate) stores: FaultyStores,
     pub(crate) settings: RuntimeSettings,
 }
 
 impl World {
+    /// On the log in memory, which can be told to put members out and to forget.
     pub(crate) fn new(settings: RuntimeSettings) -> Self {
         let clock = Arc::new(SimClock::at(1000 * SECOND));
-        let log = MemoryLog::new(AppendTimes::Clock(Arc::clone(&clock) as Arc<dyn Clock>));
-        let markers = TopicSettings { markers: true, ..TopicSettings::default() };
-        log.create_topic(&source(), SOURCES, TopicSettings::default());
-        log.create_topic(&partials(), PARTITIONS, markers);
-        log.create_topic(&counts(), PARTITIONS, markers);
-        Self { clock, log: FaultyLog::new(log), stores: FaultyStores::default(), settings }
+        let memory = memory(Arc::clone(&clock) as Arc<dyn Clock>, &topics());
+        let log = FaultyLog::new(Arc::new(memory.clone()));
+        Self { clock, log, memory: Some(memory), _folder: None, stores: FaultyStores::default(), settings }
+    }
+
+    pub(crate) fn on(on: On, settings: RuntimeSettings) -> Self {
+        let clock = Arc::new(SimClock::at(1000 * SECOND));
+        let (log, folder) = on.log(Arc::clone(&clock) as Arc<dyn Clock>, &topics());
+        Self { clock, log: FaultyLog::new(log), memory: None, _folder: folder, stores: FaultyStores::default(), settings }
+    }
+
+    /// Puts every member out of the group of the keyed stage, where the log can be told to.
+    pub(crate) fn evict(&self) {
+        if let Some(memory) = &self.memory {
+            memory.evict("words.close");
+        }
     }
 
     pub(crate) fn setup(&self, stage: &str, slot: usize) -> TaskSetup {

@@ -50,7 +50,7 @@ fn every_script_has_a_fact_of_its_own() {
 fn a_log_that_shows_something_else_is_told_apart() {
     let failures_of = |faults: &[Option<Fault>]| {
         failures(|script| {
-            let log = FaultyLog::new(memory(script));
+            let log = FaultyLog::new(Arc::new(memory(script)));
             log.script(faults.iter().copied());
             script.run(&log, MEMORY)
         })
