@@ -12,3 +12,5 @@ mod kill;
 mod ledger;
 #[cfg(test)]
 mod process;
+#[cfg(test)]
+mod surroundings;

@@ -5,8 +5,9 @@
 //! Reports of delivery are awaited by short polls before a commit: librdkafka's own flush waits in steps of 100 ms, and an abort with reports
 //! outstanding never returns.
 
-use crate::client::{Context, Use, config, heals, is_fence, words};
+use crate::client::{Context, Use, config, heals, is_denied, is_fence, words};
 use crate::log::{Shared, index, lock, positions};
+use crate::reader::reading_as;
 use crate::settings::Settings;
 use platform_core::log::{Claim, CommitError, Committed, LogError, Writer};
 use platform_core::record::{NewRecord, Partition};
@@ -36,7 +37,7 @@ const TICK: Duration = Duration::from_millis(1);
 #[derive(Default)]
 struct Delivered {
     newest: Option<i64>,
-    failed: Option<KafkaError>,
+    failed: Option<(String, KafkaError)>,
 }
 
 struct WriterContext {
@@ -69,7 +70,9 @@ impl ProducerContext for WriterContext {
                     delivered.newest = delivered.newest.max(Some(millis));
                 }
             }
-            Err((error, _)) => delivered.failed = delivered.failed.take().or_else(|| Some(error.clone())),
+            Err((error, message)) => {
+                delivered.failed = delivered.failed.take().or_else(|| Some((message.topic().to_owned(), error.clone())));
+            }
         }
     }
 }
@@ -137,9 +140,17 @@ impl KafkaWriter {
 
     /// What an error before the commit means for the caller.
     fn failed(&mut self, doing: &str, error: &KafkaError) -> CommitError {
-        let text = words(doing, error).0;
+        let words = words(doing, "WRITE", error);
+        let text = words.text.clone();
         let code = error.rdkafka_error_code();
-        if code.is_some_and(is_fence) || matches!(error, KafkaError::Transaction(error) if error.is_fatal()) || self.is_fatal() {
+        let fatal = self.producer.client().fatal_error().map(|(code, _)| code);
+        if code.into_iter().chain(fatal).any(is_denied) {
+            // Rights may be granted, and it is tried until they are. What is fatal ends this producer, not the slot.
+            self.shared.state.troubled(&writing_as(&self.id), words);
+            self.spent = fatal.is_some();
+            return if self.spent { CommitError::Doubtful(text) } else { CommitError::Aborted(text) };
+        }
+        if code.is_some_and(is_fence) || matches!(error, KafkaError::Transaction(error) if error.is_fatal()) || fatal.is_some() {
             return CommitError::Fenced(text);
         }
         let lost_claim =
@@ -156,15 +167,15 @@ impl KafkaWriter {
             }
         }
     }
+}
 
-    fn is_fatal(&self) -> bool {
-        self.producer.client().fatal_error().is_some()
-    }
+fn writing_as(id: &str) -> String {
+    format!("writing as {id}")
 }
 
 fn take_over(shared: &Arc<Shared>, id: &str, patience: Option<Duration>) -> Result<BaseProducer<WriterContext>, LogError> {
     let doing = format!("taking over transactional id {id}");
-    shared.state.keep_trying(&doing, patience, || {
+    shared.state.keep_trying(&doing, "WRITE", patience, || {
         let config = config(&shared.settings, &shared.client_id, Use::Transactions(id))
             .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
         let context = WriterContext { inner: shared.context(id), delivered: Mutex::default() };
@@ -199,12 +210,10 @@ impl Writer for KafkaWriter {
 
     fn commit(&mut self, claim: &Claim, read: &[(Partition, Committed)]) -> Result<AppendTime, CommitError> {
         self.begin()?;
-        if !self.drain(DRAIN) {
-            return Err(CommitError::Aborted("records were not acknowledged in time".to_owned()));
-        }
+        let drained = self.drain(DRAIN);
         let lost = lock(&self.producer.context().delivered).failed.take();
-        if let Some(error) = lost {
-            return Err(self.failed("writing", &error));
+        if let Some((topic, error)) = lost {
+            return Err(self.failed(&format!("writing to {topic}"), &error));
         }
         if !read.is_empty() {
             let Some(metadata) = self.shared.claim(claim) else {
@@ -213,7 +222,10 @@ impl Writer for KafkaWriter {
             let all = read.iter().map(|(partition, at)| (partition, at.offset, Some(at.metadata.as_slice())));
             let sent = positions(all)
                 .and_then(|list| self.retried(|| self.producer.send_offsets_to_transaction(&list, &metadata, Settings::TRANSACTION)));
-            sent.map_err(|error| self.failed("committing positions", &error))?;
+            sent.map_err(|error| self.failed(&format!("committing positions of group {}", claim.group), &error))?;
+        }
+        if !drained {
+            return Err(CommitError::Aborted("records were not acknowledged in time".to_owned()));
         }
         let start = self.shared.clock.monotonic();
         let done = self.producer.commit_transaction(Settings::TRANSACTION);
@@ -222,12 +234,17 @@ impl Writer for KafkaWriter {
         self.open = false;
         if let Err(error) = done {
             self.spent = true;
-            let text = words("committing", &error).0;
+            let text = words("committing", "WRITE", &error).text;
             let fenced = error.rdkafka_error_code().is_some_and(is_fence);
             return Err(if fenced { CommitError::Fenced(text) } else { CommitError::Doubtful(text) });
         }
         self.spent = took > SLOW;
-        self.shared.state.well();
+        self.shared.state.connected();
+        self.shared.state.well(&writing_as(&self.id));
+        if !read.is_empty() {
+            // Brokers take positions only from who may read.
+            self.shared.state.well(&reading_as(&claim.group));
+        }
         Ok(AppendTime(lock(&self.producer.context().delivered).newest.map_or(i64::MIN, |millis| millis.saturating_mul(1_000_000))))
     }
 
@@ -243,5 +260,11 @@ impl Writer for KafkaWriter {
             tracing::info!(id = %self.id, %error, heals = heals(&error), "an abort failed; the writer is made anew");
             self.spent = true;
         }
+    }
+}
+
+impl Drop for KafkaWriter {
+    fn drop(&mut self) {
+        self.shared.state.well(&writing_as(&self.id));
     }
 }

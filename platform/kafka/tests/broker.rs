@@ -56,10 +56,10 @@ fn plan_names_what_is_missing_and_apply_makes_it(cluster: &Cluster) {
     }
     assert!(plan.steps.iter().any(|step| step.to_string().contains("min.insync.replicas=2")), "{plan:?}");
     let foreign = Needed { foreign: true, ..need(&Topic::new("theirs"), 1) };
-    assert!(log.plan(&[foreign]).unwrap().refused[0].contains("topic theirs is missing"));
+    assert!(log.plan(&[foreign]).unwrap().awaited[0].contains("topic theirs is missing"));
     let other = Settings { cluster: Some("other".into()), ..cluster.settings() };
     let plan = Kafka::new(&other, "test", Arc::new(SystemClock::new())).unwrap().plan(&[]).unwrap();
-    assert!(plan.refused[0].contains("log.kafka.cluster wants other"), "{plan:?}");
+    assert!(plan.awaited[0].contains("log.kafka.cluster wants other"), "{plan:?}");
 }
 
 fn outputs_and_positions_are_visible_together_or_not_at_all(cluster: &Cluster) {
