@@ -143,7 +143,10 @@ pub(crate) struct Words {
 
 /// What went wrong while doing something that needs a right, which setting it concerns, and what to do.
 pub(crate) fn words(doing: &str, right: &str, error: &KafkaError) -> Words {
-    let code = error.rdkafka_error_code();
+    let code = match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        error => error.rdkafka_error_code(),
+    };
     let advice = match code {
         Some(Code::AllBrokersDown | Code::BrokerTransportFailure | Code::OperationTimedOut | Code::MessageTimedOut) => {
             "no broker answers at log.kafka.bootstrap: check the addresses, the network, and that the brokers run"

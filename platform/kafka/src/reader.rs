@@ -73,7 +73,15 @@ impl ConsumerContext for MemberContext {
         let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
         let change = if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             // Assigned for good by the next poll, once the caller has said from where. The claim is taken here, and never again.
-            Change::Came(named, consumer.group_metadata())
+            let claim = consumer.group_metadata();
+            if list.count() == 0 {
+                // There is nothing to say from where; until it is taken, the group waits for this member.
+                let taken = if cooperative { consumer.incremental_assign(list) } else { consumer.assign(list) };
+                if let Err(error) = taken {
+                    tracing::warn!(client = %self.inner.name, %error, "an empty assignment could not be taken");
+                }
+            }
+            Change::Came(named, claim)
         } else {
             let given_up = if cooperative { consumer.incremental_unassign(list) } else { consumer.unassign() };
             if let Err(error) = given_up {

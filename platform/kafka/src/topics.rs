@@ -119,9 +119,10 @@ impl Kafka {
     /// # Errors
     /// When the cluster cannot be asked, in words that name the setting concerned.
     pub fn plan(&self, needed: &[Needed]) -> Result<Plan, LogError> {
-        let admin = self.admin()?;
         let mut plan = Plan::default();
         self.check_cluster(&mut plan)?;
+        // Made once the cluster has answered: it keeps the password that it was made with.
+        let admin = self.admin()?;
         if !plan.awaited.is_empty() {
             return Ok(plan); // what is missing elsewhere is none of our business
         }
@@ -272,11 +273,10 @@ impl Kafka {
 
     fn check_cluster(&self, plan: &mut Plan) -> Result<(), LogError> {
         let shared = self.shared();
-        let Some(wanted) = &shared.settings.cluster else { return Ok(()) };
         let found = shared.ask(None, "asking for the cluster's id", "DESCRIBE", self.patience(), |client| {
             client.client().fetch_cluster_id(ASK).ok_or(KafkaError::MetadataFetch(Code::OperationTimedOut))
         })?;
-        if found != *wanted {
+        if let Some(wanted) = shared.settings.cluster.as_ref().filter(|wanted| **wanted != found) {
             // A client keeps the first id that it hears.
             shared.forget_who_asks();
             plan.awaited.push(format!(
