@@ -335,9 +335,13 @@ impl Kafka {
             ResourceSpecifier::Topic(topic) => format!("asking for the settings of topic {topic}"),
             _ => "asking for the settings of the brokers".to_owned(),
         };
+        let denied =
+            if matches!(what, ResourceSpecifier::Topic(_)) { Code::TopicAuthorizationFailed } else { Code::ClusterAuthorizationFailed };
         self.shared().state.keep_trying(&doing, "DESCRIBE_CONFIGS", self.patience(), || {
             let mut results = block_on(admin.describe_configs([what], &options))?;
-            results.pop().ok_or(KafkaError::AdminOp(Code::UnknownTopicOrPartition))?.map_err(KafkaError::AdminOp)
+            let found = results.pop().ok_or(KafkaError::AdminOp(Code::UnknownTopicOrPartition))?.map_err(KafkaError::AdminOp)?;
+            // rdkafka does not say that the brokers refused: there is just nothing in the answer.
+            if found.entries.is_empty() { Err(KafkaError::AdminOp(denied)) } else { Ok(found) }
         })
     }
 }
