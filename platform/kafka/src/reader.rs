@@ -372,6 +372,7 @@ impl MemberReader {
         let begins = committed.iter().map(|c| c.as_ref().map_or(Offset(0), |c| c.offset));
         self.behind.borrow_mut().clear();
         self.forget_silent();
+        self.shared.state.well(&self.intake.doing);
         self.intake.own(owned.iter().cloned().zip(begins));
         // What was kept over the change goes back to what is committed, like the rest.
         let kept: Positions =
