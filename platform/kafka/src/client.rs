@@ -114,8 +114,8 @@ impl ClientContext for Context {
         metrics::counter!("platform_kafka_errors_total", "client" => self.name.to_string()).increment(1);
         // What else goes wrong is said by the call that fails.
         if let Some(code) = error.rdkafka_error_code().filter(|code| is_of_connections(*code)) {
-            // Brokers and identity providers say more than the code does; how long it took is no news.
-            let reason = reason.split(" (after ").next().unwrap_or_default();
+            // Brokers and identity providers say more than the code does.
+            let reason = without_durations(reason);
             self.state.unconnected(words(&format!("talking to the brokers: {reason}"), "", &error), code != Code::AllBrokersDown);
         }
     }
@@ -143,6 +143,7 @@ pub(crate) struct Words {
 
 /// What went wrong while doing something that needs a right, which setting it concerns, and what to do.
 pub(crate) fn words(doing: &str, right: &str, error: &KafkaError) -> Words {
+    let error_text = without_durations(&error.to_string());
     let code = match error {
         KafkaError::AdminOp(code) => Some(*code),
         error => error.rdkafka_error_code(),
@@ -176,11 +177,19 @@ pub(crate) fn words(doing: &str, right: &str, error: &KafkaError) -> Words {
             &format!("this user may not do that: grant {right} on the cluster (docs/kafka.md lists all rights)")
         }
         Some(Code::MessageSizeTooLarge) => "a record is larger than the topic's max.message.bytes: `golden topics apply` raises it",
-        _ => return Words { text: format!("{doing}: {error}"), is_silence: false },
+        _ => return Words { text: format!("{doing}: {error_text}"), is_silence: false },
     };
     let is_silence =
         matches!(code, Some(Code::AllBrokersDown | Code::BrokerTransportFailure | Code::OperationTimedOut | Code::MessageTimedOut));
-    Words { text: format!("{doing}: {error}. {advice}"), is_silence }
+    Words { text: format!("{doing}: {error_text}. {advice}"), is_silence }
+}
+
+/// Without librdkafka's ` (after 5ms …)`: how long it took makes no new trouble.
+fn without_durations(text: &str) -> String {
+    match text.split_once(" (after ") {
+        Some((before, rest)) => format!("{before}{}", rest.split_once(')').map_or("", |(_, behind)| behind)),
+        None => text.to_owned(),
+    }
 }
 
 /// Whether no connection comes about, whatever it is for.
@@ -225,4 +234,21 @@ pub(crate) fn is_fence(code: Code) -> bool {
         code,
         Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced | Code::FencedInstanceId | Code::TransactionCoordinatorFenced
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_trouble_has_the_same_words_however_long_it_took() {
+        assert_eq!(without_durations("b1: refused (after 5ms in state UP): x"), "b1: refused: x");
+        assert_eq!(without_durations("b1: refused"), "b1: refused");
+    }
+
+    #[test]
+    fn a_missing_right_is_named_also_when_an_admin_call_met_it() {
+        let words = words("asking for the settings of topic t", "DESCRIBE_CONFIGS", &KafkaError::AdminOp(Code::TopicAuthorizationFailed));
+        assert!(words.text.contains("grant DESCRIBE_CONFIGS on the topic") && !words.is_silence, "{words:?}");
+    }
 }

@@ -140,12 +140,13 @@ impl KafkaWriter {
 
     /// What an error before the commit means for the caller.
     fn failed(&mut self, doing: &str, error: &KafkaError) -> CommitError {
-        let words = words(doing, "WRITE", error);
-        let text = words.text.clone();
+        let text = words(doing, "WRITE", error).text;
         let code = error.rdkafka_error_code();
         let fatal = self.producer.client().fatal_error().map(|(code, _)| code);
-        if code.into_iter().chain(fatal).any(is_denied) {
+        if let Some(denied) = code.into_iter().chain(fatal).find(|code| is_denied(*code)) {
             // Rights may be granted, and it is tried until they are. What is fatal ends this producer, not the slot.
+            let words = words(doing, "WRITE", &KafkaError::Global(denied));
+            let text = words.text.clone();
             self.shared.state.troubled(&writing_as(&self.id), words);
             self.spent = fatal.is_some();
             return if self.spent { CommitError::Doubtful(text) } else { CommitError::Aborted(text) };
