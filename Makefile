@@ -38,8 +38,8 @@ simulate: ## the pipeline on simulated brokers while everything goes wrong: make
 simulate-planted: ## plants one mistake after the other and says at which seed each is found
 	$(PLANTED) run --release --locked -p golden-simulation -- --planted --seeds 5000
 
-faults: setup ## the matrix of faults on three Kafka brokers, half an hour, into docs/faults.md; needs Java 17 and Maven
-	cargo test $(CARGO_FLAGS) --test service -- --ignored --nocapture
+faults: setup ## the matrix of faults on three Kafka brokers, half an hour, into docs/faults.md; needs Java 17, Maven, openssl
+	cargo test $(CARGO_FLAGS) --test service --test broker -- --ignored --nocapture
 
 check: setup ## formatting, lints, documentation; licences where cargo-deny is installed
 	cargo fmt --all --check

@@ -179,20 +179,10 @@ fn embedded(needed: &Needed) -> TopicSettings {
     TopicSettings { topic: needed.topic.clone(), partitions: needed.partitions, retention: needed.retention }
 }
 
-/// Refuses a cluster on which results could be lost or doubled.
+/// Waits for what is missing, and refuses a cluster on which results could be lost or doubled.
 fn check(kafka: &Kafka, needed: &[Needed]) -> Result<(), Failure> {
-    let plan = kafka.plan(needed).map_err(Failure::missing)?;
-    if plan.is_done() {
-        return Ok(());
-    }
-    let mut text = "Kafka is not as it must be:".to_owned();
-    for line in plan.refused.iter().cloned().chain(plan.steps.iter().map(ToString::to_string)) {
-        let _ = write!(text, "\n  {line}");
-    }
-    if !plan.steps.is_empty() {
-        text.push_str("\n`golden topics apply` does what can be done by itself (`golden topics plan` shows it)");
-    }
-    Err(Failure::missing(text))
+    let plan = kafka.plan_when_there(needed).map_err(Failure::missing)?;
+    if plan.is_done() { Ok(()) } else { Err(Failure::missing(plan)) }
 }
 
 /// The name of the process that owns this folder, made when there is none.

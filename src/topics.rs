@@ -27,7 +27,7 @@ pub(crate) fn topics(args: &TopicsArgs) -> Outcome {
     for step in &plan.steps {
         println!("{step}");
     }
-    for reason in &plan.refused {
+    for reason in plan.refused.iter().chain(&plan.awaited) {
         println!("cannot be mended here: {reason}");
     }
     if plan.is_done() {
@@ -39,7 +39,11 @@ pub(crate) fn topics(args: &TopicsArgs) -> Outcome {
         TopicsAction::Apply => {
             kafka.apply(&plan).map_err(Failure::missing)?;
             println!("{} steps done", plan.steps.len());
-            if plan.refused.is_empty() { Ok(()) } else { Err(Failure::failed("some of it needs a person: see above")) }
+            if plan.refused.is_empty() && plan.awaited.is_empty() {
+                Ok(())
+            } else {
+                Err(Failure::failed("some of it needs a person: see above"))
+            }
         }
     }
 }

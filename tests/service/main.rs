@@ -21,4 +21,6 @@ mod process;
 #[cfg(test)]
 mod sources;
 #[cfg(test)]
+mod surroundings;
+#[cfg(test)]
 mod torn;

@@ -111,8 +111,11 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(client = %self.name, %error, reason, "client error");
         metrics::counter!("platform_kafka_errors_total", "client" => self.name.to_string()).increment(1);
-        if !is_passing(&error) {
-            self.state.troubled(&words("talking to the brokers", &error));
+        // What else goes wrong is said by the call that fails.
+        if let Some(code) = error.rdkafka_error_code().filter(|code| is_of_connections(*code)) {
+            // Brokers and identity providers say more than the code does.
+            let reason = without_durations(reason);
+            self.state.unconnected(words(&format!("talking to the brokers: {reason}"), "", &error), code != Code::AllBrokersDown);
         }
     }
 
@@ -124,45 +127,92 @@ impl ClientContext for Context {
         gauge("platform_kafka_requests_retried").set(statistics.brokers.values().map(|broker| broker.txretries).sum::<u64>() as f64);
         gauge("platform_kafka_requests_timed_out").set(statistics.brokers.values().map(|broker| broker.req_timeouts).sum::<u64>() as f64);
         if statistics.brokers.values().any(|broker| broker.state == "UP") {
-            self.state.well();
+            self.state.connected();
         }
     }
 }
 
 /// A message for people.
-#[derive(Debug)]
-pub(crate) struct Words(pub(crate) String);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Words {
+    pub(crate) text: String,
+    /// No more than that nobody answers: whoever knows why says more.
+    pub(crate) is_silence: bool,
+}
 
-/// What went wrong while doing something, which setting it concerns, and what to do.
-pub(crate) fn words(doing: &str, error: &KafkaError) -> Words {
-    let advice = match error.rdkafka_error_code() {
+/// What went wrong while doing something that needs a right, which setting it concerns, and what to do.
+pub(crate) fn words(doing: &str, right: &str, error: &KafkaError) -> Words {
+    let error_text = without_durations(&error.to_string());
+    let code = match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        error => error.rdkafka_error_code(),
+    };
+    let advice = match code {
         Some(Code::AllBrokersDown | Code::BrokerTransportFailure | Code::OperationTimedOut | Code::MessageTimedOut) => {
             "no broker answers at log.kafka.bootstrap: check the addresses, the network, and that the brokers run"
         }
         Some(Code::Resolve) => "a host name in log.kafka.bootstrap is unknown: correct it",
         Some(Code::Authentication | Code::SaslAuthenticationFailed) => {
-            "the brokers refuse this user or password: correct log.kafka.sasl (and that its mechanism is the listener's)"
+            "user or password are refused, by the brokers or at token_url: correct log.kafka.sasl (its mechanism must be the listener's, too)"
         }
-        Some(Code::SSL) => "TLS failed: correct log.kafka.tls (ca, certificate, key), or the host name in log.kafka.bootstrap",
+        Some(Code::SSL) => {
+            "a certificate is not trusted: correct log.kafka.tls (ca, certificate, key), or the host name in log.kafka.bootstrap where the \
+             brokers' certificates have another"
+        }
         Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => {
             "a topic is missing: `golden topics plan` shows which, `golden topics apply` creates it"
         }
-        Some(Code::TopicAuthorizationFailed) => "this user may not use the topic: grant READ, WRITE or DESCRIBE on it",
-        Some(Code::GroupAuthorizationFailed) => "this user may not use the consumer group: grant READ on groups with the pipeline's prefix",
-        Some(Code::TransactionalIdAuthorizationFailed) => {
-            "this user may not write transactions: grant WRITE and DESCRIBE on transactional ids with the pipeline's prefix"
+        Some(Code::TopicAuthorizationFailed) => {
+            &format!("this user may not do that: grant {right} on the topic (docs/kafka.md lists all rights)")
         }
-        Some(Code::ClusterAuthorizationFailed) => "this user may not do that on the cluster: grant IDEMPOTENT_WRITE or DESCRIBE on it",
+        Some(Code::GroupAuthorizationFailed) => {
+            "this user may not use the consumer group: grant READ on groups with the prefix golden-signals. (docs/kafka.md lists all rights)"
+        }
+        Some(Code::TransactionalIdAuthorizationFailed) => {
+            "this user may not write transactions: grant WRITE and DESCRIBE on transactional ids with the prefix golden-signals. \
+             (docs/kafka.md lists all rights)"
+        }
+        Some(Code::ClusterAuthorizationFailed) => {
+            &format!("this user may not do that: grant {right} on the cluster (docs/kafka.md lists all rights)")
+        }
         Some(Code::MessageSizeTooLarge) => "a record is larger than the topic's max.message.bytes: `golden topics apply` raises it",
-        _ => return Words(format!("{doing}: {error}")),
+        _ => return Words { text: format!("{doing}: {error_text}"), is_silence: false },
     };
-    Words(format!("{doing}: {error}. {advice}"))
+    let is_silence =
+        matches!(code, Some(Code::AllBrokersDown | Code::BrokerTransportFailure | Code::OperationTimedOut | Code::MessageTimedOut));
+    Words { text: format!("{doing}: {error_text}. {advice}"), is_silence }
+}
+
+/// Without librdkafka's ` (after 5ms …)`: how long it took makes no new trouble.
+fn without_durations(text: &str) -> String {
+    match text.split_once(" (after ") {
+        Some((before, rest)) => format!("{before}{}", rest.split_once(')').map_or("", |(_, behind)| behind)),
+        None => text.to_owned(),
+    }
+}
+
+/// Whether no connection comes about, whatever it is for.
+pub(crate) fn is_of_connections(code: Code) -> bool {
+    matches!(code, Code::AllBrokersDown | Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL | Code::Resolve)
+}
+
+/// Whether a right is missing.
+pub(crate) fn is_denied(code: Code) -> bool {
+    matches!(
+        code,
+        Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::TransactionalIdAuthorizationFailed
+    )
 }
 
 /// Whether an error passes without us: brokers come back, permissions are granted, topics are made.
 pub(crate) fn heals(error: &KafkaError) -> bool {
+    // A missing right is fatal for the client that met it, and not for the next one.
     if let KafkaError::Transaction(error) = error
         && (error.is_fatal() || is_fence(error.code()))
+        && !is_denied(error.code())
     {
         return false;
     }
@@ -183,4 +233,21 @@ pub(crate) fn is_fence(code: Code) -> bool {
         code,
         Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced | Code::FencedInstanceId | Code::TransactionCoordinatorFenced
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_trouble_has_the_same_words_however_long_it_took() {
+        assert_eq!(without_durations("b1: refused (after 5ms in state UP): x"), "b1: refused: x");
+        assert_eq!(without_durations("b1: refused"), "b1: refused");
+    }
+
+    #[test]
+    fn a_missing_right_is_named_also_when_an_admin_call_met_it() {
+        let words = words("asking for the settings of topic t", "DESCRIBE_CONFIGS", &KafkaError::AdminOp(Code::TopicAuthorizationFailed));
+        assert!(words.text.contains("grant DESCRIBE_CONFIGS on the topic") && !words.is_silence, "{words:?}");
+    }
 }

@@ -4,7 +4,7 @@
 //! Kafka's is opaque: the metadata taken at assignment stays here under those numbers, only the newest of each member, so that a stale claim
 //! has nothing to send.
 
-use crate::client::{Context, Use, config, words};
+use crate::client::{Context, Use, config};
 use crate::producer::KafkaProducer;
 use crate::reader::{AloneReader, MemberReader};
 use crate::retry::State;
@@ -25,6 +25,8 @@ use std::time::Duration;
 
 /// How long one question to the brokers may take; then it is asked again.
 pub(crate) const ASK: Duration = Duration::from_secs(5);
+/// Most of what a client is told between two questions that get no answer.
+const EVENTS: usize = 100;
 
 impl ConsumerContext for Context {}
 
@@ -42,10 +44,8 @@ pub(crate) struct Shared {
     pub(crate) state: Arc<State>,
     /// For how long something took only.
     pub(crate) clock: Arc<dyn Clock>,
-    /// Ends, counts of partitions: reads uncommitted, in no group.
-    pub(crate) ends: BaseConsumer<Context>,
-    /// By group, who asks for its committed positions.
-    positions: Mutex<BTreeMap<String, Arc<BaseConsumer<Context>>>>,
+    /// Who asks: by group for its committed positions; in no group, reading uncommitted, for ends and all else.
+    asking: Mutex<BTreeMap<Option<String>, Arc<BaseConsumer<Context>>>>,
     claims: Mutex<BTreeMap<u64, (u64, Arc<ConsumerGroupMetadata>)>>,
     last_member: AtomicU64,
 }
@@ -68,19 +68,17 @@ impl Kafka {
     /// When the settings cannot be used.
     pub fn new(settings: &Settings, client_id: &str, clock: Arc<dyn Clock>) -> Result<Self, ConnectError> {
         let state = Arc::new(State::default());
-        let context = Context { state: Arc::clone(&state), name: client_id.into() };
-        let config = config(settings, client_id, Use::Asks(None))?;
-        let ends = config.create_with_context(context).map_err(|error| ConnectError::Client(error.to_string()))?;
+        settings.check()?;
         let shared = Shared {
             settings: settings.clone(),
             client_id: client_id.to_owned(),
             state,
             clock,
-            ends,
-            positions: Mutex::default(),
+            asking: Mutex::default(),
             claims: Mutex::default(),
             last_member: AtomicU64::new(0),
         };
+        shared.asking(None).map_err(|error| ConnectError::Client(error.to_string()))?;
         Ok(Self { shared: Arc::new(shared), patience: None })
     }
 
@@ -147,17 +145,17 @@ impl Shared {
 
     /// First offset held, and the high watermark.
     pub(crate) fn bounds(&self, partition: &Partition, patience: Option<Duration>) -> Result<(Offset, Offset), LogError> {
-        let doing = format!("asking for the ends of {partition}");
-        let (low, high) =
-            self.state.keep_trying(&doing, patience, || self.ends.fetch_watermarks(partition.topic.as_str(), index(partition), ASK))?;
+        let (low, high) = self.ask(None, &asking_for_ends(partition), "DESCRIBE", patience, |client| {
+            client.fetch_watermarks(partition.topic.as_str(), index(partition), ASK)
+        })?;
         Ok((offset(low), offset(high)))
     }
 
     /// How many partitions each topic has.
     pub(crate) fn partitions(&self, topic: &Topic, patience: Option<Duration>) -> Result<u32, LogError> {
         let doing = format!("asking for topic {topic}");
-        let count = self.state.keep_trying(&doing, patience, || {
-            let metadata = self.ends.fetch_metadata(Some(topic.as_str()), ASK)?;
+        let count = self.ask(None, &doing, "DESCRIBE", patience, |client| {
+            let metadata = client.fetch_metadata(Some(topic.as_str()), ASK)?;
             let found = metadata.topics().iter().find(|found| found.name() == topic.as_str());
             match found.map(|found| (found.error(), found.partitions().len())) {
                 Some((None, count)) if count > 0 => Ok(count),
@@ -178,13 +176,12 @@ impl Shared {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
-        let client = self.asking(group)?;
         let mut asked = TopicPartitionList::new();
         for partition in partitions {
             asked.add_partition(partition.topic.as_str(), index(partition));
         }
         let doing = format!("asking for the committed positions of group {group}");
-        let found = self.state.keep_trying(&doing, patience, || {
+        let found = self.ask(Some(group), &doing, "DESCRIBE", patience, |client| {
             let found = client.committed_offsets(asked.clone(), ASK)?;
             found.elements().iter().try_for_each(rdkafka::topic_partition_list::TopicPartitionListElem::error)?;
             Ok(found)
@@ -192,17 +189,52 @@ impl Shared {
         partitions.iter().map(|partition| read_committed(group, partition, &found)).collect()
     }
 
-    fn asking(&self, group: &str) -> Result<Arc<BaseConsumer<Context>>, LogError> {
-        let mut clients = lock(&self.positions);
-        if let Some(client) = clients.get(group) {
+    /// Asks until there is an answer. What is wrong with connections is told to whoever polls, so a client that gets none is polled.
+    pub(crate) fn ask<T>(
+        &self,
+        group: Option<&str>,
+        doing: &str,
+        right: &str,
+        patience: Option<Duration>,
+        mut attempt: impl FnMut(&BaseConsumer<Context>) -> Result<T, KafkaError>,
+    ) -> Result<T, LogError> {
+        self.state.keep_trying(doing, right, patience, || {
+            let client = self.asking(group)?;
+            let answer = attempt(&client);
+            if answer.is_err() {
+                // Log lines and statistics are among what it is told, one by a poll.
+                for _ in 0..EVENTS {
+                    drop(client.poll(Duration::ZERO));
+                }
+                if self.state.is_refused() {
+                    lock(&self.asking).remove(&group.map(str::to_owned));
+                }
+            }
+            answer
+        })
+    }
+
+    /// Whoever asks next has a client of its own.
+    pub(crate) fn forget_who_asks(&self) {
+        lock(&self.asking).clear();
+    }
+
+    fn asking(&self, group: Option<&str>) -> Result<Arc<BaseConsumer<Context>>, KafkaError> {
+        let mut clients = lock(&self.asking);
+        let key = group.map(str::to_owned);
+        if let Some(client) = clients.get(&key) {
             return Ok(Arc::clone(client));
         }
-        let config = config(&self.settings, &self.client_id, Use::Asks(Some(group))).map_err(Self::failed)?;
-        let client = config.create_with_context(self.context(group)).map_err(|e| Self::failed(words("asking", &e).0))?;
-        let client = Arc::new(client);
-        clients.insert(group.to_owned(), Arc::clone(&client));
+        let config =
+            config(&self.settings, &self.client_id, Use::Asks(group)).map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
+        let client = Arc::new(config.create_with_context(self.context(group.unwrap_or(&self.client_id)))?);
+        clients.insert(key, Arc::clone(&client));
         Ok(client)
     }
+}
+
+pub(crate) fn asking_for_ends(partition: &Partition) -> String {
+    format!("asking for the ends of {partition}")
 }
 
 fn read_committed(group: &str, partition: &Partition, found: &TopicPartitionList) -> Result<Option<Committed>, LogError> {

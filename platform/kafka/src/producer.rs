@@ -8,7 +8,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::statistics::Statistics;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
@@ -60,20 +60,43 @@ impl ProducerContext for AppendContext {
     }
 }
 
-/// The producer of a process.
-pub(crate) struct KafkaProducer(ThreadedProducer<AppendContext>);
+/// The producer of a process. One that met a missing right, or was refused by the brokers, is of no more use, and is made anew.
+pub(crate) struct KafkaProducer {
+    shared: Arc<Shared>,
+    current: Mutex<Arc<ThreadedProducer<AppendContext>>>,
+}
 
 impl KafkaProducer {
     pub(crate) fn new(shared: &Arc<Shared>) -> Result<Self, LogError> {
+        let current = Mutex::new(Arc::new(Self::make(shared)?));
+        Ok(Self { shared: Arc::clone(shared), current })
+    }
+
+    fn make(shared: &Arc<Shared>) -> Result<ThreadedProducer<AppendContext>, LogError> {
         let config = config(&shared.settings, &shared.client_id, Use::Appends).map_err(Shared::failed)?;
         let context = AppendContext(shared.context("producer"));
-        Ok(Self(config.create_with_context(context).map_err(|e| Shared::failed(words("making a producer", &e).0))?))
+        config.create_with_context(context).map_err(|e| Shared::failed(words("making a producer", "WRITE", &e).text))
+    }
+
+    /// What to say of a failed append, and the next one has a producer that works again.
+    fn failed(&self, used: &Arc<ThreadedProducer<AppendContext>>, to: &Partition, error: &KafkaError) -> AppendError {
+        let mut current = lock(&self.current);
+        let spent = used.client().fatal_error().is_some() || self.shared.state.is_refused();
+        // Others may have seen to it already.
+        if spent && Arc::ptr_eq(used, &current) {
+            match Self::make(&self.shared) {
+                Ok(anew) => *current = Arc::new(anew),
+                Err(error) => tracing::warn!(%error, "the producer could not be made anew"),
+            }
+        }
+        AppendError::Failed(words(&format!("appending to {}", to.topic), "WRITE", error).text)
     }
 }
 
 impl Producer for KafkaProducer {
     fn append(&self, to: &Partition, records: &[NewRecord<'_>]) -> Result<Offset, AppendError> {
         let outcome = Arc::new(Outcome::default());
+        let producer = Arc::clone(&lock(&self.current));
         let mut sent = 0;
         let mut refused = None;
         for record in records {
@@ -86,7 +109,7 @@ impl Producer for KafkaProducer {
                 base.headers =
                     Some(record.headers.iter().fold(headers, |all, (key, value)| all.insert(Header { key, value: Some(*value) })));
             }
-            match self.0.send(base) {
+            match producer.send(base) {
                 Ok(()) => sent += 1,
                 Err((error, _)) => {
                     refused = Some(error);
@@ -98,8 +121,8 @@ impl Producer for KafkaProducer {
         let reported = outcome.changed.wait_while(reported, |reported| reported.count < sent).unwrap_or_else(PoisonError::into_inner);
         match (refused, &reported.failed) {
             (Some(KafkaError::MessageProduction(Code::QueueFull)), _) if sent == 0 => Err(AppendError::Overloaded),
-            (Some(error), _) => Err(AppendError::Failed(words("appending", &error).0)),
-            (None, Some(error)) => Err(AppendError::Failed(words("appending", error).0)),
+            (Some(error), _) => Err(self.failed(&producer, to, &error)),
+            (None, Some(error)) => Err(self.failed(&producer, to, error)),
             (None, None) => Ok(reported.first.unwrap_or_default()),
         }
     }

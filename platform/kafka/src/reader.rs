@@ -7,8 +7,8 @@
 //! Partitions are assigned once, with explicit positions, after the caller has had its chance to seek; a later seek is librdkafka's own. A
 //! position follows librdkafka's, which steps over the offsets that transactions use for themselves.
 
-use crate::client::{Context, Use, config, heals, is_passing, words};
-use crate::log::{Shared, index, lock, offset, positions};
+use crate::client::{Context, Use, config, heals, is_of_connections, is_passing, words};
+use crate::log::{Shared, asking_for_ends, index, lock, offset, positions};
 use crate::retry::State;
 use platform_core::log::{Assignment, Claim, Committed, LogError, Polled, Positions, Reader};
 use platform_core::record::{BatchBuffer, Offset, Partition, Topic, put_headers};
@@ -73,7 +73,15 @@ impl ConsumerContext for MemberContext {
         let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
         let change = if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             // Assigned for good by the next poll, once the caller has said from where. The claim is taken here, and never again.
-            Change::Came(named, consumer.group_metadata())
+            let claim = consumer.group_metadata();
+            if list.count() == 0 {
+                // There is nothing to say from where; until it is taken, the group waits for this member.
+                let taken = if cooperative { consumer.incremental_assign(list) } else { consumer.assign(list) };
+                if let Err(error) = taken {
+                    tracing::warn!(client = %self.inner.name, %error, "an empty assignment could not be taken");
+                }
+            }
+            Change::Came(named, claim)
         } else {
             let given_up = if cooperative { consumer.incremental_unassign(list) } else { consumer.unassign() };
             if let Err(error) = given_up {
@@ -106,12 +114,19 @@ struct Intake {
     headers: Vec<u8>,
     /// Owned partitions: where the caller goes on.
     handed: BTreeMap<Partition, Offset>,
+    /// For people: who reads.
+    doing: String,
+}
+
+/// What a member does, for people.
+pub(crate) fn reading_as(group: &str) -> String {
+    format!("reading as group {group}")
 }
 
 impl Intake {
-    fn new() -> Self {
+    fn new(doing: String) -> Self {
         let (current, next) = (BatchBuffer::default(), BatchBuffer::default());
-        Self { current, next, next_of: None, headers: Vec::new(), handed: BTreeMap::new() }
+        Self { current, next, next_of: None, headers: Vec::new(), handed: BTreeMap::new(), doing }
     }
 
     fn own(&mut self, partitions: impl Iterator<Item = (Partition, Offset)>) {
@@ -187,6 +202,7 @@ impl Intake {
             }
         }
         let Some(partition) = of else { return Ok(false) };
+        state.well(&self.doing);
         if let Some(next) = self.current.batch().and_then(|batch| batch.next_offset()) {
             self.handed.insert(partition, next);
         }
@@ -200,12 +216,14 @@ impl Intake {
                 Some(LogError::Engine(format!("a position lies outside of the log, which was truncated, expired or made anew: {error}")))
             }
             Some(Code::PartitionEOF) => None,
+            // Said by the client itself, whatever it is used for.
+            Some(code) if is_of_connections(code) => None,
             _ if is_passing(error) => None,
             _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) || !heals(error) => {
-                Some(LogError::Engine(words("reading", error).0))
+                Some(LogError::Engine(words(&self.doing, "READ", error).text))
             }
             _ => {
-                state.troubled(&words("reading", error));
+                state.troubled(&self.doing, words(&self.doing, "READ", error));
                 None
             }
         }
@@ -247,10 +265,11 @@ impl MemberReader {
     pub(crate) fn new(shared: &Arc<Shared>, group: &str, topics: &[Topic]) -> Result<Self, LogError> {
         let config = config(&shared.settings, &shared.client_id, Use::Member(group)).map_err(Shared::failed)?;
         let context = MemberContext { inner: shared.context(group), topics: topics.to_vec(), changes: Mutex::default() };
-        let failed = |error: KafkaError| Shared::failed(words("joining a group", &error).0);
+        let failed = |error: KafkaError| Shared::failed(words("joining a group", "READ", &error).text);
         let consumer: BaseConsumer<MemberContext> = config.create_with_context(context).map_err(failed)?;
         let names: Vec<&str> = topics.iter().map(Topic::as_str).collect();
         consumer.subscribe(&names).map_err(failed)?;
+        let doing = reading_as(group);
         let (shared, group, member) = (Arc::clone(shared), group.to_owned(), shared.new_member());
         Ok(Self {
             shared,
@@ -258,7 +277,7 @@ impl MemberReader {
             member,
             generation: 0,
             consumer,
-            intake: Intake::new(),
+            intake: Intake::new(doing),
             unassigned: Vec::new(),
             owes: false,
             behind: RefCell::default(),
@@ -310,7 +329,7 @@ impl MemberReader {
         let cooperative = matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
         let assigned = positions(list.iter().map(|(partition, at)| (partition, *at, None)))
             .and_then(|list| if cooperative { self.consumer.incremental_assign(&list) } else { self.consumer.assign(&list) });
-        assigned.map_err(|error| Shared::failed(words("taking partitions", &error).0))
+        assigned.map_err(|error| Shared::failed(words("taking partitions", "READ", &error).text))
     }
 
     /// What came or went since the last poll, as an assignment of all that is owned now.
@@ -361,12 +380,21 @@ impl MemberReader {
         }
         let begins = committed.iter().map(|c| c.as_ref().map_or(Offset(0), |c| c.offset));
         self.behind.borrow_mut().clear();
+        self.forget_silent();
+        self.shared.state.well(&self.intake.doing);
         self.intake.own(owned.iter().cloned().zip(begins));
         // What was kept over the change goes back to what is committed, like the rest.
         let kept: Positions =
             self.intake.handed.iter().filter(|(p, _)| !self.unassigned.contains(p)).map(|(p, at)| (p.clone(), *at)).collect();
         self.seek_assigned(&kept)?;
         Ok(Some(Assignment { claim, partitions: owned.into_iter().zip(committed).collect::<Vec<(Partition, Option<Committed>)>>() }))
+    }
+
+    /// Nobody asks for the ends of partitions that have gone: what was wrong with them is not wrong with us any more.
+    fn forget_silent(&self) {
+        for (partition, _) in self.silent.take() {
+            self.shared.state.well(&asking_for_ends(&partition));
+        }
     }
 
     fn seek_assigned(&self, to: &Positions) -> Result<(), LogError> {
@@ -378,7 +406,7 @@ fn seek<C: ConsumerContext>(consumer: &BaseConsumer<C>, to: &Positions) -> Resul
     if to.is_empty() {
         return Ok(());
     }
-    let failed = |error: KafkaError| Shared::failed(words("going back to a position", &error).0);
+    let failed = |error: KafkaError| Shared::failed(words("going back to a position", "READ", &error).text);
     let list = positions(to.iter().map(|(partition, at)| (partition, *at, None))).map_err(failed)?;
     let sought = consumer.seek_partitions(list, SEEK).map_err(failed)?;
     sought.elements().iter().try_for_each(|element| element.error()).map_err(failed)
@@ -441,6 +469,8 @@ impl Drop for MemberReader {
     fn drop(&mut self) {
         let claim = Claim { group: self.group.clone(), member: self.member, generation: self.generation };
         self.shared.keep_claim(&claim, None);
+        self.shared.state.well(&self.intake.doing);
+        self.forget_silent();
     }
 }
 
@@ -457,8 +487,9 @@ pub(crate) struct AloneReader {
 impl AloneReader {
     pub(crate) fn new(shared: &Arc<Shared>, topics: &[Topic], patience: Option<Duration>) -> Result<Self, LogError> {
         let config = config(&shared.settings, &shared.client_id, Use::Alone).map_err(Shared::failed)?;
-        let consumer = config.create_with_context(shared.context("reader")).map_err(|e| Shared::failed(words("reading", &e).0))?;
-        let mut intake = Intake::new();
+        let consumer =
+            config.create_with_context(shared.context("reader")).map_err(|e| Shared::failed(words("reading", "READ", &e).text))?;
+        let mut intake = Intake::new("reading".to_owned());
         let mut partitions = Vec::new();
         for topic in topics {
             for index in 0..shared.partitions(topic, patience)? {
@@ -484,7 +515,7 @@ impl Reader for AloneReader {
         }
         if !self.assigned {
             let list = positions(self.intake.handed.iter().map(|(partition, at)| (partition, *at, None)));
-            list.and_then(|list| self.consumer.assign(&list)).map_err(|e| Shared::failed(words("reading", &e).0))?;
+            list.and_then(|list| self.consumer.assign(&list)).map_err(|e| Shared::failed(words("reading", "READ", &e).text))?;
             self.assigned = true;
         }
         Ok(match self.intake.fill(&self.consumer, wait, &self.shared.state)? {

@@ -3,14 +3,16 @@
 //! A plan is data: it can be shown, applied, or taken as a reason not to start. Nothing is ever deleted or shrunk: a topic with another
 //! number of partitions than needed is refused, because a key's partition would change. Settings of the brokers themselves are only checked.
 
-use crate::client::{Context, Use, config, words};
+use crate::client::{Context, Use, Words, config, words};
 use crate::log::{ASK, Kafka};
+use crate::retry::{FIRST, MOST};
 use crate::settings::Settings;
 use futures_executor::block_on;
 use platform_core::log::LogError;
 use platform_core::record::Topic;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use std::fmt;
 use std::time::Duration;
@@ -74,13 +76,34 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Reasons not to start that need a person: each says what, where, and what to do.
     pub refused: Vec<String>,
+    /// What others have to bring, and may at any time: their topics, or another cluster behind the same name.
+    pub awaited: Vec<String>,
 }
 
 impl Plan {
     /// Whether everything is as needed.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.steps.is_empty() && self.refused.is_empty()
+        self.steps.is_empty() && self.refused.is_empty() && self.awaited.is_empty()
+    }
+
+    /// Whether waiting may help: topics are missing, or what others bring, and nothing that is there is unsafe.
+    #[must_use]
+    pub fn is_only_missing(&self) -> bool {
+        self.refused.is_empty() && self.steps.iter().all(|step| matches!(step, Step::Create { .. }))
+    }
+}
+
+/// All that has to be done, a line each, and which command does it.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kafka is not as it must be:")?;
+        self.refused.iter().chain(&self.awaited).try_for_each(|line| write!(f, "\n  {line}"))?;
+        self.steps.iter().try_for_each(|step| write!(f, "\n  {step}"))?;
+        if !self.steps.is_empty() {
+            write!(f, "\n`golden topics apply` does what can be done by itself (`golden topics plan` shows it)")?;
+        }
+        Ok(())
     }
 }
 
@@ -96,14 +119,17 @@ impl Kafka {
     /// # Errors
     /// When the cluster cannot be asked, in words that name the setting concerned.
     pub fn plan(&self, needed: &[Needed]) -> Result<Plan, LogError> {
-        let admin = self.admin()?;
         let mut plan = Plan::default();
         self.check_cluster(&mut plan)?;
+        // Made once the cluster has answered: it keeps the password that it was made with.
+        let admin = self.admin()?;
+        if !plan.awaited.is_empty() {
+            return Ok(plan); // what is missing elsewhere is none of our business
+        }
         for need in needed {
             match self.count(&need.topic)? {
                 None if need.foreign => {
-                    let text = format!("topic {} is missing: create it, or correct log.kafka.topics.source", need.topic);
-                    plan.refused.push(text);
+                    plan.awaited.push(format!("topic {} is missing: create it, or correct log.source.topic", need.topic));
                 }
                 None => plan.steps.push(Step::Create {
                     topic: need.topic.clone(),
@@ -127,6 +153,26 @@ impl Kafka {
         Ok(plan)
     }
 
+    /// The plan, once nothing is missing any more or what is there is unsafe. Until then `trouble` says what is missing.
+    ///
+    /// # Errors
+    /// As `plan`.
+    pub fn plan_when_there(&self, needed: &[Needed]) -> Result<Plan, LogError> {
+        const DOING: &str = "looking for topics";
+        let state = &self.shared().state;
+        let mut wait = FIRST;
+        loop {
+            let plan = self.plan(needed)?;
+            if plan.is_done() || !plan.is_only_missing() {
+                state.well(DOING);
+                return Ok(plan);
+            }
+            state.troubled(DOING, Words { text: plan.to_string(), is_silence: false });
+            state.pause(wait);
+            wait = (wait * 2).min(MOST);
+        }
+    }
+
     /// Does the steps of a plan.
     ///
     /// # Errors
@@ -136,6 +182,7 @@ impl Kafka {
         let options = AdminOptions::new().request_timeout(Some(ASK * 4)).operation_timeout(Some(ASK * 4));
         for step in &plan.steps {
             let doing = step.to_string();
+            let right = if matches!(step, Step::Create { .. }) { "CREATE" } else { "ALTER_CONFIGS" };
             let done = match step {
                 Step::Create { topic, partitions, replication, settings } => {
                     let replication = TopicReplication::Fixed(i32::try_from(*replication).unwrap_or(i32::MAX));
@@ -155,7 +202,7 @@ impl Kafka {
                         .and_then(|results| first(results.into_iter().map(|r| r.map_err(|(_, e)| e))))
                 }
             };
-            done.map_err(|error| LogError::Engine(words(&doing, &error).0))?;
+            done.map_err(|error| LogError::Engine(words(&doing, right, &error).text))?;
         }
         // A topic is there once every broker that we ask knows it.
         for step in &plan.steps {
@@ -210,9 +257,8 @@ impl Kafka {
     fn count(&self, topic: &Topic) -> Result<Option<(u32, u32)>, LogError> {
         let shared = self.shared();
         let doing = format!("asking for topic {topic}");
-        shared.state.keep_trying(&doing, self.patience(), || {
-            use rdkafka::consumer::Consumer as _;
-            let metadata = shared.ends.fetch_metadata(Some(topic.as_str()), ASK)?;
+        shared.ask(None, &doing, "DESCRIBE", self.patience(), |client| {
+            let metadata = client.fetch_metadata(Some(topic.as_str()), ASK)?;
             let Some(found) = metadata.topics().iter().find(|found| found.name() == topic.as_str()) else { return Ok(None) };
             match found.error().map(Code::from) {
                 Some(Code::UnknownTopic | Code::UnknownTopicOrPartition) => return Ok(None),
@@ -227,13 +273,13 @@ impl Kafka {
 
     fn check_cluster(&self, plan: &mut Plan) -> Result<(), LogError> {
         let shared = self.shared();
-        let Some(wanted) = &shared.settings.cluster else { return Ok(()) };
-        let found = shared.state.keep_trying("asking for the cluster's id", self.patience(), || {
-            use rdkafka::consumer::Consumer as _;
-            shared.ends.client().fetch_cluster_id(ASK).ok_or(KafkaError::MetadataFetch(Code::OperationTimedOut))
+        let found = shared.ask(None, "asking for the cluster's id", "DESCRIBE", self.patience(), |client| {
+            client.client().fetch_cluster_id(ASK).ok_or(KafkaError::MetadataFetch(Code::OperationTimedOut))
         })?;
-        if found != *wanted {
-            plan.refused.push(format!(
+        if let Some(wanted) = shared.settings.cluster.as_ref().filter(|wanted| **wanted != found) {
+            // A client keeps the first id that it hears.
+            shared.forget_who_asks();
+            plan.awaited.push(format!(
                 "the cluster at log.kafka.bootstrap is {found}, and log.kafka.cluster wants {wanted}: correct the one that is wrong"
             ));
         }
@@ -243,9 +289,8 @@ impl Kafka {
     /// What exactly-once needs of the brokers.
     fn check_brokers(&self, admin: &AdminClient<Context>, plan: &mut Plan) -> Result<(), LogError> {
         let shared = self.shared();
-        let broker = shared.state.keep_trying("asking for a broker", self.patience(), || {
-            use rdkafka::consumer::Consumer as _;
-            let metadata = shared.ends.fetch_metadata(None, ASK)?;
+        let broker = shared.ask(None, "asking for a broker", "DESCRIBE", self.patience(), |client| {
+            let metadata = client.fetch_metadata(None, ASK)?;
             metadata.brokers().first().map(|broker| broker.id()).ok_or(KafkaError::MetadataFetch(Code::BrokerNotAvailable))
         })?;
         let found = self.describe(admin, &ResourceSpecifier::Broker(broker))?;
@@ -287,9 +332,17 @@ impl Kafka {
 
     fn describe(&self, admin: &AdminClient<Context>, what: &ResourceSpecifier<'_>) -> Result<ConfigResource, LogError> {
         let options = AdminOptions::new().request_timeout(Some(ASK));
-        self.shared().state.keep_trying("asking for settings", self.patience(), || {
+        let doing = match what {
+            ResourceSpecifier::Topic(topic) => format!("asking for the settings of topic {topic}"),
+            _ => "asking for the settings of the brokers".to_owned(),
+        };
+        let denied =
+            if matches!(what, ResourceSpecifier::Topic(_)) { Code::TopicAuthorizationFailed } else { Code::ClusterAuthorizationFailed };
+        self.shared().state.keep_trying(&doing, "DESCRIBE_CONFIGS", self.patience(), || {
             let mut results = block_on(admin.describe_configs([what], &options))?;
-            results.pop().ok_or(KafkaError::AdminOp(Code::UnknownTopicOrPartition))?.map_err(KafkaError::AdminOp)
+            let found = results.pop().ok_or(KafkaError::AdminOp(Code::UnknownTopicOrPartition))?.map_err(KafkaError::AdminOp)?;
+            // rdkafka does not say that the brokers refused: there is just nothing in the answer.
+            if found.entries.is_empty() { Err(KafkaError::AdminOp(denied)) } else { Ok(found) }
         })
     }
 }

@@ -7,8 +7,9 @@
 //!
 //! Positions are sent from a thread that may be left behind; see `send_positions`.
 
-use crate::client::{Context, Use, config, heals, is_fence, words};
+use crate::client::{Context, Use, config, heals, is_denied, is_fence, words};
 use crate::log::{Shared, index, lock, positions};
+use crate::reader::reading_as;
 use platform_core::log::{Claim, CommitError, Committed, LogError, MAX_METADATA, Writer};
 use platform_core::record::{NewRecord, Partition};
 use platform_core::time::AppendTime;
@@ -41,7 +42,7 @@ const TICK: Duration = Duration::from_millis(1);
 #[derive(Default)]
 struct Delivered {
     newest: Option<i64>,
-    failed: Option<KafkaError>,
+    failed: Option<(String, KafkaError)>,
 }
 
 struct WriterContext {
@@ -74,7 +75,9 @@ impl ProducerContext for WriterContext {
                     delivered.newest = delivered.newest.max(Some(millis));
                 }
             }
-            Err((error, _)) => delivered.failed = delivered.failed.take().or_else(|| Some(error.clone())),
+            Err((error, message)) => {
+                delivered.failed = delivered.failed.take().or_else(|| Some((message.topic().to_owned(), error.clone())));
+            }
         }
     }
 }
@@ -166,19 +169,18 @@ impl KafkaWriter {
         if let Some((partition, _)) = read.iter().find(|(_, committed)| committed.metadata.len() > MAX_METADATA) {
             return Err(CommitError::Failed(format!("the metadata of {partition} is over {MAX_METADATA} bytes")));
         }
-        if !self.drain(DRAIN) {
-            return Err(CommitError::Aborted("records were not acknowledged in time".to_owned()));
-        }
+        let drained = self.drain(DRAIN);
         let lost = lock(&self.producer.context().delivered).failed.take();
-        if let Some(error) = lost {
-            return Err(self.failed("writing", &error));
+        if let Some((topic, error)) = lost {
+            return Err(self.failed(&format!("writing to {topic}"), &error));
         }
         if !read.is_empty() {
             let Some(metadata) = self.shared.claim(claim) else {
                 return Err(CommitError::Aborted(format!("the claim on group {} is not the newest of its member", claim.group)));
             };
             let all = read.iter().map(|(partition, at)| (partition, at.offset, Some(at.metadata.as_slice())));
-            let list = positions(all).map_err(|error| self.failed("committing positions", &error))?;
+            let doing = format!("committing positions of group {}", claim.group);
+            let list = positions(all).map_err(|error| self.failed(&doing, &error))?;
             let mut lost = false;
             let sent = self.retried(|| {
                 self.send_positions(&list, &metadata).unwrap_or_else(|| {
@@ -191,7 +193,10 @@ impl KafkaWriter {
                 metrics::counter!("platform_kafka_lost_calls_total", "task" => self.id.clone()).increment(1);
                 return Err(CommitError::Doubtful("committing positions: the group's coordinator has not answered in time".to_owned()));
             }
-            sent.map_err(|error| self.failed("committing positions", &error))?;
+            sent.map_err(|error| self.failed(&doing, &error))?;
+        }
+        if !drained {
+            return Err(CommitError::Aborted("records were not acknowledged in time".to_owned()));
         }
         let start = self.shared.clock.monotonic();
         let done = self.producer.commit_transaction(self.shared.settings.takeover());
@@ -200,20 +205,34 @@ impl KafkaWriter {
         self.open = false;
         if let Err(error) = done {
             self.spent = true;
-            let text = words("committing", &error).0;
+            let text = words("committing", "WRITE", &error).text;
             let fenced = error.rdkafka_error_code().is_some_and(is_fence);
             return Err(if fenced { self.fenced(text) } else { CommitError::Doubtful(text) });
         }
         self.spent = took > SLOW;
-        self.shared.state.well();
+        self.shared.state.connected();
+        self.shared.state.well(&writing_as(&self.id));
+        if !read.is_empty() {
+            // Brokers take positions only from who may read.
+            self.shared.state.well(&reading_as(&claim.group));
+        }
         Ok(AppendTime(lock(&self.producer.context().delivered).newest.map_or(i64::MIN, |millis| millis.saturating_mul(1_000_000))))
     }
 
     /// What an error before the commit means for the caller.
     fn failed(&mut self, doing: &str, error: &KafkaError) -> CommitError {
-        let text = words(doing, error).0;
+        let text = words(doing, "WRITE", error).text;
         let code = error.rdkafka_error_code();
-        if code.is_some_and(is_fence) || matches!(error, KafkaError::Transaction(error) if error.is_fatal()) || self.is_fatal() {
+        let fatal = self.producer.client().fatal_error().map(|(code, _)| code);
+        if let Some(denied) = code.into_iter().chain(fatal).find(|code| is_denied(*code)) {
+            // Rights may be granted, and it is tried until they are. What is fatal ends this producer, not the slot.
+            let words = words(doing, "WRITE", &KafkaError::Global(denied));
+            let text = words.text.clone();
+            self.shared.state.troubled(&writing_as(&self.id), words);
+            self.spent = fatal.is_some();
+            return if self.spent { CommitError::Doubtful(text) } else { CommitError::Aborted(text) };
+        }
+        if code.is_some_and(is_fence) || matches!(error, KafkaError::Transaction(error) if error.is_fatal()) || fatal.is_some() {
             return self.fenced(text);
         }
         let lost_claim =
@@ -236,15 +255,15 @@ impl KafkaWriter {
         self.fenced = Some(fenced.clone());
         fenced
     }
+}
 
-    fn is_fatal(&self) -> bool {
-        self.producer.client().fatal_error().is_some()
-    }
+fn writing_as(id: &str) -> String {
+    format!("writing as {id}")
 }
 
 fn take_over(shared: &Arc<Shared>, id: &str, patience: Option<Duration>) -> Result<Arc<BaseProducer<WriterContext>>, LogError> {
     let doing = format!("taking over transactional id {id}");
-    shared.state.keep_trying(&doing, patience, || {
+    shared.state.keep_trying(&doing, "WRITE", patience, || {
         let config = config(&shared.settings, &shared.client_id, Use::Transactions(id))
             .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
         let context = WriterContext { inner: shared.context(id), delivered: Mutex::default() };
@@ -297,5 +316,11 @@ impl Writer for KafkaWriter {
             tracing::info!(id = %self.id, %error, heals = heals(&error), "an abort failed; the writer is made anew");
             self.spent = true;
         }
+    }
+}
+
+impl Drop for KafkaWriter {
+    fn drop(&mut self) {
+        self.shared.state.well(&writing_as(&self.id));
     }
 }

@@ -2,118 +2,21 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test stops at what it does not expect")]
 
-use platform_core::log::{Claim, CommitError, Committed, Log, LogError, Polled, Reader, Subscription};
-use platform_core::record::{NewRecord, Offset, Partition, Topic};
+#[path = "common/cluster.rs"]
+mod cluster;
+
+use cluster::{Cluster, WAIT, alone, assigned, at, member, need, value, values};
+use platform_core::log::{Claim, CommitError, Log, LogError, Polled, Reader, Subscription};
+use platform_core::record::{Offset, Partition, Topic};
 use platform_kafka::log::Kafka;
-use platform_kafka::settings::Settings;
+use platform_kafka::settings::{Protocol, Settings};
 use platform_kafka::topics::{Needed, Plan, Step};
 use platform_runtime::clock::SystemClock;
 use platform_testkit::calibration::{Script, Terms};
-use std::path::Path;
-use std::process::Command;
+use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-const WAIT: Duration = Duration::from_millis(200);
-
-/// Brokers in a folder of their own; they end with it.
-struct Cluster {
-    folder: tempfile::TempDir,
-    bootstrap: String,
-}
-
-fn script() -> Command {
-    Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/kafka/kafka"))
-}
-
-impl Cluster {
-    /// `None`, and a line that says so, where there can be none.
-    fn start(brokers: u32) -> Option<Self> {
-        let installed = script().arg("install").output();
-        if !installed.as_ref().is_ok_and(|output| output.status.success()) {
-            let why = installed.map_or_else(|e| e.to_string(), |o| String::from_utf8_lossy(&o.stderr).into_owned());
-            eprintln!("not run: no Kafka broker can be had here: {why}");
-            return None;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let output = script().args(["start", "--brokers", &brokers.to_string(), "--dir"]).arg(folder.path()).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Some(Self { folder, bootstrap: String::from_utf8(output.stdout).unwrap().trim().to_owned() })
-    }
-
-    fn does(&self, command: &str, broker: &str) {
-        let output = script().arg(command).arg(self.folder.path()).arg(broker).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    fn settings(&self) -> Settings {
-        Settings { bootstrap: self.bootstrap.clone(), dev: true, ..Settings::default() }
-    }
-
-    fn log(&self) -> Kafka {
-        Kafka::new(&self.settings(), "test", Arc::new(SystemClock::new())).unwrap()
-    }
-
-    /// A log with this topic of two partitions.
-    fn with(&self, topic: &str) -> (Kafka, Topic) {
-        let (log, topic) = (self.log(), Topic::new(topic));
-        log.apply(&log.plan(&[need(&topic, 2)]).unwrap()).unwrap();
-        (log, topic)
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        drop(script().arg("stop").arg(self.folder.path()).arg("--now").output());
-    }
-}
-
-fn need(topic: &Topic, partitions: u32) -> Needed {
-    Needed { topic: topic.clone(), partitions, retention: Duration::from_secs(3600), foreign: false }
-}
-
-fn value(text: &str) -> NewRecord<'_> {
-    NewRecord { value: Some(text.as_bytes()), ..NewRecord::default() }
-}
-
-fn at(offset: u64, metadata: &[u8]) -> Committed {
-    Committed { offset: Offset(offset), metadata: metadata.to_vec() }
-}
-
-/// Polls until there is an assignment of `count` partitions.
-fn assigned(reader: &mut dyn Reader, count: usize) -> (Claim, Vec<(Partition, Option<Committed>)>) {
-    for _ in 0..200 {
-        if let Polled::Assigned(assignment) = reader.poll(WAIT).unwrap()
-            && assignment.partitions.len() == count
-        {
-            return (assignment.claim, assignment.partitions);
-        }
-    }
-    panic!("no assignment of {count} partitions")
-}
-
-/// What comes until `count` values are there, in the order in which it came.
-fn values(reader: &mut dyn Reader, count: usize) -> Vec<String> {
-    let mut all = Vec::new();
-    for _ in 0..100 {
-        if all.len() >= count {
-            break;
-        }
-        if let Polled::Batch(batch) = reader.poll(WAIT).unwrap() {
-            all.extend(batch.iter().map(|r| String::from_utf8(r.value.unwrap_or(b"-").to_vec()).unwrap()));
-        }
-    }
-    all
-}
-
-fn alone(log: &Kafka, topic: &Topic) -> Box<dyn Reader> {
-    log.reader(&Subscription { group: None, topics: vec![topic.clone()] }).unwrap()
-}
-
-fn member(log: &Kafka, topic: &Topic) -> Box<dyn Reader> {
-    log.reader(&Subscription { group: Some("g".to_owned()), topics: vec![topic.clone()] }).unwrap()
-}
 
 #[test]
 fn transactions_groups_and_fencing_are_those_of_every_log() {
@@ -121,6 +24,9 @@ fn transactions_groups_and_fencing_are_those_of_every_log() {
     plan_names_what_is_missing_and_apply_makes_it(&cluster);
     every_script_shows_what_it_shows_on_every_log(&cluster);
     a_member_without_partitions_gets_those_of_one_that_leaves(&cluster);
+    for protocol in [Protocol::Classic, Protocol::Consumer] {
+        members_share_partitions_and_only_the_newest_claims_commit(&cluster, protocol);
+    }
     a_position_outside_of_the_log_is_refused(&cluster);
 }
 
@@ -150,10 +56,62 @@ fn plan_names_what_is_missing_and_apply_makes_it(cluster: &Cluster) {
     }
     assert!(plan.steps.iter().any(|step| step.to_string().contains("min.insync.replicas=2")), "{plan:?}");
     let foreign = Needed { foreign: true, ..need(&Topic::new("theirs"), 1) };
-    assert!(log.plan(&[foreign]).unwrap().refused[0].contains("topic theirs is missing"));
+    assert!(log.plan(&[foreign]).unwrap().awaited[0].contains("topic theirs is missing"));
     let other = Settings { cluster: Some("other".into()), ..cluster.settings() };
     let plan = Kafka::new(&other, "test", Arc::new(SystemClock::new())).unwrap().plan(&[]).unwrap();
-    assert!(plan.refused[0].contains("log.kafka.cluster wants other"), "{plan:?}");
+    assert!(plan.awaited[0].contains("log.kafka.cluster wants other"), "{plan:?}");
+}
+
+/// Polls two members until each has one partition.
+fn shared_out(mut readers: [&mut dyn Reader; 2]) -> Option<[(Claim, Partition); 2]> {
+    let mut have = [None, None];
+    for _ in 0..200 {
+        for (reader, has) in readers.iter_mut().zip(&mut have) {
+            if let Polled::Assigned(assignment) = reader.poll(WAIT).unwrap() {
+                let mut partitions = assignment.partitions;
+                *has = partitions.pop().filter(|_| partitions.is_empty()).map(|(partition, _)| (assignment.claim, partition));
+            }
+        }
+        if let [Some(one), Some(other)] = &have {
+            return Some([one.clone(), other.clone()]);
+        }
+    }
+    None
+}
+
+fn members_share_partitions_and_only_the_newest_claims_commit(cluster: &Cluster, protocol: Protocol) {
+    let name = format!("shared-{protocol:?}").to_lowercase();
+    let topic = cluster.with(&name).1;
+    let log = || Kafka::new(&Settings { protocol, ..cluster.settings() }, "test", Arc::new(SystemClock::new())).unwrap();
+    let (log, other) = (log(), log());
+    let mut first = member(&log, &topic);
+    let (old, partitions) = assigned(&mut *first, 2);
+    let all: Vec<_> = partitions.iter().map(|(p, _)| (p.clone(), at(0, b""))).collect();
+    let mut writer = log.writer(&format!("{name}-first")).unwrap();
+    writer.append(&all[0].0, value("alone")).unwrap();
+    writer.commit(&old, &all).unwrap();
+    // Another process joins; both go on polling until each has half.
+    let mut second = member(&other, &topic);
+    let [(mine, one), (theirs, two)] = shared_out([&mut *first, &mut *second]).unwrap();
+    assert_ne!(one, two);
+    writer.append(&all[0].0, value("zombie")).unwrap();
+    let refused = writer.commit(&old, &all);
+    assert!(matches!(refused, Err(CommitError::Aborted(_))), "{refused:?}");
+    writer.abort();
+    writer.append(&one, value("mine")).unwrap();
+    writer.commit(&mine, &[(one.clone(), at(0, b"mine"))]).unwrap();
+    let mut writer = other.writer(&format!("{name}-second")).unwrap();
+    writer.append(&two, value("theirs")).unwrap();
+    writer.commit(&theirs, &[(two.clone(), at(0, b"theirs"))]).unwrap();
+    for (partition, beside) in [(&one, &b"mine"[..]), (&two, b"theirs")] {
+        assert_eq!(log.committed("g", partition).unwrap().map(|committed| committed.metadata), Some(beside.to_vec()));
+    }
+    let mut seen = values(&mut *alone(&log, &topic), 3);
+    seen.sort();
+    assert_eq!(seen, ["alone", "mine", "theirs"]);
+    // Who is left has all again.
+    drop(second);
+    assigned(&mut *first, 2);
 }
 
 /// The scripts of calibration, several at a time: they mostly wait for members to notice each other.
@@ -241,4 +199,42 @@ fn a_broker_that_dies_costs_time_and_nothing_else() {
         log.trouble().is_none()
     });
     assert!(well, "{:?}", log.trouble());
+}
+
+#[test]
+#[ignore = "a member has to stand still for more than a minute: `make faults`"]
+fn a_member_that_stood_still_until_others_took_over_is_refused_by_the_broker() {
+    let Some(cluster) = Cluster::start(1) else { return };
+    std::thread::scope(|scope| {
+        for protocol in [Protocol::Classic, Protocol::Consumer] {
+            let cluster = &cluster;
+            scope.spawn(move || stands_still(cluster, protocol));
+        }
+    });
+}
+
+fn stands_still(cluster: &Cluster, protocol: Protocol) {
+    let name = format!("still-{protocol:?}").to_lowercase();
+    let topic = cluster.with(&name).1;
+    let log = || Kafka::new(&Settings { protocol, ..cluster.settings() }, "test", Arc::new(SystemClock::new())).unwrap();
+    let group = |log: &Kafka| log.reader(&Subscription { group: Some(name.clone()), topics: vec![topic.clone()] }).unwrap();
+    let (log, other) = (log(), log());
+    let mut first = group(&log);
+    let (old, partitions) = assigned(&mut *first, 2);
+    let all: Vec<_> = partitions.iter().map(|(p, _)| (p.clone(), at(0, b""))).collect();
+    let mut second = group(&other);
+    // It goes on sending heartbeats, and is put out all the same, because it does not poll.
+    let newer = (0..500).find_map(|_| match second.poll(WAIT).unwrap() {
+        Polled::Assigned(assignment) if assignment.partitions.len() == 2 => Some(assignment.claim),
+        _ => None,
+    });
+    let mut writer = log.writer(&format!("{name}-first")).unwrap();
+    writer.append(&all[0].0, value("zombie")).unwrap();
+    let refused = writer.commit(&old, &all);
+    assert!(matches!(refused, Err(CommitError::Aborted(_))), "{protocol:?}: {refused:?}");
+    writer.abort();
+    let mut writer = other.writer(&format!("{name}-second")).unwrap();
+    writer.append(&all[0].0, value("theirs")).unwrap();
+    writer.commit(&newer.unwrap(), &all).unwrap();
+    assert_eq!(values(&mut *alone(&other, &topic), 1), ["theirs"]);
 }
