@@ -276,6 +276,23 @@ mod tests {
     }
 
     #[test]
+    fn a_restore_from_nothing_needs_the_newest_watermark_of_each_and_what_came_within_hold() {
+        for declared in [&[0][..], &[0, 1]] {
+            let mut sources = Sources::new(declared, 10 * SECOND);
+            for second in 0..30 {
+                let message = Offset(second.unsigned_abs());
+                sources.tick(message, Some(AppendTime(second * SECOND)));
+                for source in if second == 3 { 0..2 } else { 0..1 } {
+                    let r = range(source, message.0, message.0 + 1, second);
+                    sources.apply(&r, Fit::Next, message);
+                }
+            }
+            let from = sources.replay_from().unwrap().0;
+            assert!(if declared.len() == 1 { (15..=19).contains(&from) } else { from == 3 }, "{from} of {declared:?}");
+        }
+    }
+
+    #[test]
     fn after_an_outage_of_everything_nobody_is_absent() {
         let mut sources = Sources::new(&[0, 1], 45 * SECOND);
         sources.tick(Offset(0), Some(AppendTime(0)));

@@ -15,7 +15,7 @@ mod writer;
 
 use crate::clock::SimClock;
 use crate::seed::Seed;
-use broker::{Broker, Unstable};
+use broker::Broker;
 use platform_core::log::{AppendError, Committed, Log, LogError, Producer, Reader, Subscription, Writer};
 use platform_core::record::{NewRecord, Offset, Partition, Topic};
 use platform_core::time::AppendTime;
@@ -222,10 +222,7 @@ impl Log for SimLog {
 
     fn committed(&self, group: &str, partition: &Partition) -> Result<Option<Committed>, LogError> {
         self.request();
-        Ok(self.wait(|broker| match broker.committed(group, partition) {
-            Ok(committed) => Some(committed),
-            Err(Unstable) => None,
-        }))
+        Ok(self.wait(|broker| broker.committed(group, partition).ok()))
     }
 }
 

@@ -483,12 +483,10 @@ impl Broker {
         let stable = part.stable();
         let from = part.entries.partition_point(|entry| entry.offset < position);
         let visible = part.entries.range(from..).filter(|entry| entry.offset < stable && entry.state == State::Visible);
-        let mut given = 0;
-        for entry in visible {
+        for (given, entry) in visible.enumerate() {
             if given == most {
                 return entry.offset;
             }
-            given += 1;
             each(&entry.record());
         }
         position.max(stable)
