@@ -2,7 +2,7 @@
 //! once it is mended the work goes on by itself with nothing lost. The rights are granted by the very commands of docs/kafka.md.
 
 use crate::fleet::ONE;
-use crate::ledger::{Account, PARTITIONS, SECOND, SETTINGS, client, judge, read, rfc3339, verify};
+use crate::ledger::{Account, Client, PARTITIONS, SECOND, SETTINGS, Stopping, judge, read, rfc3339, verify};
 use crate::process::within;
 use platform_core::clock::Clock;
 use platform_kafka::log::Kafka;
@@ -181,15 +181,6 @@ fn apply(home: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_golden")).args(["topics", "apply"]).current_dir(home).output().unwrap()
 }
 
-/// Tells the clients to stop, also when the test fails: the scope waits for them.
-struct Stopping<'a>(&'a AtomicBool);
-
-impl Drop for Stopping<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 #[test]
 fn whatever_is_missing_is_named_and_once_mended_the_work_goes_on() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -257,7 +248,7 @@ fn rights_may_be_taken_away_and_given_back_under_load() {
     let (account, acked, stop) = (Mutex::new(Account::default()), AtomicU64::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
         let _stopping = Stopping(&stop);
-        scope.spawn(|| client(0, &urls, &account, &acked, &stop, &clock));
+        scope.spawn(|| Client::new(0, &urls, &account, &clock).run(&acked, &stop, Duration::ZERO));
         let progress = || {
             let until = acked.load(Ordering::Relaxed) + 50;
             assert!(within(60, || acked.load(Ordering::Relaxed) >= until), "nothing is taken in");

@@ -279,7 +279,7 @@ mod tests {
     fn a_restore_from_nothing_needs_the_newest_watermark_of_each_and_what_came_within_hold() {
         for declared in [&[0][..], &[0, 1]] {
             let mut sources = Sources::new(declared, 10 * SECOND);
-            for second in 0..30 {
+            for second in 0..30_i64 {
                 let message = Offset(second.unsigned_abs());
                 sources.tick(message, Some(AppendTime(second * SECOND)));
                 for source in if second == 3 { 0..2 } else { 0..1 } {
