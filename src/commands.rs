@@ -139,7 +139,7 @@ pub(crate) struct ReplayArgs {
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// Format of the files: json, otlp_json, otlp_proto, zipkin_json, jaeger_json, envoy_text, envoy_json, nginx_ingress, nginx_json,
-    /// combined, cloudevents [default: told by their first bytes]
+    /// combined, cloudevents, avro [default: told by their first bytes]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<String>,
     /// Mapping file: which fields mean what (docs/mapping.md)
