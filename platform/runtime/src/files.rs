@@ -325,7 +325,7 @@ impl Reader for FileReader {
     fn poll(&mut self, _wait: Duration) -> Result<Polled<'_>, LogError> {
         if !self.assigned {
             self.assigned = true;
-            let claim = Claim { group: String::new(), member: 0, generation: 0 };
+            let claim = Claim { group: "files".to_owned(), member: 0, generation: 0 };
             let partitions = self.shared.partitions.iter().map(|p| (p.clone(), Some(Committed::default()))).collect();
             return Ok(Polled::Assigned(Assignment { claim, partitions }));
         }
