@@ -124,7 +124,8 @@ fn every_script_shows_what_it_shows_on_every_log(cluster: &Cluster) {
         while let Some(script) = scripts.get(next.fetch_add(1, Ordering::Relaxed)) {
             // Missing topics are waited for, but not for ever.
             let log = cluster.log().impatient(Duration::from_secs(1));
-            failures.lock().unwrap().extend(script.run(&log, Terms { open_shows: true, wait: Duration::from_millis(100) }).err());
+            let failure = script.run(&log, Terms { open_shows: true, wait: Duration::from_millis(100) }).err();
+            failures.lock().unwrap().extend(failure);
         }
     };
     std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(work))));
