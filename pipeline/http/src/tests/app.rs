@@ -11,7 +11,7 @@ use golden_pipeline::names::{self, Topics};
 use golden_pipeline::source::Source;
 use http_body_util::BodyExt;
 use platform_core::clock::Clock;
-use platform_core::log::{AppendError, Committed, Log, LogError, Polled, Producer, Reader, Subscription, Writer};
+use platform_core::log::{AppendError, Committed, Log, LogError, Polled, Positions, Producer, Reader, Subscription, Writer};
 use platform_core::partitioner::partition_of;
 use platform_core::record::{BatchBuffer, NewRecord, Offset, Partition, Topic, put_headers};
 use platform_core::stage::KeyedStage;
@@ -39,6 +39,28 @@ impl Clock for FixedClock {
     }
 }
 
+/// A reader whose first polls bring nothing, as those of brokers do.
+struct Hesitating(Box<dyn Reader>, u32);
+
+impl Reader for Hesitating {
+    fn poll(&mut self, wait: Duration) -> Result<Polled<'_>, LogError> {
+        if self.1 == 0 {
+            return self.0.poll(wait);
+        }
+        self.1 -= 1;
+        Ok(Polled::Nothing)
+    }
+    fn seek(&mut self, to: &Positions) -> Result<(), LogError> {
+        self.0.seek(to)
+    }
+    fn position(&self, of: &Partition) -> Offset {
+        self.0.position(of)
+    }
+    fn end(&self, of: &Partition) -> Result<Option<Offset>, LogError> {
+        self.0.end(of)
+    }
+}
+
 /// A log whose producer refuses.
 struct Refusing(MemoryLog, Option<AppendError>);
 
@@ -52,7 +74,7 @@ impl Producer for RefusingProducer {
 
 impl Log for Refusing {
     fn reader(&self, subscription: &Subscription) -> Result<Box<dyn Reader>, LogError> {
-        self.0.reader(subscription)
+        Ok(Box::new(Hesitating(self.0.reader(subscription)?, 2)))
     }
     fn writer(&self, transactional_id: &str) -> Result<Box<dyn Writer>, LogError> {
         self.0.writer(transactional_id)
