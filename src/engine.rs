@@ -171,6 +171,7 @@ pub(crate) fn needed(settings: &Settings, topics: &Topics) -> Vec<Needed> {
         topic(&topics.public, partitions, public),
         topic(&topics.late, partitions, public),
         topic(&topics.dead_letters, 1, public),
+        topic(&topics.control, 1, Duration::MAX),
     ];
     ours.into_iter().chain(others).collect()
 }

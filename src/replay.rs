@@ -10,6 +10,7 @@ use golden_pipeline::decode;
 use golden_pipeline::event::MAX_NAME;
 use golden_pipeline::fold::TimeMode;
 use golden_pipeline::names::{SCHEMA_SIGNALS, Topics};
+use golden_pipeline::overrides::rules::Rules;
 use golden_pipeline::settings::{Checked, PipelineSettings};
 use golden_pipeline::source::{Format, Source};
 use golden_pipeline::tally::Tally;
@@ -40,7 +41,6 @@ pub(crate) fn replay(args: &ReplayArgs) -> Outcome {
     let source = Arc::new(source(args, mapping, inputs.format)?);
     let tally = Arc::new(Tally::default());
     let topics = Topics::of("replay");
-    let wanted = checked.groupings.wanted(checked.plain.exemplars);
     let clock = Arc::new(SystemClock::new());
     let log = log(&topics, threads);
     let dead_letters = DeadLetters::start(&log, &topics.dead_letters, args.dead_letters.as_deref())?;
@@ -52,7 +52,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> Outcome {
             topic: topics.events.clone(),
             name: source.name.clone(),
             partitions: 1,
-            decoder: Arc::new(move || decode::decoder(&source, &wanted)),
+            decoder: Arc::new(move |wanted| decode::decoder(&source, wanted)),
         }],
         tenant: "default".to_owned(),
         partitions: threads,
@@ -60,6 +60,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> Outcome {
         health_of_all: true,
         fold_tasks: 1,
         close_tasks: 1,
+        rules: Rules::none(),
         tally: Arc::clone(&tally),
     };
     let remember = if args.streaming { nanos(deployment.settings.plain.retain.0) * 2 } else { 0 };

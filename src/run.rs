@@ -15,6 +15,7 @@ use golden_pipeline::emit::scrape::{self, Scrape, Scrapes};
 use golden_pipeline::fold::TimeMode;
 use golden_pipeline::history::{self, History, HistoryStage};
 use golden_pipeline::names::Topics;
+use golden_pipeline::overrides::rules::Rules;
 use golden_pipeline::settings::{Checked, Span};
 use golden_pipeline::tally::Tally;
 use golden_pipeline::topology::{Deployment, SourceTopic, pipeline};
@@ -22,7 +23,7 @@ use platform_core::clock::Clock;
 use platform_core::log::Log;
 use platform_core::pipeline::{Kind, Stage};
 use platform_core::record::Topic;
-use platform_core::time::nanos;
+use platform_core::time::{SECOND, nanos};
 use platform_kafka::log::Kafka;
 use platform_runtime::clock::SystemClock;
 use platform_runtime::metrics::install_metrics;
@@ -68,8 +69,11 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let engine = Engine::open(&settings, kafka, &topics, args.accept_loss, &clock)?;
     let log = engine.log();
     let (tally, scrapes) = (Arc::new(Tally::default()), Arc::new(Scrapes::default()));
+    // As far back as partials can be read again.
+    let reach = nanos(checked.plain.retain.0) * 2 + 3600 * SECOND;
+    let rules = Rules::of_log(Arc::clone(&log), &topics.control, checked.window, reach);
     let mut stages = pipeline(
-        deployment(&settings, &checked, &topics, &inlets, &tally, &*log)?,
+        deployment(&settings, &checked, &topics, &inlets, &rules, &tally, &*log)?,
         crate::router::stage(&topics, nanos(checked.plain.retain.0) * 2),
         sinks(&topics, &checked, &settings, &scrapes),
     );
@@ -229,14 +233,14 @@ fn deployment(
     checked: &Checked,
     topics: &Topics,
     inlets: &[Inlet],
+    rules: &Arc<Rules>,
     tally: &Arc<Tally>,
     log: &dyn Log,
 ) -> Result<Deployment, Failure> {
-    let wanted = checked.groupings.wanted(checked.plain.exemplars);
     let source = |inlet: &Inlet| {
         let partitions = log.partitions(&inlet.topic).map_err(Failure::missing)?;
         let name = inlet.source.name.clone();
-        Ok(SourceTopic { topic: inlet.topic.clone(), name, partitions, decoder: inlet.decoders(&wanted) })
+        Ok(SourceTopic { topic: inlet.topic.clone(), name, partitions, decoder: inlet.decoders() })
     };
     let sources = inlets.iter().map(source).collect::<Result<Vec<_>, Failure>>()?;
     let partitions = settings.log.partitions;
@@ -254,6 +258,7 @@ fn deployment(
         health_of_all: false,
         fold_tasks,
         close_tasks: settings.runtime.close_tasks,
+        rules: Arc::clone(rules),
         tally: Arc::clone(tally),
     })
 }

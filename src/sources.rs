@@ -5,9 +5,8 @@
 use crate::failure::{Failure, suggestion};
 use crate::registry::Registry;
 use crate::settings::{OtherSource, Settings};
-use golden_pipeline::decode::{self, Decoder, Wanted, by_header};
+use golden_pipeline::decode::{self, Decoder, MakeDecoder, Wanted, by_header};
 use golden_pipeline::source::{Format, SchemaSource, Source};
-use golden_pipeline::topology::MakeDecoder;
 use platform_core::record::Topic;
 use platform_kafka::log::Kafka;
 use std::sync::Arc;
@@ -25,9 +24,9 @@ pub(crate) struct Inlet {
 
 impl Inlet {
     /// Makes decoders of its records.
-    pub(crate) fn decoders(&self, wanted: &Wanted) -> MakeDecoder {
-        let (source, wanted, by_header) = (Arc::clone(&self.source), wanted.clone(), self.by_header);
-        Arc::new(move || decoder(&source, &wanted, by_header))
+    pub(crate) fn decoders(&self) -> MakeDecoder {
+        let (source, by_header) = (Arc::clone(&self.source), self.by_header);
+        Arc::new(move |wanted| decoder(&source, wanted, by_header))
     }
 }
 

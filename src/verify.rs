@@ -8,6 +8,8 @@ use crate::failure::{Failure, Outcome};
 use crate::{settings, sources};
 use golden_pipeline::decode::timestamp::{TimeUnit, Timestamps};
 use golden_pipeline::fold::place;
+use golden_pipeline::overrides::of_events::{EventRules, Lead};
+use golden_pipeline::overrides::rules::Rules;
 use golden_pipeline::verify::{Span, Verify};
 use platform_core::clock::Clock;
 use platform_core::log::{Log, LogError, Polled, Subscription};
@@ -49,13 +51,18 @@ pub(crate) fn verify(args: &VerifyArgs) -> Outcome {
         }
     };
     let skew = checked.verdicts.skew;
-    let wanted = checked.groupings.wanted(false);
-    let mut verify = Verify::new(checked, "default", Span { from, to, service: args.service.clone() });
+    let failed = |error: LogError| Failure::missing(format!("the log cannot be read: {error}"));
+    let rules = Rules::of_log(Arc::clone(&log), &topics.control, checked.window, i64::MAX);
+    let mut rules = EventRules::new(rules, &checked.groupings, Lead::default());
+    if !rules.read_now().map_err(failed)? {
+        return Err(Failure::missing(format!("topic {} was not read to its end in time", topics.control)));
+    }
+    let wanted = rules.wanted(false);
+    let mut verify = Verify::new(checked, "default", Span { from, to, service: args.service.clone() }, rules);
     // Partitions whose beginning retention has taken, by their first record left.
     let mut begun = BTreeMap::new();
-    let failed = |error: LogError| Failure::missing(format!("the log cannot be read: {error}"));
     for (number, inlet) in inlets.iter().enumerate() {
-        let mut decoder = inlet.decoders(&wanted)();
+        let mut decoder = inlet.decoders()(&wanted);
         read(&*log, &inlet.topic, |batch| {
             let place = place(number, batch.partition.index);
             for record in batch.iter() {

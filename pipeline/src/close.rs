@@ -21,10 +21,11 @@ use crate::aggregate::Aggregate;
 use crate::dead_letter::Stamp;
 use crate::fold::partial::{EntryKind, Head, entry};
 use crate::grouping::Groupings;
+use crate::overrides::rules::{Rules, Timeline};
 use crate::signal::completeness::Completeness;
 use crate::signal::health::Level;
 use crate::tally::Tally;
-use emission::Emission;
+use emission::{Closed, Emission, shadow_key};
 use index::{Caps, Index};
 use keys::{KeyKind, behind, in_window, of_window, split};
 use platform_core::codec::{CodecError, Cursor, put_bytes, put_i64, put_u64};
@@ -92,6 +93,11 @@ pub struct CloseSettings {
 pub struct Close {
     settings: CloseSettings,
     tally: Arc<Tally>,
+    rules: Arc<Rules>,
+    /// What of them the messages so far have let in.
+    timeline: Timeline,
+    /// How far the control log had been read where a restart goes on.
+    control: Offset,
     sources: Sources,
     index: Index,
     windows: BTreeMap<i64, WindowState>,
@@ -140,7 +146,7 @@ struct Closing {
 impl Close {
     /// A CLOSE of partition `partition`.
     #[must_use]
-    pub fn new(settings: CloseSettings, partition: u32, tally: Arc<Tally>) -> Self {
+    pub fn new(settings: CloseSettings, partition: u32, rules: Arc<Rules>, tally: Arc<Tally>) -> Self {
         let emission = Emission::new(&settings, partition);
         Self {
             sources: Sources::new(&settings.declared, settings.hold),
@@ -161,6 +167,9 @@ impl Close {
             torn: false,
             late_lines: BTreeSet::new(),
             emission,
+            rules,
+            timeline: Timeline::default(),
+            control: Offset(0),
             tally,
             settings,
         }
@@ -173,6 +182,8 @@ impl Close {
             metrics::counter!("golden_signals_foreign_epoch_total").increment(1);
             return Ok(());
         }
+        self.control = self.control.max(head.control);
+        self.read_control()?;
         if head.chunk == 0 {
             self.sources.tick(record.offset, record.append_time);
             self.passing_over = head.ranges.iter().any(|r| self.sources.fit(r) == Fit::Replayed);
@@ -206,6 +217,14 @@ impl Close {
             if head.ended {
                 self.sources.end();
             }
+        }
+        Ok(())
+    }
+
+    /// Lets in what stands in the control log up to where FOLD had read it.
+    fn read_control(&mut self) -> Result<(), Failure> {
+        if self.timeline.position() < self.control || (self.control == Offset(0) && self.timeline.is_empty()) {
+            self.rules.up_to(self.control, &mut self.timeline).map_err(StageError::Control).map_err(Failure::Stage)?;
         }
         Ok(())
     }
@@ -523,13 +542,20 @@ impl Close {
         let index = &self.index;
         let mut levels: Vec<(Box<[u8]>, u8, Option<u8>)> = Vec::new();
         let sums = self.emission.service(
-            closing.window,
-            closing.completeness,
+            &Closed {
+                window: closing.window,
+                completeness: closing.completeness,
+                version: self.timeline.in_force(closing.window.start).map(|version| &**version),
+            },
             &known.key,
             &series,
             None,
             &mut |key| {
-                let level = if key == &*known.key { known.level } else { index.find(key).and_then(|s| index.series(s)?.level) };
+                let level = match key {
+                    key if *key == *known.key => known.level,
+                    key if key.strip_prefix(&*known.key) == Some(b"\xff") => known.shadow_level,
+                    key => index.find(key).and_then(|s| index.series(s)?.level),
+                };
                 previous(level).unwrap_or(Level::Healthy.number())
             },
             &mut |key, before, level| levels.push((key.into(), before, level)),
@@ -544,6 +570,10 @@ impl Close {
             if self.index.service(service).is_some_and(|s| *s.key == *key) {
                 if let Some(known) = self.index.service_mut(service) {
                     known.level = noted;
+                }
+            } else if self.index.service(service).is_some_and(|s| *shadow_key(&s.key) == *key) {
+                if let Some(known) = self.index.service_mut(service) {
+                    known.shadow_level = noted;
                 }
             } else if let Some(known) = self.index.find(&key).and_then(|s| self.index.series_mut(s)) {
                 known.level = noted;
@@ -687,7 +717,9 @@ impl Close {
                     .and_then(|v| v.first().copied())
                     .unwrap_or(0)
             };
-            self.emission.service(window, completeness, &service_key, &series, Some(&changed), &mut before, &mut |_, _, _| {}, out)?;
+            let version = self.timeline.in_force(window.start).map(|version| &**version);
+            let closed = Closed { window, completeness, version };
+            self.emission.service(&closed, &service_key, &series, Some(&changed), &mut before, &mut |_, _, _| {}, out)?;
             if let Some(error) = unreadable {
                 return Err(error.into());
             }
@@ -761,8 +793,17 @@ impl Drop for Close {
 }
 
 impl KeyedStage for Close {
-    fn restore(&mut self, store: &dyn Store, _committed: &[u8]) -> Result<(), StageError> {
-        self.restore_from(store).map_err(|f| f.at(Offset(0)))
+    fn restore(&mut self, store: &dyn Store, committed: &[u8]) -> Result<(), StageError> {
+        let unreadable = |source| StageError::Unreadable { offset: Offset(0), source };
+        let mut from = Cursor::new(committed);
+        if !from.is_empty() {
+            from.i64().map_err(unreadable)?;
+        }
+        // Before any message is applied: windows that close in a silent replay had what the messages before them let in.
+        let beside = if from.is_empty() { Offset(0) } else { Offset(from.u64().map_err(unreadable)?) };
+        self.restore_from(store).map_err(|f| f.at(Offset(0)))?;
+        self.control = self.control.max(beside);
+        Ok(())
     }
 
     fn apply(&mut self, record: &Record<'_>, store: &dyn Store) -> Result<(), StageError> {
@@ -802,6 +843,7 @@ impl KeyedStage for Close {
     fn metadata(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_i64(&mut out, self.closed_through.0);
+        put_u64(&mut out, self.control.0);
         out
     }
 
@@ -851,6 +893,7 @@ impl Close {
         meta.push(u8::from(self.passing_over) | u8::from(self.torn) << 1);
         put_u64(&mut meta, self.message.map_or(0, |message| message.0 + 1));
         put_bytes(&mut meta, &self.reach.encode());
+        put_u64(&mut meta, self.control.0);
         changes.put(&keys::meta(), meta);
     }
 
@@ -865,6 +908,8 @@ impl Close {
         (self.passing_over, self.torn) = (flags & 1 != 0, flags & 2 != 0);
         self.message = from.u64()?.checked_sub(1).map(Offset);
         self.reach = Reach::decode(from.bytes()?)?;
+        // What was written before there was a control log ends here.
+        self.control = if from.is_empty() { Offset(0) } else { Offset(from.u64()?) };
         self.restore_windows(store)?;
         self.restore_levels(store)?;
         let prefix = [KeyKind::Incomplete as u8];
@@ -929,6 +974,10 @@ impl Close {
         store.scan(&of_window(KeyKind::Health, idle_before), &behind(&[KeyKind::Health as u8]), &mut |key, value| {
             let (Some((start, key)), Some(level)) = (split(key), value.get(1).copied().filter(|l| *l != u8::MAX)) else { return };
             let noted = Some((level, start.0));
+            if let Some(tried) = key.strip_suffix(b"\xff").and_then(|head| index.find_service(head)) {
+                index.service_mut(tried).into_iter().for_each(|service| service.shadow_level = noted);
+                return;
+            }
             let service = index.find_service(key).filter(|s| index.service(*s).is_some_and(|s| *s.key == *key));
             if let Some(known) = service.and_then(|s| index.service_mut(s)) {
                 known.level = noted;

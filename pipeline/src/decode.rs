@@ -7,6 +7,7 @@
 
 use crate::event::Event;
 use crate::source::{Format, Source};
+use std::sync::Arc;
 
 /// Ids of events and traces, and weights.
 pub mod ids;
@@ -45,6 +46,9 @@ pub trait Decoder: Send {
     /// Reads one record to its end. Never fails, never panics on purpose: what is bad is given to `items` as dead.
     fn decode(&mut self, input: &Input<'_>, items: &mut dyn Items);
 }
+
+/// Makes a decoder of one source that looks for these tags.
+pub type MakeDecoder = Arc<dyn Fn(&Wanted) -> Box<dyn Decoder> + Send + Sync>;
 
 /// A record as a decoder sees it.
 #[derive(Clone, Copy, Debug)]

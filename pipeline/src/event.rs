@@ -3,7 +3,7 @@
 //! Every decoder fills this record; nothing downstream sees a source format. Texts are borrowed from the input as they came: whether a
 //! service's name may be one, and how a long tag is cut, is decided once per distinct series (`tag`), not here and not per event.
 
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Status};
 use platform_core::time::EventTime;
 
 /// One finished request.
@@ -23,6 +23,8 @@ pub struct Event<'a> {
     pub outcome: Outcome,
     /// Kind of error; empty unless the outcome is an error.
     pub error_type: &'a str,
+    /// What the verdict was made from, for classifiers of teams.
+    pub status: Status<'a>,
     /// HTTP class for the status counts.
     pub status_class: StatusClass,
     /// Host that served it; empty when unknown.
@@ -74,4 +76,4 @@ pub const MAX_NAME: usize = 256;
 /// Largest weight.
 pub const MAX_WEIGHT: u32 = 1_000_000;
 /// Most tags that may be wanted at once.
-pub const MAX_WANTED: usize = 16;
+pub const MAX_WANTED: usize = 32;

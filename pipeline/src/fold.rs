@@ -12,10 +12,12 @@ pub mod verdict;
 
 use crate::aggregate::Aggregate;
 use crate::dead_letter::{self, Coordinates, Stamp};
-use crate::decode::{Coordinate, Decoder, Input, Items, Reason, Skip};
+use crate::decode::{Coordinate, Decoder, Input, Items, MakeDecoder, Reason, Skip};
 use crate::event::Event;
 use crate::grouping::Groupings;
 use crate::names::{CONTENT_TYPE, SCHEMA, SCHEMA_DEAD_LETTER};
+use crate::overrides::of_events::{EventRules, Lead};
+use crate::overrides::rules::Rules;
 use crate::series::{SeriesId, SeriesTable, service_length};
 use crate::tally::{Counts, Tally};
 use partial::{CHUNK, EntryKind, Head, Range, put_entry};
@@ -60,6 +62,10 @@ pub struct FoldSettings {
     pub watermark: WatermarkLimits,
     /// Where append times come from.
     pub time: TimeMode,
+    /// Whether trace and span ids are needed.
+    pub traces: bool,
+    /// From the append of a decision in the control log to the first window that it can touch, in ns.
+    pub lead: i64,
     /// Where partials go.
     pub partials: Topic,
     /// How many partitions `partials` has.
@@ -74,8 +80,8 @@ pub struct FoldSource {
     pub topic: Topic,
     /// Name of the source, in counts and dead letters.
     pub name: String,
-    /// Reads its records.
-    pub decoder: Box<dyn Decoder>,
+    /// Makes what reads its records: anew when other tags are needed.
+    pub decoder: MakeDecoder,
 }
 
 /// The place of a partition among those of all sources: the number of its topic above 16 bits of its own.
@@ -87,6 +93,9 @@ pub fn place(topic: usize, partition: u32) -> u32 {
 /// FOLD.
 pub struct Fold {
     decoders: Vec<Box<dyn Decoder>>,
+    makers: Vec<MakeDecoder>,
+    /// Changes of the rules that the decoders know of.
+    changes: u64,
     topics: Vec<Topic>,
     work: Work,
 }
@@ -95,6 +104,7 @@ pub struct Fold {
 struct Work {
     settings: FoldSettings,
     tally: Arc<Tally>,
+    rules: EventRules,
     series: SeriesTable,
     windows: Vec<OpenWindow>,
     /// Place of the window used last.
@@ -162,14 +172,17 @@ fn range(source: &Source) -> Range {
 impl Fold {
     /// A FOLD of these sources that counts in this tally.
     #[must_use]
-    pub fn new(settings: FoldSettings, sources: Vec<FoldSource>, tally: Arc<Tally>) -> Self {
+    pub fn new(settings: FoldSettings, sources: Vec<FoldSource>, rules: Arc<Rules>, tally: Arc<Tally>) -> Self {
         let watermark = PartitionWatermark::default();
         let at = At { partition: None, offset: Offset(0), append_time: None, seed: 0, source: 0, watermark };
         let counted = sources.iter().map(|source| (source.name.clone(), Counts::default())).collect();
-        let (topics, decoders) = sources.into_iter().map(|source| (source.topic, source.decoder)).unzip();
+        let (topics, makers): (Vec<_>, Vec<_>) = sources.into_iter().map(|source| (source.topic, source.decoder)).unzip();
+        let lead = Lead { lead: settings.lead, skew: settings.verdicts.skew, broker_skew: settings.watermark.broker_skew };
+        let rules = EventRules::new(rules, &settings.groupings, lead);
         let work = Work {
             settings,
             tally,
+            rules,
             series: SeriesTable::default(),
             windows: vec![],
             recent: 0,
@@ -186,7 +199,16 @@ impl Fold {
             at,
             ended: false,
         };
-        Self { decoders, topics, work }
+        let mut fold = Self { decoders: Vec::new(), makers, changes: 0, topics, work };
+        fold.make_decoders();
+        fold
+    }
+
+    /// Decoders that look for what series and rules need now.
+    fn make_decoders(&mut self) {
+        let wanted = self.work.rules.wanted(self.work.settings.traces);
+        self.decoders = self.makers.iter().map(|make| make(&wanted)).collect();
+        self.changes = self.work.rules.changes();
     }
 }
 
@@ -210,7 +232,14 @@ impl MapStage for Fold {
             .collect();
     }
 
+    fn ready(&mut self, newest: AppendTime, known: Option<AppendTime>) -> bool {
+        self.work.rules.ready(newest, known)
+    }
+
     fn process(&mut self, batch: &Batch<'_>) {
+        if self.changes != self.work.rules.changes() {
+            self.make_decoders();
+        }
         let number = self.number(&batch.partition.topic);
         let (work, Some(decoder)) = (&mut self.work, self.decoders.get_mut(number)) else { return };
         if let Some((_, counts)) = work.counted.get_mut(number) {
@@ -280,6 +309,7 @@ impl MapStage for Fold {
             source.idle = false;
         }
         work.ended = false;
+        work.rules.committed();
         work.forget();
     }
 
@@ -288,6 +318,7 @@ impl MapStage for Fold {
             // The watermark too: what it was raised by may come in a later transaction than what is older.
             (source.to, source.watermark, source.idle) = (source.from, source.sent, false);
         }
+        self.work.rules.aborted();
         self.work.forget();
     }
 
@@ -323,8 +354,11 @@ impl Work {
     /// Counts an event where it belongs, or says why it cannot be.
     fn event(&mut self, at: u32, event: &Event<'_>) -> Result<(), (Reason, &'static str)> {
         // Before the verdict: an event without a service moves the watermark by its append time alone.
-        let Ok(series) = self.series.of_event(&self.settings.stamp.tenant, event, &self.settings.groupings, self.settings.partitions)
-        else {
+        let Self { settings, series, rules, .. } = self;
+        let of_event = |event: &Event<'_>| series.of_event(&settings.stamp.tenant, event, &settings.groupings, settings.partitions);
+        let (series, judged) = rules.seen(event, of_event);
+        let event = judged.as_ref().unwrap_or(event);
+        let Ok(series) = series else {
             return Err((Reason::ServiceInvalid, "a service's name has 1 to 256 bytes and no control or bidi characters"));
         };
         let append = match self.settings.time {
@@ -428,7 +462,7 @@ impl Work {
                 windows.push(start);
             }
         }
-        Head { epoch: self.settings.stamp.epoch, chunk: 0, last: false, ended: self.ended, control: Offset(0), ranges, windows }
+        Head { epoch: self.settings.stamp.epoch, chunk: 0, last: false, ended: self.ended, control: self.rules.position(), ranges, windows }
     }
 
     fn emit(&mut self, out: &mut dyn Emit) -> Result<(), CommitError> {

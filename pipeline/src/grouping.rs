@@ -4,8 +4,11 @@
 //! is an exact sum. Every grouping contains the service.
 
 use crate::decode::Wanted;
-use crate::event::{Event, MAX_WANTED};
+use crate::event::Event;
 use std::collections::BTreeMap;
+
+/// Most tags that groupings may name; the others that decoders can look for are for rules of teams.
+pub const MAX_TAGS: usize = 16;
 
 /// Where a dimension's value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +44,7 @@ pub enum BadGroupings {
     #[error("no grouping is named: try `service: []`")]
     None,
     /// A limit of the decoders.
-    #[error("the groupings name {0} different tags, and at most {MAX_WANTED} can be kept")]
+    #[error("the groupings name {0} different tags, and at most {MAX_TAGS} can be kept")]
     TooManyTags(usize),
     /// The same dimension twice, or the service, which every grouping contains.
     #[error("grouping {grouping} names dimension {dimension}, which it has already")]
@@ -86,7 +89,7 @@ impl Groupings {
         if list.is_empty() {
             return Err(BadGroupings::None);
         }
-        if wanted.len() > MAX_WANTED {
+        if wanted.len() > MAX_TAGS {
             return Err(BadGroupings::TooManyTags(wanted.len()));
         }
         Ok(Self { list, dimensions, origins, wanted })

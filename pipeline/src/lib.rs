@@ -28,6 +28,8 @@ pub mod names;
 pub mod operation;
 /// The outcome of a request: ok, error or ignored.
 pub mod outcome;
+/// Rules of teams, in force from a window on.
+pub mod overrides;
 /// From texts to one small number, once per distinct set of texts.
 pub mod series;
 /// What a pipeline computes and how long it waits.

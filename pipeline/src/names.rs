@@ -24,6 +24,8 @@ pub struct Topics {
     pub late: Topic,
     /// What could not be read.
     pub dead_letters: Topic,
+    /// Decisions: which overrides are in force from when on.
+    pub control: Topic,
 }
 
 impl Topics {
@@ -37,6 +39,7 @@ impl Topics {
             public: Topic::new(PIPELINE),
             late: Topic::new(&format!("{PIPELINE}.late")),
             dead_letters: Topic::new(&format!("{PIPELINE}.dead-letters")),
+            control: Topic::new(&format!("{PIPELINE}.control")),
         }
     }
 }
@@ -64,5 +67,7 @@ pub const SCHEMA_SIGNALS: &str = "golden-signals/1";
 pub const SCHEMA_LATE: &str = "golden-signals-late/1";
 /// A progress record: a window is done in this partition.
 pub const SCHEMA_PROGRESS: &str = "golden-signals-progress/1";
+/// What a rule that is tried gives beside the one in force.
+pub const SCHEMA_SHADOW: &str = "golden-signals-shadow/1";
 /// A dead letter.
 pub const SCHEMA_DEAD_LETTER: &str = "golden-signals-dead-letter/1";

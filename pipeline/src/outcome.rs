@@ -27,6 +27,16 @@ impl Outcome {
             .find(|(name, _)| text.eq_ignore_ascii_case(name))
             .map(|(_, o)| o)
     }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Error => "error",
+            Self::Ignored => "ignored",
+        }
+    }
 }
 
 /// Everything a format says about how a request ended. All of it may be absent: that is a success.
@@ -116,7 +126,7 @@ fn outcome(status: &Status<'_>) -> Result<Outcome, Reason> {
 }
 
 /// The first that is present and names a failure: a gRPC `OK` or an HTTP status below 400 beside a failed span says nothing about the kind.
-fn error_type<'a>(status: &Status<'a>) -> &'a str {
+pub(crate) fn error_type<'a>(status: &Status<'a>) -> &'a str {
     if let Some(explicit) = status.error_type.filter(|t| !t.is_empty()) {
         return explicit;
     }

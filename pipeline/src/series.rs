@@ -177,14 +177,14 @@ pub fn service_length(key: &[u8]) -> usize {
 }
 
 /// Raw texts may hold zero bytes, so each goes behind its length.
-fn put_raw(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn put_raw(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
     out.extend_from_slice(text.as_bytes());
 }
 
 /// Whether `held` is what `put_raw` wrote for these texts.
 #[inline]
-fn are<'a>(mut held: &[u8], texts: impl Iterator<Item = &'a str>) -> bool {
+pub(crate) fn are<'a>(mut held: &[u8], texts: impl Iterator<Item = &'a str>) -> bool {
     for text in texts {
         let Some((length, rest)) = held.split_first_chunk() else { return false };
         match rest.split_at_checked(u32::from_le_bytes(*length) as usize) {

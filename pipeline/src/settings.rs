@@ -62,6 +62,9 @@ impl Serialize for Span {
     }
 }
 
+/// What FOLD needs to read the control log while events come in.
+const MARGIN: Duration = Duration::from_secs(2);
+
 /// What a pipeline computes and how long it waits.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -76,6 +79,8 @@ pub struct PipelineSettings {
     pub broker_skew: Span,
     /// How far an event may be ahead of its append.
     pub skew: Span,
+    /// From the append of a decision (which overrides are in force) to the first window that it can touch.
+    pub lead: Span,
     /// Largest age at append that still counts in its window.
     pub retain: Span,
     /// How long a service without events stays known; at most `retain`.
@@ -121,6 +126,7 @@ impl Default for PipelineSettings {
             hold: seconds(45),
             broker_skew: seconds(1),
             skew: seconds(60),
+            lead: seconds(120),
             retain: seconds(3600),
             series_ttl: seconds(3600),
             groupings: BTreeMap::from([("service".to_owned(), vec![]), ("service_operation".to_owned(), vec!["operation".to_owned()])]),
@@ -153,6 +159,14 @@ pub enum BadSettings {
         limit_name: &'static str,
         /// The bound.
         limit: Span,
+    },
+    /// A lead that decisions could be overtaken in.
+    #[error("pipeline.lead is {value}, and must be at least {least}: pipeline.skew, pipeline.broker_skew and 2s")]
+    Lead {
+        /// Its value.
+        value: Span,
+        /// What it must be.
+        least: Span,
     },
     /// A number outside of its range.
     #[error("pipeline.{name} is {value}, and must be {range}")]
@@ -200,6 +214,11 @@ impl PipelineSettings {
                 limit_name: "pipeline.retain",
                 limit: self.retain,
             });
+        }
+        // FOLD reads the control log about once a second, and waits for it when less than this is left.
+        let least = Span(self.skew.0 + self.broker_skew.0 + MARGIN);
+        if self.lead < least {
+            return Err(BadSettings::Lead { value: self.lead, least });
         }
         if !(0.0..=1.0).contains(&self.min_completeness) {
             return Err(BadSettings::Range { name: "min_completeness", value: self.min_completeness, range: "from 0 to 1" });

@@ -5,18 +5,16 @@
 
 use crate::close::{Close, CloseSettings, Keep, keys};
 use crate::dead_letter::Stamp;
-use crate::decode::Decoder;
+use crate::decode::MakeDecoder;
 use crate::fold::{Fold, FoldSettings, FoldSource, TimeMode, place};
 use crate::names::{COLOUR, EPOCH, PIPELINE, Topics};
+use crate::overrides::rules::Rules;
 use crate::settings::Checked;
 use crate::tally::Tally;
 use platform_core::pipeline::{Kind, Pipeline, Stage};
 use platform_core::record::Topic;
 use platform_core::time::nanos;
 use std::sync::Arc;
-
-/// Makes the decoder of one FOLD task.
-pub type MakeDecoder = Arc<dyn Fn() -> Box<dyn Decoder> + Send + Sync>;
 
 /// A topic that events come from.
 pub struct SourceTopic {
@@ -50,6 +48,8 @@ pub struct Deployment {
     pub fold_tasks: usize,
     /// CLOSE tasks.
     pub close_tasks: usize,
+    /// What teams override.
+    pub rules: Arc<Rules>,
     /// What became of every item.
     pub tally: Arc<Tally>,
 }
@@ -76,15 +76,20 @@ fn fold(deployment: Deployment) -> Stage {
         verdicts: deployment.settings.verdicts,
         watermark: deployment.settings.watermark,
         time: deployment.time,
+        traces: deployment.settings.plain.exemplars,
+        lead: nanos(deployment.settings.plain.lead.0),
         partials: topics.partials.clone(),
         partitions: deployment.partitions,
         dead_letters: topics.dead_letters.clone(),
     };
-    let (sources, tally) = (deployment.sources, deployment.tally);
+    let (sources, rules, tally) = (deployment.sources, deployment.rules, deployment.tally);
     let reads = sources.iter().map(|source| source.topic.clone()).collect();
     let read = move || {
-        let made =
-            |source: &SourceTopic| FoldSource { topic: source.topic.clone(), name: source.name.clone(), decoder: (source.decoder)() };
+        let made = |source: &SourceTopic| FoldSource {
+            topic: source.topic.clone(),
+            name: source.name.clone(),
+            decoder: Arc::clone(&source.decoder),
+        };
         sources.iter().map(made).collect()
     };
     Stage {
@@ -92,7 +97,7 @@ fn fold(deployment: Deployment) -> Stage {
         reads,
         writes: vec![topics.partials.clone(), topics.dead_letters.clone()],
         tasks: deployment.fold_tasks,
-        kind: Kind::Map(Box::new(move || Box::new(Fold::new(settings.clone(), read(), Arc::clone(&tally))))),
+        kind: Kind::Map(Box::new(move || Box::new(Fold::new(settings.clone(), read(), Arc::clone(&rules), Arc::clone(&tally))))),
     }
 }
 
@@ -127,12 +132,15 @@ fn close(deployment: &Deployment) -> Stage {
         signals: topics.signals.clone(),
         partitions: deployment.partitions,
     };
-    let tally = Arc::clone(&deployment.tally);
+    let (rules, tally) = (Arc::clone(&deployment.rules), Arc::clone(&deployment.tally));
     Stage {
         name: "close".to_owned(),
         reads: vec![topics.partials.clone()],
         writes: vec![topics.signals.clone()],
         tasks: deployment.close_tasks,
-        kind: Kind::Keyed(Box::new(move |partition| Box::new(Close::new(settings.clone(), partition, Arc::clone(&tally)))), keys::FORMAT),
+        kind: Kind::Keyed(
+            Box::new(move |partition| Box::new(Close::new(settings.clone(), partition, Arc::clone(&rules), Arc::clone(&tally)))),
+            keys::FORMAT,
+        ),
     }
 }

@@ -15,6 +15,7 @@ use crate::fold::{coordinate_hash, coordinate_seed};
 use crate::identity::put_key;
 use crate::names::{AGGREGATE, SCHEMA, SCHEMA_PROGRESS, SCHEMA_SIGNALS};
 use crate::outcome::Outcome;
+use crate::overrides::of_events::EventRules;
 use crate::series::{SeriesTable, parts};
 use crate::settings::Checked;
 use crate::sketch::{bin_of, micros_of};
@@ -214,13 +215,14 @@ pub struct Verify {
     capped: BTreeSet<(EventTime, String)>,
     /// By partition of the public topic, up to where windows are final.
     final_to: BTreeMap<u32, EventTime>,
+    rules: EventRules,
     times: Timestamps,
 }
 
 impl Verify {
-    /// For these windows.
+    /// For these windows, by rules that know all decisions there are.
     #[must_use]
-    pub fn new(settings: Checked, tenant: &str, span: Span) -> Self {
+    pub fn new(settings: Checked, tenant: &str, span: Span, rules: EventRules) -> Self {
         Self {
             settings,
             tenant: tenant.to_owned(),
@@ -231,6 +233,7 @@ impl Verify {
             published: BTreeMap::new(),
             capped: BTreeSet::new(),
             final_to: BTreeMap::new(),
+            rules,
             times: Timestamps::new(TimeUnit::Rfc3339, None),
         }
     }
@@ -361,7 +364,7 @@ struct Counting<'v, 'r> {
 impl Items for Counting<'_, '_> {
     fn event(&mut self, at: u32, event: &Event<'_>) {
         let Self { verify, partition, record } = self;
-        let Verify { settings, tenant, series, expected, seen, span, .. } = &mut **verify;
+        let Verify { settings, tenant, series, expected, seen, span, rules, .. } = &mut **verify;
         if record.append_time.is_some_and(|append| verdict(event.event_time, append, &settings.verdicts) != Verdict::Folded) {
             return;
         }
@@ -369,7 +372,9 @@ impl Items for Counting<'_, '_> {
         if window < span.from || window >= span.to {
             return;
         }
-        let Ok(id) = series.of_event(tenant, event, &settings.groupings, 1) else { return };
+        let (id, judged) = rules.seen(event, |event| series.of_event(tenant, event, &settings.groupings, 1));
+        let event = judged.as_ref().unwrap_or(event);
+        let Ok(id) = id else { return };
         let key = series.key(id);
         if event.dedup.is_some_and(|id| !seen.insert((window, key.to_vec(), id))) {
             return;

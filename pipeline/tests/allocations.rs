@@ -8,6 +8,7 @@ use golden_pipeline::event::Event;
 use golden_pipeline::fold::verdict::VerdictLimits;
 use golden_pipeline::fold::{Fold, FoldSettings, FoldSource, TimeMode};
 use golden_pipeline::grouping::Groupings;
+use golden_pipeline::overrides::rules::Rules;
 use golden_pipeline::source::{Format, Source};
 use golden_pipeline::tally::Tally;
 use platform_core::log::{CommitError, Committed};
@@ -127,7 +128,6 @@ fn a_warm_fold_allocates_nothing_per_event() {
     let groupings = Groupings::new(&groupings).expect("valid groupings");
     let mut decoder_source = Source::for_format(Format::Json);
     "s".clone_into(&mut decoder_source.name);
-    let wanted = groupings.wanted(true);
     let settings = FoldSettings {
         stamp: Stamp { colour: "blue", epoch: 1, tenant: "default".into() },
         groupings,
@@ -135,13 +135,20 @@ fn a_warm_fold_allocates_nothing_per_event() {
         verdicts: VerdictLimits { retain: 3600 * SECOND, skew: 60 * SECOND },
         watermark: WatermarkLimits { bound: 30 * SECOND, hold: 45 * SECOND, broker_skew: 0 },
         time: TimeMode::Live,
+        traces: true,
+        lead: 120 * SECOND,
         partials: Topic::new("partials"),
         partitions: 4,
         dead_letters: Topic::new("dead"),
     };
     let mut fold = Fold::new(
         settings,
-        vec![FoldSource { topic: Topic::new("events"), name: "s".to_owned(), decoder: decoder(&decoder_source, &wanted) }],
+        vec![FoldSource {
+            topic: Topic::new("events"),
+            name: "s".to_owned(),
+            decoder: Arc::new(move |wanted| decoder(&decoder_source, wanted)),
+        }],
+        Rules::none(),
         Arc::new(Tally::default()),
     );
     let partition = Partition::new(&Topic::new("events"), 0);

@@ -5,13 +5,16 @@
 
 use crate::aggregate::Aggregate;
 use crate::close::{CloseSettings, Failure};
-use crate::emit::record::{Final, LateLine, RecordEncoder, RecordSettings, Subject};
+use crate::emit::record::{Final, LateLine, RecordEncoder, RecordSettings, ShadowLine, Subject, put_shadow};
 use crate::grouping::Grouping;
 use crate::identity::{Identity, put_key};
 use crate::names;
+use crate::overrides::activation::Activation;
+use crate::overrides::of_windows::{WindowScope, rule_of, ruled};
 use crate::series::{OVERFLOW, parts};
 use crate::signal::completeness::Completeness;
-use crate::signal::health::{self, DEFAULT_RULE_SHA256, Health, Level, Ruled};
+use crate::signal::health::{self, DEFAULT_RULE_SHA256, Health, Level};
+use golden_overrides::file::Override;
 use platform_core::codec::CodecError;
 use platform_core::growth::Growth;
 use platform_core::record::{NewRecord, Partition};
@@ -22,6 +25,31 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Name in identities of the late ledger, where records have their grouping.
 const LATE: &str = "late";
+/// The same of what a rule that is tried gives.
+const SHADOW: &str = "shadow";
+
+/// What is the same for all records of a window.
+#[derive(Clone, Copy)]
+pub(super) struct Closed<'a> {
+    /// Which one.
+    pub(super) window: Window,
+    /// Share of the input that was seen.
+    pub(super) completeness: Completeness,
+    /// Overrides in force.
+    pub(super) version: Option<&'a Activation>,
+}
+
+/// What is the same for all records of one service and grouping in it.
+struct Of<'a> {
+    closed: &'a Closed<'a>,
+    grouping: &'a Grouping,
+    found: Option<&'a Override>,
+}
+
+/// Key of the levels that a rule which is tried has given a service: behind all keys of its series, and that of no series.
+pub(super) fn shadow_key(service: &[u8]) -> Vec<u8> {
+    [service, b"\xff"].concat()
+}
 
 /// Writes the records of one partition.
 pub(super) struct Emission {
@@ -65,8 +93,7 @@ impl Emission {
     #[expect(clippy::too_many_arguments, reason = "all of them are facts of one window and service; a struct would be built once per call")]
     pub(super) fn service(
         &mut self,
-        window: Window,
-        completeness: Completeness,
+        closed: &Closed<'_>,
         service: &[u8],
         series: &[(&[u8], &Aggregate)],
         only: Option<&BTreeSet<Box<[u8]>>>,
@@ -75,13 +102,15 @@ impl Emission {
         out: &mut dyn Emit,
     ) -> Result<(u64, u64, u64), Failure> {
         let all = self.settings.groupings.dimensions().len();
-        let groupings = self.settings.groupings.clone();
         let (mut records, mut events, mut hash) = (0, 0, 0_u64);
         for (_, aggregate) in series {
             events += aggregate.counts().events;
             hash = hash.wrapping_add(aggregate.counts().hash);
         }
-        for grouping in groupings.list() {
+        let found = closed.version.and_then(|version| version.find_by_key(service));
+        let groupings = self.groupings_of(found);
+        for grouping in &groupings {
+            let of = Of { closed, grouping, found };
             let whole = grouping.dimensions.is_empty();
             let finest = grouping.dimensions.len() == all;
             let wanted = |key: &[u8]| only.is_none_or(|only| only.contains(key));
@@ -89,25 +118,39 @@ impl Emission {
             if finest && !(whole && series.is_empty()) {
                 for (key, aggregate) in series.iter().filter(|(key, _)| wanted(key)) {
                     let level_key = if whole { service } else { key };
-                    self.one(window, completeness, grouping, key, level_key, aggregate, before, decided, out)?;
+                    self.one(&of, key, level_key, aggregate, before, decided, out)?;
                     records += 1;
                 }
                 continue;
             }
             for (key, aggregate) in roll_up(grouping, service, series, &wanted)? {
-                self.one(window, completeness, grouping, &key, service, &aggregate, before, decided, out)?;
+                self.one(&of, &key, service, &aggregate, before, decided, out)?;
                 records += 1;
             }
         }
         Ok((records, events, hash))
     }
 
+    /// Groupings of a service, by name: everybody's, and those of its override that have only dimensions which series have.
+    fn groupings_of(&self, found: Option<&Override>) -> Vec<Grouping> {
+        let mut list = self.settings.groupings.list().to_vec();
+        let names = self.settings.groupings.dimensions();
+        for (name, dimensions) in found.iter().flat_map(|found| &found.groupings) {
+            let places = dimensions.iter().map(|dimension| names.iter().position(|known| known == dimension));
+            let Some(mut places) = places.collect::<Option<Vec<usize>>>() else { continue };
+            places.sort_unstable();
+            if list.iter().all(|known| known.name != *name) {
+                list.push(Grouping { name: name.clone(), dimensions: places });
+            }
+        }
+        list.sort_by(|a, b| a.name.cmp(&b.name));
+        list
+    }
+
     #[expect(clippy::too_many_arguments, reason = "one record is made of this many facts")]
     fn one(
         &mut self,
-        window: Window,
-        completeness: Completeness,
-        grouping: &Grouping,
+        of: &Of<'_>,
         key: &[u8],
         level_key: &[u8],
         aggregate: &Aggregate,
@@ -115,67 +158,129 @@ impl Emission {
         decided: Decided<'_>,
         out: &mut dyn Emit,
     ) -> Result<(), Failure> {
-        let whole = grouping.dimensions.is_empty();
-        let finest = grouping.dimensions.len() == self.settings.groupings.dimensions().len();
+        let names = self.settings.groupings.dimensions().to_vec();
+        let texts: Vec<&str> = parts(key).collect();
+        let service = texts.get(2).copied().unwrap_or_default();
+        let dimension = |place: &usize| (names.get(*place).map_or("", String::as_str), texts.get(place + 3).copied().unwrap_or_default());
+        let dimensions: Vec<(&str, &str)> = of.grouping.dimensions.iter().map(dimension).collect();
+        let whole = of.grouping.dimensions.is_empty();
+        let finest = of.grouping.dimensions.len() == names.len();
         // Levels are remembered per service and per finest series; other sums have no memory to compare with.
         let health = (whole || finest && self.settings.health_of_all).then(|| {
             let previous = Level::of(f64::from(before(level_key))).unwrap_or(Level::Healthy);
-            let counts = aggregate.counts();
-            let health =
-                health::decide(Ruled::Default, counts.requests(), counts.errors, completeness, self.settings.min_completeness, previous);
+            let health = self.health(of, of.found, aggregate, service, &dimensions, previous);
             decided(level_key, previous.number(), health.level.map(Level::number));
             health
         });
-        self.record(window, completeness, grouping, key, aggregate, health, out)
+        if whole && let Some(shadow) = of.closed.version.and_then(|version| version.shadow_by_key(key)) {
+            let own_key = shadow_key(level_key);
+            let previous = Level::of(f64::from(before(&own_key))).unwrap_or(Level::Healthy);
+            let beside = self.health(of, Some(shadow), aggregate, service, &dimensions, previous);
+            decided(&own_key, previous.number(), beside.level.map(Level::number));
+            self.shadow(of, &texts, aggregate, health, beside, shadow, out)?;
+        }
+        self.record(of, &texts, &dimensions, aggregate, health, out)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one record is made of this many facts")]
+    /// The verdict of an override, or of the default rule when it says nothing of health.
+    fn health(
+        &self,
+        of: &Of<'_>,
+        found: Option<&Override>,
+        aggregate: &Aggregate,
+        service: &str,
+        dimensions: &[(&str, &str)],
+        previous: Level,
+    ) -> Health {
+        let Closed { completeness, .. } = *of.closed;
+        let scope = WindowScope::new(aggregate, self.settings.window, completeness, previous, service, dimensions);
+        let (ruled, failure) = ruled(rule_of(found), &scope);
+        if let Some(reason) = failure {
+            let service = service.to_owned();
+            metrics::counter!("golden_signals_override_errors_total", "service_name" => service, "reason" => reason).increment(1);
+        }
+        let counts = aggregate.counts();
+        health::decide(ruled, counts.requests(), counts.errors, completeness, self.settings.min_completeness, previous)
+    }
+
     fn record(
         &mut self,
-        window: Window,
-        completeness: Completeness,
-        grouping: &Grouping,
-        key: &[u8],
+        of: &Of<'_>,
+        texts: &[&str],
+        dimensions: &[(&str, &str)],
         aggregate: &Aggregate,
         health: Option<Health>,
         out: &mut dyn Emit,
     ) -> Result<(), Failure> {
-        let mut texts = parts(key);
-        let (tenant, namespace, service) =
-            (texts.next().unwrap_or_default(), texts.next().unwrap_or_default(), texts.next().unwrap_or_default());
-        let values: Vec<&str> = texts.collect();
-        let names = self.settings.groupings.dimensions();
-        let dimensions: Vec<(&str, &str)> = grouping
-            .dimensions
-            .iter()
-            .map(|place| (names.get(*place).map_or("", String::as_str), values.get(*place).copied().unwrap_or_default()))
-            .collect();
+        let text = |place: usize| texts.get(place).copied().unwrap_or_default();
+        let (tenant, namespace, service) = (text(0), text(1), text(2));
+        let Closed { window, completeness, version } = *of.closed;
         let overflow = service.starts_with(OVERFLOW) || dimensions.iter().any(|(_, value)| *value == OVERFLOW);
+        let in_force = of.found.zip(version);
         let result = Final {
-            subject: Subject { tenant, namespace, service, grouping: &grouping.name, dimensions: &dimensions, overflow },
+            subject: Subject { tenant, namespace, service, grouping: &of.grouping.name, dimensions, overflow },
             window_start: window.start,
             window: self.settings.window,
             revision: 0,
             completeness,
             aggregate,
             health,
-            override_version: 0,
-            override_sha256: DEFAULT_RULE_SHA256,
+            override_version: in_force.map_or(0, |(_, version)| version.said.version),
+            override_sha256: in_force.map_or(DEFAULT_RULE_SHA256, |(found, _)| &found.sha256),
             sources: None,
         };
         self.value.clear();
         let revision_at = self.encoder.put_final(&result, &mut self.value);
-        let identity = Identity {
-            window_start: window.start,
-            window_nanos: self.settings.window.nanos(),
-            tenant: tenant.to_owned(),
-            namespace: namespace.to_owned(),
-            service: service.to_owned(),
-            grouping: grouping.name.clone(),
-            dimensions: dimensions.iter().map(|(_, value)| (*value).to_owned()).collect(),
-        };
+        let values = dimensions.iter().map(|(_, value)| (*value).to_owned()).collect();
+        let identity = self.identity_of(window, texts, &of.grouping.name, values);
         let growth = Growth { revision_at, complete: completeness.is_full(), totals: aggregate.totals().to_vec() };
         self.send(names::SCHEMA_SIGNALS, &identity, &growth, aggregate, out)
+    }
+
+    /// What a rule that is tried gives beside the one in force.
+    #[expect(clippy::too_many_arguments, reason = "one record is made of this many facts")]
+    fn shadow(
+        &mut self,
+        of: &Of<'_>,
+        texts: &[&str],
+        aggregate: &Aggregate,
+        live: Option<Health>,
+        beside: Health,
+        found: &Override,
+        out: &mut dyn Emit,
+    ) -> Result<(), Failure> {
+        let text = |place: usize| texts.get(place).copied().unwrap_or_default();
+        let window = of.closed.window;
+        let line = ShadowLine {
+            tenant: text(0),
+            namespace: text(1),
+            service: text(2),
+            window_start: window.start,
+            window: self.settings.window,
+            revision: 0,
+            live,
+            shadow: beside,
+            version: of.closed.version.map_or(0, |version| version.said.version),
+            sha256: &found.sha256,
+        };
+        self.value.clear();
+        let revision_at = put_shadow(&line, &mut self.value);
+        let identity = self.identity_of(window, texts, SHADOW, vec![]);
+        let growth = Growth { revision_at, complete: of.closed.completeness.is_full(), totals: aggregate.totals().to_vec() };
+        self.send(names::SCHEMA_SHADOW, &identity, &growth, &Aggregate::default(), out)
+    }
+
+    fn identity_of(&self, window: Window, texts: &[&str], grouping: &str, dimensions: Vec<String>) -> Identity {
+        let text = |place: usize| texts.get(place).copied().unwrap_or_default().to_owned();
+        Identity {
+            window_start: window.start,
+            window_nanos: self.settings.window.nanos(),
+            tenant: text(0),
+            namespace: text(1),
+            service: text(2),
+            grouping: grouping.to_owned(),
+            dimensions,
+        }
     }
 
     /// A line of the late ledger.
@@ -187,15 +292,7 @@ impl Emission {
             LateLine { tenant, namespace, service, window_start: window.start, window: self.settings.window, revision: 0, aggregate };
         self.value.clear();
         let revision_at = self.encoder.put_late(&line, &mut self.value);
-        let identity = Identity {
-            window_start: window.start,
-            window_nanos: self.settings.window.nanos(),
-            tenant: tenant.to_owned(),
-            namespace: namespace.to_owned(),
-            service: service.to_owned(),
-            grouping: LATE.to_owned(),
-            dimensions: vec![],
-        };
+        let identity = self.identity_of(window, &[tenant, namespace, service], LATE, vec![]);
         let growth = Growth { revision_at, complete: true, totals: aggregate.totals().to_vec() };
         self.send(names::SCHEMA_LATE, &identity, &growth, aggregate, out)
     }

@@ -46,6 +46,8 @@ pub struct Service {
     pub last_closed: i64,
     /// Last known health level and the window it is of.
     pub level: Option<(u8, i64)>,
+    /// The same by the rule that is tried.
+    pub shadow_level: Option<(u8, i64)>,
 }
 
 /// Things by key, numbered, with numbers used again.
@@ -190,7 +192,14 @@ impl Index {
     }
 
     fn insert_service(&mut self, key: &[u8]) -> u32 {
-        self.services.insert(Service { key: key.into(), admitted: 0, last: i64::MIN, last_closed: i64::MIN, level: None })
+        self.services.insert(Service {
+            key: key.into(),
+            admitted: 0,
+            last: i64::MIN,
+            last_closed: i64::MIN,
+            level: None,
+            shadow_level: None,
+        })
     }
 
     /// A series by its number.

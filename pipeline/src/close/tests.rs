@@ -107,6 +107,7 @@ fn events(count: u64, errors: u64, from: u64) -> Aggregate {
             operation: "",
             outcome: if bad { Outcome::Error } else { Outcome::Ok },
             error_type: if bad { "e" } else { "" },
+            status: crate::outcome::Status::default(),
             status_class: StatusClass::None,
             host: "",
             tags: &[],
@@ -180,7 +181,7 @@ impl Run {
     }
 
     fn over(settings: &CloseSettings, store: MemoryStore, next: u64) -> Self {
-        let mut close = Close::new(settings.clone(), 0, Arc::default());
+        let mut close = Close::new(settings.clone(), 0, Rules::none(), Arc::default());
         close.restore(&store, b"").unwrap();
         Self { close, store, out: Out::default(), next, now: i64::try_from(next).unwrap(), budget: usize::MAX }
     }

@@ -382,6 +382,7 @@ impl Objects {
                 operation: if name.is_empty() { "unknown" } else { name },
                 outcome: verdict.outcome,
                 error_type: verdict.error_type,
+                status,
                 status_class: verdict.status_class,
                 host: look.name(&mapping.host, source.defaults.host.as_deref(), "host")?,
                 tags: tags.get(..mapping.tags.len()).unwrap_or_default(),

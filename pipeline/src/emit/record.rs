@@ -105,6 +105,49 @@ pub struct LateLine<'a> {
     pub aggregate: &'a Aggregate,
 }
 
+/// What a rule that is tried gives a service in a window, beside the rule in force.
+#[derive(Clone, Copy, Debug)]
+pub struct ShadowLine<'a> {
+    /// Tenant.
+    pub tenant: &'a str,
+    /// Namespace of the service; may be empty.
+    pub namespace: &'a str,
+    /// Name of the service.
+    pub service: &'a str,
+    /// Start of the window.
+    pub window_start: EventTime,
+    /// Length of the window.
+    pub window: WindowLength,
+    /// 0 for the first line.
+    pub revision: u64,
+    /// The verdict that counts.
+    pub live: Option<Health>,
+    /// The verdict of the rule that is tried.
+    pub shadow: Health,
+    /// Version of the bundle that it is of.
+    pub version: u64,
+    /// SHA-256 of its file.
+    pub sha256: &'a str,
+}
+
+/// Appends a line of a rule that is tried, and returns where in `out` the digits of its revision start.
+pub fn put_shadow(line: &ShadowLine<'_>, out: &mut Vec<u8>) -> usize {
+    put_subject(out, names::SCHEMA_SHADOW, line.tenant, line.namespace, line.service);
+    put_window(out, line.window.window_of(line.window_start), line.window);
+    let revision_at = put_revision(out, line.revision);
+    put_health(out, line.live);
+    out.extend_from_slice(b",\"shadow\":");
+    put_verdict(out, line.shadow);
+    let agree = line.live.is_some_and(|live| live.level == line.shadow.level);
+    out.extend_from_slice(if agree { b",\"agree\":true" } else { b",\"agree\":false" });
+    out.extend_from_slice(b",\"override\":{\"version\":");
+    put_u64(out, line.version);
+    out.extend_from_slice(b",\"sha256\":");
+    put_text(out, line.sha256);
+    out.extend_from_slice(b"}}");
+    revision_at
+}
+
 /// Writes records; keeps what it needs for that between them.
 #[derive(Default)]
 pub struct RecordEncoder {
@@ -175,10 +218,8 @@ impl RecordEncoder {
         let Counts { samples, clamped, .. } = *aggregate.counts();
         let ok = latency::summary(aggregate.ok_latency());
         let error = aggregate.error_latency().and_then(latency::summary);
-        let all = match (ok, aggregate.error_latency()) {
-            (Some(_), Some(error)) => latency::summary_of_both(aggregate.ok_latency(), error),
-            _ => ok.or(error),
-        };
+        // Most windows have one outcome: its numbers are those of all.
+        let all = if ok.is_some() && error.is_some() { latency::summary_of_all(aggregate) } else { ok.or(error) };
         if all.is_none() {
             return out.extend_from_slice(b"null");
         }
@@ -192,7 +233,6 @@ impl RecordEncoder {
         let written = start..out.len();
         for (key, summary) in [(&b",\"ok\":"[..], ok), (b",\"error\":", error)] {
             out.extend_from_slice(key);
-            // Most windows have one outcome: its numbers are those of all.
             if summary == all { out.extend_from_within(written.clone()) } else { self.put_summary(out, summary.as_ref(), samples) }
         }
         out.extend_from_slice(b",\"low_confidence\":[");
@@ -336,6 +376,10 @@ fn put_signals(out: &mut Vec<u8>, aggregate: &Aggregate, window: WindowLength) {
 fn put_health(out: &mut Vec<u8>, health: Option<Health>) {
     out.extend_from_slice(b",\"health\":");
     let Some(health) = health else { return out.extend_from_slice(b"null") };
+    put_verdict(out, health);
+}
+
+fn put_verdict(out: &mut Vec<u8>, health: Health) {
     out.extend_from_slice(b"{\"level\":");
     put_option(out, health.level.map(|level| f64::from(level.number())));
     out.extend_from_slice(b",\"state\":");

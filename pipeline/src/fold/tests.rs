@@ -87,6 +87,8 @@ fn settings(time: TimeMode) -> FoldSettings {
         verdicts: VerdictLimits { retain: RETAIN * SECOND, skew: SKEW * SECOND },
         watermark: WatermarkLimits { bound: BOUND * SECOND, hold: HOLD * SECOND, broker_skew: 0 },
         time,
+        traces: false,
+        lead: 120 * SECOND,
         partials: Topic::new("partials"),
         partitions: PARTITIONS,
         dead_letters: Topic::new("dead"),
@@ -103,12 +105,18 @@ struct Run {
 }
 
 fn run_of(mapping: &Mapping, time: TimeMode, from: &[u64]) -> Run {
+    run_with(mapping, time, from, Rules::none())
+}
+
+fn run_with(mapping: &Mapping, time: TimeMode, from: &[u64], rules: Arc<Rules>) -> Run {
     let settings = settings(time);
     let tally = Arc::new(Tally::default());
-    let wanted = settings.groupings.wanted(false);
+    let mapping = mapping.clone();
+    let made: MakeDecoder = Arc::new(move |wanted| decoder(&mapping, wanted));
     let mut fold = Fold::new(
         settings,
-        vec![FoldSource { topic: Topic::new("events"), name: "test".to_owned(), decoder: decoder(mapping, &wanted) }],
+        vec![FoldSource { topic: Topic::new("events"), name: "test".to_owned(), decoder: made }],
+        rules,
         Arc::clone(&tally),
     );
     let committed = |offset: &u64| Committed { offset: Offset(*offset), metadata: vec![] };

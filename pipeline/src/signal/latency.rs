@@ -7,7 +7,7 @@
 //! Ranks are taken in one pass over the bins that have counts; the dense histogram of the crate would be cleared and scanned from its
 //! first bin for each series. The tests hold both to the same values.
 
-use crate::aggregate::Latency;
+use crate::aggregate::{Aggregate, Latency};
 use crate::sketch::range_of;
 
 /// The published quantiles: name, and k = 1000 q. Ascending.
@@ -79,6 +79,15 @@ pub fn summary_of_both(ok: &Latency, error: &Latency) -> Option<Summary> {
     });
     let count = ok.sketch.total() + error.sketch.total();
     summarize(ascending, count, ok.sum_ns + error.sum_ns, ok.max_ns.max(error.max_ns))
+}
+
+/// Summary of all durations of an aggregate.
+#[must_use]
+pub fn summary_of_all(aggregate: &Aggregate) -> Option<Summary> {
+    match aggregate.error_latency().filter(|error| !error.sketch.is_empty()) {
+        Some(error) => summary_of_both(aggregate.ok_latency(), error),
+        None => summary(aggregate.ok_latency()),
+    }
 }
 
 /// Quantiles that too few samples stand behind: n · (1 − q) < 1, where n counts raw events.

@@ -8,6 +8,8 @@
 pub mod clock;
 /// Variable-length integers and bounds-checked reading, for all encoded forms.
 pub mod codec;
+/// A control log as it is read.
+pub mod control;
 /// What a router must know of a result.
 pub mod growth;
 /// Predicates that production, simulator and checker assert alike.

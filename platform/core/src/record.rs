@@ -192,6 +192,12 @@ impl<'a> Batch<'a> {
         self.bytes.len()
     }
 
+    /// When the log took the last record.
+    #[must_use]
+    pub fn newest(&self) -> Option<AppendTime> {
+        self.entries.last().and_then(|e| e.append_time)
+    }
+
     /// Offset behind the last record.
     #[must_use]
     pub fn next_offset(&self) -> Option<Offset> {

@@ -10,7 +10,7 @@
 //! Stages know neither threads nor transactions; the runtime owns both.
 
 use crate::codec::CodecError;
-use crate::log::{CommitError, Committed};
+use crate::log::{CommitError, Committed, LogError};
 use crate::record::{Batch, NewRecord, Offset, Partition, Record};
 use crate::store::{Changes, Store, StoreError};
 use crate::time::AppendTime;
@@ -44,12 +44,21 @@ pub enum StageError {
     /// The output cannot be written.
     #[error(transparent)]
     Emit(#[from] CommitError),
+    /// The control log does not come as far as a record of the input says. Going on without it would give another result.
+    #[error("the control log cannot be read: {0}")]
+    Control(LogError),
 }
 
 /// A stage that keeps nothing between transactions.
 pub trait MapStage: Send {
     /// From now on these partitions, each from its committed position; whatever is not committed is forgotten.
     fn assigned(&mut self, partitions: &[(Partition, Committed)]);
+
+    /// Whether records up to this append time may be processed, when `known` is the newest time that the log gave. `false`: not before a
+    /// newer time is known; the runtime makes a transaction for one, and offers the records again.
+    fn ready(&mut self, _newest: AppendTime, _known: Option<AppendTime>) -> bool {
+        true
+    }
 
     /// Takes records. Bad ones become dead letters; nothing fails here.
     fn process(&mut self, batch: &Batch<'_>);

@@ -223,7 +223,7 @@ impl Kafka {
         vec![
             stamps,
             ("cleanup.policy", "delete".to_owned()),
-            ("retention.ms", need.retention.as_millis().to_string()),
+            ("retention.ms", if need.retention == Duration::MAX { "-1".to_owned() } else { need.retention.as_millis().to_string() }),
             ("max.message.bytes", Settings::MAX_MESSAGE.to_string()),
             ("min.insync.replicas", in_sync.to_string()),
             ("unclean.leader.election.enable", "false".to_owned()),
@@ -356,7 +356,8 @@ fn is_enough(name: &str, found: Option<&str>, wanted: &str) -> bool {
     let number = |text: &str| text.parse::<i64>().ok();
     match (name, found, number(wanted)) {
         ("retention.ms" | "max.message.bytes" | "min.insync.replicas", Some(found), Some(wanted)) => {
-            number(found).is_some_and(|found| found >= wanted || (name == "retention.ms" && found == -1))
+            let endless = |number: i64| name == "retention.ms" && number == -1;
+            number(found).is_some_and(|found| endless(found) || (found >= wanted && !endless(wanted)))
         }
         (_, found, _) => found == Some(wanted),
     }

@@ -33,6 +33,8 @@ pub struct MapTask {
     known: Option<AppendTime>,
     /// No transaction was made since the assignment.
     fresh: bool,
+    /// The stage needs a newer time than is known: the next transaction is made, also an empty one.
+    waits: bool,
     /// Bytes read since the last commit.
     read: usize,
     last_commit: Duration,
@@ -71,6 +73,7 @@ impl MapTask {
             number: 0,
             known: None,
             fresh: true,
+            waits: false,
             read: 0,
             last_commit: now,
             backoff: Backoff::default(),
@@ -95,6 +98,14 @@ impl MapTask {
             return Ok(Step::Idle);
         }
         let step = match self.reader.poll(wait.min(self.until_due(now)))? {
+            Polled::Batch(batch) if batch.newest().is_some_and(|newest| !self.stage.ready(newest, self.known)) => {
+                let partition = batch.partition.clone();
+                let back = self.owned.iter().find(|o| o.partition == partition).map(|o| o.told);
+                self.reader.seek(&back.map(|told| (partition, told)).into_iter().collect())?;
+                self.waits = true;
+                self.setup.signal.pause(wait.min(self.until_due(now)));
+                Step::Idle
+            }
             Polled::Batch(batch) => {
                 self.setup.reached(Moment::AfterPoll);
                 self.stage.process(&batch);
@@ -135,6 +146,10 @@ impl MapTask {
         for owned in &mut self.owned {
             let active = std::mem::take(&mut owned.active);
             let Some(known) = self.known.filter(|_| !active) else { continue };
+            if !self.stage.ready(known, Some(known)) {
+                self.waits = true;
+                continue;
+            }
             // The end is asked for after the commit that `known` came from.
             let position = self.reader.position(&owned.partition);
             let at_end = self.reader.end(&owned.partition)? == Some(position);
@@ -158,7 +173,7 @@ impl MapTask {
         };
         let read: Read = self.owned.iter().map(position).collect();
         let moved = read.iter().zip(&self.owned).any(|((_, to), o)| to.offset != o.committed);
-        if read.is_empty() || !(self.fresh || claimed || moved || self.stage.has_output()) {
+        if read.is_empty() || !(self.fresh || self.waits || claimed || moved || self.stage.has_output()) {
             return self.look_at_lag().map(|()| true);
         }
         let stage = &mut self.stage;
@@ -173,6 +188,7 @@ impl MapTask {
                 self.number += 1;
                 // A doubtful one that took place has fetched no time: one more.
                 self.fresh &= newest.is_none();
+                self.waits = false;
                 // A log that has given no time yet says the least there is.
                 self.known = newest.filter(|t| t.0 > i64::MIN).or(self.known);
                 self.backoff.clear();

@@ -5,13 +5,14 @@ use crate::Report;
 use crate::check;
 use crate::plan::{BOUND, BUSY, HOLD, PARTITIONS, Plan, QUIET, RETAIN, SKEW, SOURCES, START, WINDOW, nanos, seconds};
 use golden_pipeline::dead_letter::Stamp;
-use golden_pipeline::decode::{self, Wanted};
+use golden_pipeline::decode::{self, MakeDecoder};
 use golden_pipeline::fold::{Fold, FoldSettings, FoldSource, TimeMode};
 use golden_pipeline::names::{COLOUR, EPOCH, PIPELINE, SCHEMA_LATE, SCHEMA_PROGRESS, SCHEMA_SIGNALS, Topics};
+use golden_pipeline::overrides::rules::Rules;
 use golden_pipeline::settings::{Checked, PipelineSettings, Span};
 use golden_pipeline::source::{Format, Source};
 use golden_pipeline::tally::Tally;
-use golden_pipeline::topology::{Deployment, MakeDecoder, SourceTopic, pipeline};
+use golden_pipeline::topology::{Deployment, SourceTopic, pipeline};
 use golden_router::worker::{self, Worker, WorkerSettings};
 use platform_core::clock::Clock;
 use platform_core::log::{Log, Subscription};
@@ -161,14 +162,16 @@ fn old_fold(settings: &Checked, topics: &Topics, decoder: MakeDecoder) -> Part {
         verdicts: settings.verdicts,
         watermark: settings.watermark,
         time: TimeMode::Live,
+        traces: true,
+        lead: nanos(settings.plain.lead.0),
         partials: topics.partials.clone(),
         partitions: PARTITIONS,
         dead_letters: topics.dead_letters.clone(),
     };
     let events = topics.events.clone();
     let make = move || -> Box<dyn MapStage> {
-        let source = FoldSource { topic: events.clone(), name: "old".to_owned(), decoder: decoder() };
-        Box::new(Fold::new(settings.clone(), vec![source], Arc::default()))
+        let source = FoldSource { topic: events.clone(), name: "old".to_owned(), decoder: Arc::clone(&decoder) };
+        Box::new(Fold::new(settings.clone(), vec![source], Rules::none(), Arc::default()))
     };
     Part { name: "fold".to_owned(), reads: topics.events.clone(), made: Made::Map(Box::new(make)), tasks: 1 }
 }
@@ -188,8 +191,7 @@ impl World {
         }
         let checked = settings();
         let source = Arc::new(Source::for_format(Format::Json));
-        let wanted: Wanted = checked.groupings.wanted(true);
-        let decoder: MakeDecoder = Arc::new(move || decode::decoder(&source, &wanted));
+        let decoder: MakeDecoder = Arc::new(move |wanted| decode::decoder(&source, wanted));
         let old = old_fold(&checked, &topics, Arc::clone(&decoder));
         let deployment = Deployment {
             settings: checked,
@@ -201,6 +203,7 @@ impl World {
             health_of_all: true,
             fold_tasks: plan.fold_tasks,
             close_tasks: 1,
+            rules: Rules::none(),
             tally: Arc::new(Tally::default()),
         };
         let parts = pipeline(deployment, router(&topics), vec![]).stages.into_iter().map(part).collect();

@@ -31,6 +31,7 @@ fn event(outcome: Outcome, error_type: &str, millis: u64) -> Event<'_> {
         operation: "GET /",
         outcome,
         error_type,
+        status: crate::outcome::Status::default(),
         status_class: StatusClass::None,
         host: "",
         tags: &[],
