@@ -1,5 +1,6 @@
 //! The command line: every command and flag, with the help that a newcomer reads.
 
+use crate::overrides::OverridesArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use golden_pipeline::settings::Span;
 use std::net::SocketAddr;
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Shows or makes the Kafka topics that the settings need
     Topics(TopicsArgs),
+    /// Checks, publishes and shows the overrides of teams (docs/overrides.md)
+    Overrides(OverridesArgs),
     /// Prints completions for a shell: `golden completions bash > /etc/bash_completion.d/golden`
     Completions {
         /// For which shell

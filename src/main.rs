@@ -10,6 +10,7 @@ mod fail_point;
 mod failure;
 mod generate;
 mod mapping;
+mod overrides;
 mod registry;
 mod replay;
 mod router;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Config(args) => config::config(&args),
         Command::Topics(args) => topics::topics(&args),
         Command::Verify(args) => verify::verify(&args),
+        Command::Overrides(args) => overrides::overrides(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "golden", &mut std::io::stdout());
             Ok(())

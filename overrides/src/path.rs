@@ -31,8 +31,9 @@ pub(crate) fn parse(path: &str) -> Result<Location, Diagnostic> {
     Ok(Location { team: team.to_owned(), service })
 }
 
-/// Whether a text can be the name of a service or namespace.
-pub(crate) fn fits_name(name: &str) -> bool {
+/// Whether a text can be the name of a service, a namespace, or another name that is shown to people: 1 to 256 bytes, no control characters.
+#[must_use]
+pub fn fits_name(name: &str) -> bool {
     let refused =
         |c: char| c.is_control() || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     (1..=MAX_NAME).contains(&name.len()) && !name.contains(refused)
