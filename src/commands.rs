@@ -96,6 +96,8 @@ pub(crate) enum Role {
     Api,
     /// Takes events by HTTP
     Ingest,
+    /// Polls what teams have published and decides from when on it counts
+    Control,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! `golden run`: the service in one process. Opens the data folder, starts the pipeline and HTTP, waits for a signal, stops in order.
 
 mod broker;
+mod controller;
 mod demo;
 mod vitals;
 
@@ -10,11 +11,13 @@ use crate::fail_point;
 use crate::failure::{Failure, Outcome};
 use crate::settings::{self, Settings, cores};
 use crate::sources::{self, Inlet};
+use controller::Controller;
 use golden_pipeline::decode;
 use golden_pipeline::emit::scrape::{self, Scrape, Scrapes};
 use golden_pipeline::fold::TimeMode;
 use golden_pipeline::history::{self, History, HistoryStage};
 use golden_pipeline::names::Topics;
+use golden_pipeline::overrides::board::Board;
 use golden_pipeline::overrides::rules::Rules;
 use golden_pipeline::settings::{Checked, Span};
 use golden_pipeline::tally::Tally;
@@ -92,6 +95,17 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         Runtime::start(stages, Arc::clone(&log), Arc::clone(&stores) as _, Arc::clone(&clock), runtime, place).map_err(Failure::failed)?;
     let history = History::open(&*stores, settings.log.partitions, settings.log.partitions).map_err(Failure::failed)?;
     let watch = running.watch().clone();
+    let board = Arc::new(Board::default());
+    let controlled = controller::Parts {
+        log: Arc::clone(&log),
+        topic: topics.control.clone(),
+        rules,
+        board: Arc::clone(&board),
+        clock: Arc::clone(&clock),
+        lead: nanos(checked.plain.lead.0),
+    };
+    let polls = has(&args.role, Role::Control).then_some(&settings.overrides);
+    let controller = Controller::start(controlled, polls)?;
     let shared = RunVitals {
         watch: watch.clone(),
         log: engine.log_of_requests(),
@@ -101,6 +115,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         scrapes,
         tally,
         partials: topics.partials.clone(),
+        board: Arc::clone(&board),
         clock: Arc::clone(&clock),
     };
     let wanted = checked.groupings.wanted(true);
@@ -109,6 +124,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         log: engine.log_of_requests(),
         topics,
         history,
+        board,
         clock: Arc::clone(&clock),
         decoders: Box::new(move |format| decode::decoder(&for_edge.as_format(format), &wanted)),
         vitals: Arc::new(shared),
@@ -121,6 +137,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let doors = golden_http::Doors { ingest: has(&args.role, Role::Ingest), api: has(&args.role, Role::Api) };
     let served = serve(listener, golden_http::router(state, doors), watch);
     drop(demo);
+    drop(controller);
     // A question to a broker that is away takes seconds to end.
     engine.close_after(STOP_DEADLINE * 2 / 5).map_err(Failure::failed)?;
     let stopped = running.stop(STOP_DEADLINE);
@@ -199,6 +216,8 @@ fn with_flags(mut settings: Settings, args: &RunArgs) -> Settings {
         let seconds = |s| Span(Duration::from_secs(s));
         // The scenario is out of order by two seconds at most: a short bound shows signals soon.
         (settings.pipeline.window, settings.pipeline.bound) = (seconds(10), seconds(3));
+        // Nor is it ahead, so decisions may count soon.
+        (settings.pipeline.skew, settings.pipeline.lead) = (seconds(5), seconds(10));
         settings.runtime.commit_interval = Span(Duration::from_millis(500));
         if args.data.is_none() {
             settings.data = std::env::temp_dir().join(format!("golden-demo-{}", std::process::id()));

@@ -29,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) pipeline: PipelineSettings,
     /// Mapping file of events that come by HTTP; none: the built-in names.
     pub(crate) mapping: Option<PathBuf>,
+    /// What teams override for their services.
+    pub(crate) overrides: OverridesSettings,
     /// How work is spread and committed.
     pub(crate) runtime: TaskSettings,
     /// What is kept for the API and pages.
@@ -103,6 +105,32 @@ pub(crate) struct TaskSettings {
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
+pub(crate) struct OverridesSettings {
+    /// Where bundles are published: `s3://bucket/prefix` or a folder; none: nothing is polled, and what is in force stays.
+    pub(crate) from: Option<String>,
+    /// How often it is asked for what is new, a tenth more or less; at least 1 s.
+    pub(crate) poll: Span,
+    /// Public key, as `golden overrides keygen` prints it: only bundles signed with its secret one are taken.
+    pub(crate) public_key: Option<String>,
+    /// How S3 is reached; what is not set comes from where AWS tools have it.
+    pub(crate) s3: S3Settings,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct S3Settings {
+    /// URL of a server that is not AWS.
+    pub(crate) endpoint: Option<String>,
+    /// Region of the bucket.
+    pub(crate) region: Option<String>,
+    /// Whether the bucket stands in the path of URLs; not set: where an endpoint is set.
+    pub(crate) path_style: Option<bool>,
+    /// File with credentials, in the form of `~/.aws/credentials`.
+    pub(crate) credentials: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct HistorySettings {
     /// How long windows stay readable, in event time.
     pub(crate) retention: Span,
@@ -131,6 +159,7 @@ impl Default for Settings {
             log: LogSettings::default(),
             pipeline: PipelineSettings::default(),
             mapping: None,
+            overrides: OverridesSettings::default(),
             runtime: TaskSettings::default(),
             history: HistorySettings::default(),
             traces: TracesSettings::default(),
@@ -162,6 +191,12 @@ impl Default for LogSettings {
 impl Default for SourceSettings {
     fn default() -> Self {
         Self { topic: "service-events".to_owned(), foreign: false }
+    }
+}
+
+impl Default for OverridesSettings {
+    fn default() -> Self {
+        Self { from: None, poll: seconds(300), public_key: None, s3: S3Settings::default() }
     }
 }
 
@@ -253,6 +288,9 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
     }
     if settings.runtime.emit_kib == 0 || settings.runtime.emit_kib > 65_536 {
         return Err(Failure::usage(format!("{place}: runtime.emit_kib is {}, and must be from 1 to 65536", settings.runtime.emit_kib)));
+    }
+    if settings.overrides.poll < seconds(1) {
+        return Err(Failure::usage(format!("{place}: overrides.poll is {}, and must be at least 1s", settings.overrides.poll)));
     }
     if settings.runtime.close_tasks == 0 {
         return Err(Failure::usage(format!("{place}: runtime.close_tasks is 0, and must be at least 1")));

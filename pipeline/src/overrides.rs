@@ -9,6 +9,8 @@
 pub mod activate;
 /// One version, compiled.
 pub mod activation;
+/// What a process shows of overrides.
+pub mod board;
 /// Tags and outcomes.
 pub mod of_events;
 /// Health.

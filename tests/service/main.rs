@@ -17,6 +17,8 @@ mod matrix;
 #[cfg(test)]
 mod namespace;
 #[cfg(test)]
+mod overrides;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod sources;

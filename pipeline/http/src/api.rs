@@ -5,6 +5,7 @@
 pub(crate) mod dead_letters;
 pub(crate) mod health;
 pub(crate) mod late;
+pub(crate) mod overrides;
 mod params;
 mod record;
 pub(crate) mod services;

@@ -20,6 +20,8 @@ use utoipa::OpenApi;
         api::health::health,
         api::late::late,
         api::dead_letters::dead_letters,
+        api::overrides::overrides,
+        api::overrides::of_service,
         api::status::status,
         ops::metrics,
         ops::healthy,
@@ -27,6 +29,7 @@ use utoipa::OpenApi;
     ),
     tags(
         (name = "signals", description = "What was computed"),
+        (name = "overrides", description = "What teams decide for their services"),
         (name = "ingest", description = "Events in"),
         (name = "operation", description = "The program itself")
     )

@@ -4,6 +4,7 @@ use crate::ingest::Budget;
 use golden_pipeline::decode::Decoder;
 use golden_pipeline::history::History;
 use golden_pipeline::names::Topics;
+use golden_pipeline::overrides::board::Board;
 use golden_pipeline::source::Format;
 use platform_core::clock::Clock;
 use platform_core::log::{Log, LogError, Producer};
@@ -25,6 +26,8 @@ pub struct Parts {
     pub topics: Topics,
     /// What was published.
     pub history: History,
+    /// What is known of overrides.
+    pub board: Arc<Board>,
     /// Decides what is stale; nothing else.
     pub clock: Arc<dyn Clock>,
     /// Makes the decoder that the pipeline uses for records of this format.

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 /// The stage of one partition.
 pub struct HistoryStage {
     retention: i64,
-    schema: &'static str,
+    schemas: &'static [&'static str],
     /// Hours of event time that are held → offset of the first record in them.
     hours: BTreeMap<EventTime, Offset>,
     /// From the committed metadata, while nothing is held.
@@ -35,18 +35,18 @@ impl HistoryStage {
     /// Keeps the signals records of the public topic for `retention` ns of event time.
     #[must_use]
     pub fn signals(retention: i64) -> Self {
-        Self::of(names::SCHEMA_SIGNALS, retention)
+        Self::of(&[names::SCHEMA_SIGNALS, names::SCHEMA_SHADOW], retention)
     }
 
     /// Keeps the lines of the late ledger for `retention` ns of event time.
     #[must_use]
     pub fn late(retention: i64) -> Self {
-        Self::of(names::SCHEMA_LATE, retention)
+        Self::of(&[names::SCHEMA_LATE], retention)
     }
 
-    fn of(schema: &'static str, retention: i64) -> Self {
+    fn of(schemas: &'static [&'static str], retention: i64) -> Self {
         let retention = retention.max(keys::HOUR);
-        Self { retention, schema, hours: BTreeMap::new(), replay_from: None, pending: BTreeMap::new(), expire: None, held: 0 }
+        Self { retention, schemas, hours: BTreeMap::new(), replay_from: None, pending: BTreeMap::new(), expire: None, held: 0 }
     }
 
     /// First hour that is kept; everything is while nothing was seen.
@@ -168,8 +168,9 @@ fn latest(known: Option<&[u8]>, identity: &Identity, stored: &Stored) -> Result<
 }
 
 /// Identity and content of a record; `None` when it is of another schema.
-fn read(record: &Record<'_>, schema: &str) -> Result<Option<(Identity, Stored)>, CodecError> {
-    if record.headers.get(names::SCHEMA) != Some(schema.as_bytes()) {
+fn read(record: &Record<'_>, schemas: &[&str]) -> Result<Option<(Identity, Stored)>, CodecError> {
+    let found = record.headers.get(names::SCHEMA);
+    if schemas.iter().all(|schema| found != Some(schema.as_bytes())) {
         return Ok(None);
     }
     let identity = Identity::decode(record.headers.get(names::IDENTITY).ok_or(CodecError::Truncated)?)?;
@@ -203,7 +204,7 @@ impl KeyedStage for HistoryStage {
 
     fn apply(&mut self, record: &Record<'_>, store: &dyn Store) -> Result<(), StageError> {
         let unreadable = |source| StageError::Unreadable { offset: record.offset, source };
-        let Some((identity, stored)) = read(record, self.schema).map_err(unreadable)? else {
+        let Some((identity, stored)) = read(record, self.schemas).map_err(unreadable)? else {
             return Ok(());
         };
         if self.admit(identity.window_start, record.offset, store)? {

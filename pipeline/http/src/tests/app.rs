@@ -182,6 +182,7 @@ impl App {
         let stores = MemoryStores::default();
         let vitals = Arc::new(TestVitals(Mutex::new(Ok(()))));
         let parts = Parts {
+            board: Arc::default(),
             log: Arc::new(Refusing(log.clone(), setup.refuse)),
             topics: topics.clone(),
             history: History::open(&stores, PARTITIONS, PARTITIONS).unwrap(),
