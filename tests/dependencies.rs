@@ -67,7 +67,7 @@ fn dependencies_point_one_way() {
 #[test]
 fn each_engine_is_linked_in_one_place() {
     let graph = graph();
-    for (engine, place) in [("rocksdb", "platform-rocks"), ("rdkafka", "platform-kafka")] {
+    for (engine, place) in [("rocksdb", "platform-rocks"), ("rdkafka", "platform-kafka"), ("aws-sdk-s3", "golden-bundle")] {
         let needing =
             |(id, deps): (&String, &BTreeSet<String>)| deps.iter().any(|d| graph.names[d] == engine).then(|| graph.names[id].clone());
         let linking: Vec<String> = graph.edges.iter().filter_map(needing).collect();

@@ -3,10 +3,13 @@
 //! A bad file refuses itself and nothing else. Two files for one service refuse each other: neither team can take a service from another,
 //! and whoever had it keeps its last good version. Only limits of the whole (`archive`) refuse all of it.
 
+mod merged;
+
 use crate::archive::{self, ArchiveError, Files};
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::file::{self, Checked, Override};
 use crate::report::Report;
+pub use merged::{Merged, Rejected};
 use std::collections::BTreeMap;
 
 /// What becomes of new files when some of them are bad.
@@ -82,8 +85,7 @@ impl Set {
             }
             for path in &paths {
                 let others: Vec<&str> = paths.iter().filter(|other| *other != path).map(String::as_str).collect();
-                let message = format!("service `{}` has another file: {}", service.1, others.join(", "));
-                let found = Diagnostic::error(Code::Duplicate, Span::default(), message).help("one service has one file, of one team");
+                let found = duplicate(&service.1, &others.join(", ")).help("one service has one file, of one team");
                 if let Some(entry) = self.files.get_mut(path) {
                     entry.checked.result = None;
                     entry.checked.diagnostics.insert(0, found);
@@ -124,6 +126,10 @@ impl Set {
     pub fn has_errors(&self) -> bool {
         self.files.values().any(|entry| entry.checked.result.is_none())
     }
+}
+
+fn duplicate(service: &str, others: &str) -> Diagnostic {
+    Diagnostic::error(Code::Duplicate, Span::default(), format!("service `{service}` has another file: {others}"))
 }
 
 #[cfg(test)]

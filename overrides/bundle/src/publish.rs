@@ -232,8 +232,9 @@ impl Publisher<'_> {
     fn older(&self, of: u64, current: Option<&Publication>) -> Result<String, PublishError> {
         let refused = |reason: String| PublishError::Rollback { of, reason };
         let newest = current.map_or(0, |current| current.version);
-        if of >= newest {
-            return Err(refused(if of == newest && of > 0 { "it is the current one".into() } else { format!("the newest is {newest}") }));
+        if of == 0 || of >= newest {
+            let current = if newest == 0 { "nothing is published".to_owned() } else { format!("the current version is {newest}") };
+            return Err(refused(format!("{current}, and only an older one can be chosen")));
         }
         let older = match history::version(self.blob, of) {
             Err(HistoryError::Store(error)) => return Err(error.into()),

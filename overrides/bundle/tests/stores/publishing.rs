@@ -46,9 +46,9 @@ fn a_rollback_is_a_new_version_with_the_old_content() {
         let mut poller = poller(open(), None);
         let found = new(poller.poll(0, None));
         assert_eq!((found.publication, found.files), (back.clone(), files("a")));
-        for (to, said) in [(0, "the newest is 3"), (3, "it is the current one"), (4, "the newest is 3")] {
+        for to in [0, 3, 4] {
             let error = try_publish(&*store, What::Rollback(to), None).unwrap_err().to_string();
-            assert!(error.contains(said), "{error}");
+            assert!(error.contains("the current version is 3"), "{error}");
         }
         assert!(matches!(try_publish(&*store, What::Rollback(1), None), Ok(Published::Same(same)) if same == back));
         assert_eq!(versions(&*store, 9).unwrap(), [back, second, first]);
@@ -124,7 +124,9 @@ fn a_publisher_that_dies_at_any_write_leaves_a_store_that_others_go_on_with() {
                 }
                 let from = *store.puts.lock().unwrap();
                 let dying = Memory {
-                    fate: Some(if fate == Fate::Failed { |put, at| if put >= at { Fate::Failed } else { Fate::Done } } else {
+                    fate: Some(if fate == Fate::Failed {
+                        |put, at| if put >= at { Fate::Failed } else { Fate::Done }
+                    } else {
                         |put, at| if put >= at { Fate::AnswerLost } else { Fate::Done }
                     }),
                     at: from + at,
@@ -158,11 +160,8 @@ fn a_lost_answer_publishes_once_and_is_success() {
                 published(&store, What::Files(&files(&version.to_string())));
             }
             let from = *store.puts.lock().unwrap();
-            let lossy = Memory {
-                fate: Some(|put, at| if put == at { Fate::AnswerLost } else { Fate::Done }),
-                at: from + at,
-                ..store.clone()
-            };
+            let lossy =
+                Memory { fate: Some(|put, at| if put == at { Fate::AnswerLost } else { Fate::Done }), at: from + at, ..store.clone() };
             let result = try_publish(&lossy, What::Files(&files("b")), None);
             let versions = versions(&store, 9).unwrap();
             match result {
@@ -219,7 +218,9 @@ fn a_store_that_others_wrote_to_is_refused_with_words() {
     let current = store.objects.lock().unwrap()["current.json"].clone();
 
     put("versions/2.json", &first);
-    assert!(matches!(try_publish(&store, What::Files(&files("c")), None), Err(PublishError::Altered { url }) if url.ends_with("versions/2.json")));
+    assert!(
+        matches!(try_publish(&store, What::Files(&files("c")), None), Err(PublishError::Altered { url }) if url.ends_with("versions/2.json"))
+    );
     store.objects.lock().unwrap().remove("versions/2.json");
 
     put("versions/1.json", &current);

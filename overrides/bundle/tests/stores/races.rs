@@ -55,8 +55,10 @@ fn two_publishers_race_fifty_times_and_nothing_is_lost() {
         history.reverse();
         let numbers: Vec<u64> = history.iter().map(|publication| publication.version).collect();
         assert_eq!(numbers, (1..=2 * ROUNDS as u64).collect::<Vec<_>>());
-        let successes: BTreeSet<_> = made.iter().map(|publication| (publication.version, &publication.nonce, &publication.sha256)).collect();
-        let recorded: BTreeSet<_> = history.iter().map(|publication| (publication.version, &publication.nonce, &publication.sha256)).collect();
+        let successes: BTreeSet<_> =
+            made.iter().map(|publication| (publication.version, &publication.nonce, &publication.sha256)).collect();
+        let recorded: BTreeSet<_> =
+            history.iter().map(|publication| (publication.version, &publication.nonce, &publication.sha256)).collect();
         assert_eq!(successes, recorded);
         assert_eq!(new(poller(open(), None).poll(0, None)).publication, history[2 * ROUNDS - 1]);
     });
