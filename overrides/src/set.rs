@@ -12,15 +12,6 @@ use crate::report::Report;
 pub use merged::{Merged, Rejected};
 use std::collections::BTreeMap;
 
-/// What becomes of new files when some of them are bad.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Merged {
-    /// Good files, and the last good ones in place of bad ones: all of them compile.
-    pub files: Files,
-    /// Files that were refused, with what was found.
-    pub rejected: Vec<(String, Vec<Diagnostic>)>,
-}
-
 /// Compiled files of one version.
 #[derive(Clone, Debug)]
 pub struct Set {
@@ -51,23 +42,6 @@ impl Set {
         let mut set = Self { hash, files: files.iter().map(entry).collect(), services: BTreeMap::new() };
         set.settle();
         Ok(set)
-    }
-
-    /// New files, each bad one replaced by what its path had before.
-    #[must_use]
-    pub fn merged(last_good: &Files, new: &Files) -> Merged {
-        let Ok(set) = Self::compile(new) else { return Merged { files: last_good.clone(), rejected: Vec::new() } };
-        let mut merged = Merged::default();
-        for (path, content) in new {
-            let Some(entry) = set.files.get(path) else { continue };
-            if entry.checked.result.is_some() {
-                merged.files.insert(path.clone(), content.clone());
-                continue;
-            }
-            merged.rejected.push((path.clone(), entry.checked.diagnostics.clone()));
-            merged.files.extend(last_good.get(path).map(|before| (path.clone(), before.clone())));
-        }
-        merged
     }
 
     /// Refuses files that name the same service, and notes the others.

@@ -97,7 +97,7 @@ impl World {
     }
 
     fn activate(&self, version: u64, live: &[(&str, &str)]) -> Activated {
-        let content = |_: &Vec<Arc<Activation>>| Content { said: said(version), live: files(live), shadow: Files::new() };
+        let content = |_: &Vec<Arc<Activation>>| Ok(Content { said: said(version), live: files(live), shadow: Files::new() });
         activate(&*self.log, &self.control, &self.rules(), version, content).unwrap()
     }
 }
@@ -440,7 +440,7 @@ fn two_controllers_at_once_never_write_a_version_twice() {
     // The second takes over while the first decides: the first is fenced, and finds out on its next try.
     let first = activate(&*world.log, &world.control, &world.rules(), 1, |_| {
         assert_eq!(world.activate(1, &[("a/b.yaml", ANGRY)]), Activated::Written);
-        Content { said: said(1), live: Files::new(), shadow: Files::new() }
+        Ok(Content { said: said(1), live: Files::new(), shadow: Files::new() })
     });
     assert!(first.is_err(), "{first:?}");
     assert_eq!(world.activate(1, &[]), Activated::Known);

@@ -9,9 +9,10 @@ use crate::settings::OverridesSettings;
 use golden_bundle::poll::{Active, Bundle, Found, PollError, Poller};
 use golden_bundle::s3::{S3Error, S3Settings};
 use golden_bundle::signature::PublicKey;
+use golden_overrides::archive::{ArchiveError, Files};
 use golden_overrides::diagnostic::Diagnostic;
 use golden_overrides::report::place;
-use golden_overrides::set::{Merged, Set};
+use golden_overrides::set::{Merged, Rejected as Refused, Set};
 use golden_pipeline::overrides::activate::{ActivateError, Activated, Content, activate};
 use golden_pipeline::overrides::board::{Board, Polls};
 use golden_pipeline::overrides::record::{Activate, Rejected};
@@ -183,14 +184,18 @@ impl Running {
 }
 
 /// What becomes of a bundle: good files, the last good ones in place of bad ones, and those that are only tried.
-fn content(bundle: &Bundle, before: Option<&golden_pipeline::overrides::activation::Activation>, lead: i64) -> Content {
+fn content(
+    bundle: &Bundle,
+    before: Option<&golden_pipeline::overrides::activation::Activation>,
+    lead: i64,
+) -> Result<Content, ArchiveError> {
     let publication = &bundle.publication;
     let (live_before, shadow_before) = before.map(|version| (version.files().clone(), version.shadow_files().clone())).unwrap_or_default();
     // A file that is only tried leaves in force what its service has.
     let tried: Vec<String> = Set::compile(&bundle.files)
         .map(|set| set.files().filter(|(_, c)| c.result.as_ref().is_some_and(|o| o.shadow)).map(|(path, _)| path.to_owned()).collect())
         .unwrap_or_default();
-    let (mut live_new, mut shadow_new) = (bundle.files.clone(), golden_overrides::archive::Files::new());
+    let (mut live_new, mut shadow_new) = (bundle.files.clone(), Files::new());
     for path in &tried {
         let Some(content) = live_new.remove(path) else { continue };
         shadow_new.insert(path.clone(), content);
@@ -198,14 +203,14 @@ fn content(bundle: &Bundle, before: Option<&golden_pipeline::overrides::activati
             live_new.insert(path.clone(), live.clone());
         }
     }
-    let Merged { files: live, rejected } = Set::merged(&live_before, &live_new);
+    let Merged { files: live, rejected } = Set::merged(&live_before, &live_new)?;
     // What was tried before stays while its file cannot be read.
-    for (path, _) in &rejected {
+    for Refused { path, .. } in &rejected {
         if let Some(content) = shadow_before.get(path) {
             shadow_new.insert(path.clone(), content.clone());
         }
     }
-    let rejected = rejected.iter().map(|(path, found)| refused(path, found, bundle.files.get(path))).collect();
+    let rejected = rejected.iter().map(|refused| rejected_of(refused, bundle.files.get(&refused.path))).collect();
     let said = Activate {
         version: publication.version,
         bundle: publication.sha256.clone(),
@@ -219,14 +224,14 @@ fn content(bundle: &Bundle, before: Option<&golden_pipeline::overrides::activati
         rollback_of: publication.rollback_of,
         rejected,
     };
-    Content { said, live, shadow: shadow_new }
+    Ok(Content { said, live, shadow: shadow_new })
 }
 
-fn refused(path: &str, found: &[Diagnostic], content: Option<&Vec<u8>>) -> Rejected {
-    let first = found.iter().find(|found| found.is_error());
+fn rejected_of(refused: &Refused, content: Option<&Vec<u8>>) -> Rejected {
+    let first = refused.diagnostics.iter().find(|found| found.is_error());
     let source = content.map(|content| String::from_utf8_lossy(content).into_owned()).unwrap_or_default();
     let line = first.map_or(1, |found| place(&source, found.span.start).line);
-    Rejected { path: path.to_owned(), line, reason: first.map(|found| found.message.clone()).unwrap_or_default() }
+    Rejected { path: refused.path.clone(), line, reason: first.map(|found: &Diagnostic| found.message.clone()).unwrap_or_default() }
 }
 
 /// SplitMix64's finaliser.

@@ -56,7 +56,7 @@ pub fn activate(
     topic: &Topic,
     rules: &Rules,
     version: u64,
-    content: impl FnOnce(&Versions) -> Content,
+    content: impl FnOnce(&Versions) -> Result<Content, ArchiveError>,
 ) -> Result<Activated, ActivateError> {
     let mut writer = log.writer(&format!("{PIPELINE}.control"))?;
     let mut timeline = Timeline::default();
@@ -64,7 +64,7 @@ pub fn activate(
     if timeline.versions().last().is_some_and(|newest| newest.said.version >= version) {
         return Ok(Activated::Known);
     }
-    let Content { mut said, live, shadow } = content(&timeline.versions().to_vec());
+    let Content { mut said, live, shadow } = content(&timeline.versions().to_vec())?;
     let to = Partition::new(topic, 0);
     for (files, name) in [(live, &mut said.live), (shadow, &mut said.shadow)] {
         name.clear();
