@@ -357,7 +357,8 @@ impl Work {
         let Self { settings, series, rules, .. } = self;
         let of_event = |event: &Event<'_>| series.of_event(&settings.stamp.tenant, event, &settings.groupings, settings.partitions);
         let (series, judged) = rules.seen(event, of_event);
-        let event = judged.as_ref().unwrap_or(event);
+        // Older than anything that versions are kept for: the ledger counts what the event itself says.
+        let (as_received, event) = (event, judged.as_ref().unwrap_or(event));
         let Ok(series) = series else {
             return Err((Reason::ServiceInvalid, "a service's name has 1 to 256 bytes and no control or bidi characters"));
         };
@@ -374,7 +375,7 @@ impl Work {
                 Verdict::Folded => self.at.watermark.observe(event.event_time, append, &self.settings.watermark),
                 Verdict::LateLedger => {
                     self.at.watermark.observe(event.event_time, append, &self.settings.watermark);
-                    self.late_event(at, event, series, append);
+                    self.late_event(at, as_received, series, append);
                     return Ok(());
                 }
                 Verdict::Future => return Err((Reason::TimeFuture, "the event is further ahead of its append time than `skew`")),

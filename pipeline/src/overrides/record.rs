@@ -4,6 +4,7 @@
 //! reads the log puts pieces together and needs them only until the record behind them. Records of other schemas are passed over.
 
 use golden_overrides::archive::{self, Files};
+use platform_core::planted::{Bug, planted};
 use platform_core::time::EventTime;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -89,6 +90,9 @@ impl Activate {
     /// First window of this length, in the epoch's grid, that it can touch, when the log took it at `append` ns.
     #[must_use]
     pub fn effective(&self, append: i64, window_nanos: i64) -> EventTime {
+        if planted(Bug::CountsWhenRead) {
+            return EventTime::MIN;
+        }
         let length = window_nanos.max(1);
         let up = |time: i64| time.div_euclid(length).saturating_add(i64::from(time.rem_euclid(length) > 0)).saturating_mul(length);
         EventTime(up(append.saturating_add(self.lead)).max(up(self.from_window)))

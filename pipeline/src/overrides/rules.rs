@@ -10,6 +10,7 @@ use crate::overrides::record::{Activate, BadActivate, Pieces, SCHEMA_ACTIVATE, S
 use golden_overrides::archive::Files;
 use platform_core::control::ControlReader;
 use platform_core::log::{Log, LogError};
+use platform_core::planted::{Bug, planted};
 use platform_core::record::{Offset, Record, Topic};
 use platform_core::time::EventTime;
 use platform_core::window::WindowLength;
@@ -110,7 +111,8 @@ impl Rules {
                 Err(error) => tracing::warn!(%error, "the control log cannot be read: once more"),
             }
         }
-        timeline.take(&shared.versions, position);
+        let seen = if planted(Bug::ControlToItsEnd) { Offset(u64::MAX) } else { position };
+        timeline.take(&shared.versions, seen);
         Ok(())
     }
 }

@@ -48,11 +48,17 @@ pub enum Bug {
     LateByClose,
     /// 26: dead letters do not wait for the commit.
     DeadLettersApart,
+    /// 27: a decision counts as soon as it is read, for all windows.
+    CountsWhenRead,
+    /// 27: CLOSE takes in all of the control log, and not as much as FOLD had read.
+    ControlToItsEnd,
+    /// FOLD goes on although it cannot read the control log.
+    ControlNotAwaited,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::NoSeekAfterAbort,
         Self::ClaimRefreshed,
         Self::PositionsApart,
@@ -74,6 +80,9 @@ impl Bug {
         Self::PurgePastAbsent,
         Self::LateByClose,
         Self::DeadLettersApart,
+        Self::CountsWhenRead,
+        Self::ControlToItsEnd,
+        Self::ControlNotAwaited,
     ];
 }
 

@@ -2,7 +2,7 @@
 //! against the bounds of the watermark. Shares with the pipeline the form of its records, and no more.
 
 use crate::Report;
-use crate::plan::{BOUND, HOLD, PARTITIONS, RETAIN, SKEW, SOURCES, WINDOW, nanos};
+use crate::plan::{BOUND, HOLD, LEAD, PARTITIONS, RETAIN, SKEW, SOURCES, WINDOW, nanos, turns};
 use crate::world::World;
 use golden_pipeline::aggregate::Aggregate;
 use golden_pipeline::fold::partial::Head;
@@ -72,6 +72,37 @@ fn mix(value: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// Versions of the overrides as the control log has them: each with the first window that it may touch, in ns.
+struct Decisions(Vec<(u64, i64)>);
+
+impl Decisions {
+    fn of(world: &World, report: &mut Report) -> Self {
+        let mut all: Vec<(u64, i64)> = Vec::new();
+        world.log.visible(&Partition::new(&world.topics.control, 0), |record| {
+            let value: serde_json::Value = serde_json::from_slice(record.value.unwrap_or_default()).unwrap_or_default();
+            let Some(version) = value.get("version").and_then(serde_json::Value::as_u64) else { return };
+            if all.last().is_some_and(|(before, _)| *before >= version) {
+                report.violations.push(format!("I21 one writer: version {version} stands behind {:?}", all.last()));
+            }
+            let earliest = record.append_time.map_or(0, |time| time.0) + nanos(LEAD);
+            all.push((version, (earliest + nanos(WINDOW) - 1).div_euclid(nanos(WINDOW)) * nanos(WINDOW)));
+        });
+        Self(all)
+    }
+
+    /// The version in force in a window, ns; 0: none.
+    fn at(&self, window: i64) -> u64 {
+        self.0.iter().rev().find(|(_, from)| *from <= window).map_or(0, |(version, _)| *version)
+    }
+
+    /// Whether outcomes of a service are turned round in a window.
+    fn turned(&self, window: i64, service: &str) -> bool {
+        let version = self.at(window);
+        let number = service.strip_prefix('s').and_then(|number| number.parse().ok());
+        version > 0 && number.is_some_and(|number| turns(version, number))
+    }
+}
+
 /// What must stand in the end.
 #[derive(Default)]
 struct Expected {
@@ -81,7 +112,7 @@ struct Expected {
     dead: BTreeSet<(u32, u64)>,
 }
 
-fn expected(source: &[Vec<Seen>]) -> Expected {
+fn expected(source: &[Vec<Seen>], decisions: &Decisions) -> Expected {
     let mut all = Expected::default();
     let window = |time: i64| time.div_euclid(nanos(WINDOW)) * WINDOW;
     for (partition, records) in (0_u32..).zip(source) {
@@ -104,12 +135,14 @@ fn expected(source: &[Vec<Seen>]) -> Expected {
                     format!("{}/service_operation[{}] {start}", event.service, event.operation),
                 ]
             };
+            let turned = !very_late && decisions.turned(window(event.time) * nanos(1), &event.service);
+            let error = event.error != turned;
             for name in names {
                 if append - event.time <= nanos(BOUND) {
                     *all.on_time.entry(name.clone()).or_default() += 1;
                 }
                 let entry = all.latest.entry(name).or_insert_with(|| Entry { totals: vec![0; 4], ..Entry::default() });
-                for (total, more) in entry.totals.iter_mut().zip([1, u64::from(event.error), 1, event.latency]) {
+                for (total, more) in entry.totals.iter_mut().zip([1, u64::from(error), 1, event.latency]) {
                     *total += more;
                 }
                 entry.hash = entry.hash.wrapping_add(hash);
@@ -132,6 +165,9 @@ struct Result {
     whole_service: bool,
     entry: Entry,
     completeness: f64,
+    service: String,
+    /// Of the override that judged it.
+    version: u64,
 }
 
 fn result(record: &Record<'_>) -> Option<Result> {
@@ -142,16 +178,26 @@ fn result(record: &Record<'_>) -> Option<Result> {
     let aggregate = Aggregate::decode(&mut Cursor::new(record.headers.get(AGGREGATE)?)).ok()?;
     let value: serde_json::Value = serde_json::from_slice(record.value?).ok()?;
     let completeness = value.get("completeness").and_then(serde_json::Value::as_f64).unwrap_or(1.0);
+    let version = value.get("override").and_then(|o| o.get("version")).and_then(serde_json::Value::as_u64).unwrap_or(0);
     let said = value.get("revision").and_then(serde_json::Value::as_u64);
     let entry = Entry { revision, totals: totals(&aggregate), hash: aggregate.counts().hash };
-    (said == Some(revision)).then_some(Result { name, window, whole_service: id.grouping == "service", entry, completeness })
+    (said == Some(revision)).then_some(Result {
+        name,
+        window,
+        whole_service: id.grouping == "service",
+        entry,
+        completeness,
+        service: id.service,
+        version,
+    })
 }
 
 /// Judges what a run has left behind.
 pub(crate) fn judge(world: &World, report: &mut Report) {
     let source = source(world);
-    let expected = expected(&source);
-    results(world, expected, report);
+    let decisions = Decisions::of(world, report);
+    let expected = expected(&source, &decisions);
+    results(world, expected, &decisions, report);
     watermarks(world, &source, report);
     for partition in 0..PARTITIONS {
         one_go(world, partition, report);
@@ -165,7 +211,7 @@ fn each(world: &World, topic: &Topic, partitions: u32, mut each: impl FnMut(u32,
 }
 
 /// I1, I2, I3, I17, I18, and I14: what is not final in the end is missing here.
-fn results(world: &World, mut expected: Expected, report: &mut Report) {
+fn results(world: &World, mut expected: Expected, decisions: &Decisions, report: &mut Report) {
     let mut published = Published::default();
     let mut empty: BTreeMap<String, Entry> = BTreeMap::new();
     let mut violations = Vec::new();
@@ -192,7 +238,11 @@ fn results(world: &World, mut expected: Expected, report: &mut Report) {
             violations.push(format!("record {} of partition {partition} cannot be read", record.offset));
             return;
         };
-        let Result { name, window, whole_service, entry, completeness } = result;
+        let Result { name, window, whole_service, entry, completeness, service, version } = result;
+        let in_force = if decisions.turned(window, &service) { decisions.at(window) } else { 0 };
+        if version != in_force {
+            violations.push(format!("I10 override: {name} revision {} is judged by version {version}, not {in_force}", entry.revision));
+        }
         if entry.revision == 0 {
             let (finals, events, hash) = sums.entry((partition, window)).or_default();
             *finals += 1;

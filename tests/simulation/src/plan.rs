@@ -22,6 +22,10 @@ pub(crate) const HOLD: i64 = 10;
 pub(crate) const SKEW: i64 = 5;
 /// How long a window can be corrected, s.
 pub(crate) const RETAIN: i64 = 60;
+/// From the append of a decision to the first window that it can touch, s.
+pub(crate) const LEAD: i64 = 10;
+/// Services.
+pub(crate) const SERVICES: u64 = 4;
 /// When the run begins, s since 1970.
 pub(crate) const START: i64 = 1_700_000_000;
 /// For so long events come and things go wrong.
@@ -72,6 +76,14 @@ pub struct Plan {
     pub(crate) zombie_epoch: bool,
     /// Everything dies at once for a while, and nothing else happens.
     pub(crate) blackout: bool,
+    /// Of a thousand seconds, how many bring a decision on overrides; and how many a control log that is away for a while.
+    pub(crate) decisions: u64,
+    pub(crate) control_away: u64,
+}
+
+/// What version `version` of the overrides says of a service: whether failures count as successes and successes as failures.
+pub(crate) fn turns(version: u64, service: u64) -> bool {
+    version.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (60 + service % SERVICES) & 1 == 1
 }
 
 impl Plan {
@@ -93,6 +105,7 @@ impl Plan {
         };
         let (kills, pauses, evictions, leaderless) = (sometimes(500, 60), sometimes(500, 60), sometimes(500, 100), sometimes(300, 30));
         let (late, open) = (sometimes(700, 200), sometimes(300, 300));
+        let (decisions, control_away) = (sometimes(600, 120), sometimes(300, 30));
         let kinds = [
             Producers::Honest,
             Producers::Honest,
@@ -127,9 +140,12 @@ impl Plan {
             disks_lost: from.chance(300),
             zombie_epoch: from.chance(150),
             blackout,
+            decisions,
+            control_away,
         };
         if blackout {
             (plan.kills, plan.pauses, plan.evictions, plan.leaderless) = (0, 0, 0, 0);
+            (plan.decisions, plan.control_away) = (0, 0);
             (plan.chances, plan.zombie_epoch, plan.processes, plan.open) = (Chances::default(), false, 1, 0);
         }
         plan
@@ -181,7 +197,7 @@ impl Plan {
         let micros = 1 + seed.below(2_000_000);
         format!(
             r#"{{"timestamp":{millis},"service":"s{}","operation":"o{}","latency_ms":{}.{:03},"status":{status}}}"#,
-            seed.below(4),
+            seed.below(SERVICES),
             seed.below(3),
             micros / 1000,
             micros % 1000,

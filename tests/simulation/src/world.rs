@@ -3,11 +3,16 @@
 
 use crate::Report;
 use crate::check;
-use crate::plan::{BOUND, BUSY, HOLD, PARTITIONS, Plan, QUIET, RETAIN, SKEW, SOURCES, START, WINDOW, nanos, seconds};
+use crate::plan::{
+    BOUND, BUSY, HOLD, LEAD, PARTITIONS, Plan, QUIET, RETAIN, SERVICES, SKEW, SOURCES, START, WINDOW, nanos, seconds, turns,
+};
+use golden_overrides::archive::{Files, pack, sha256};
 use golden_pipeline::dead_letter::Stamp;
 use golden_pipeline::decode::{self, MakeDecoder};
 use golden_pipeline::fold::{Fold, FoldSettings, FoldSource, TimeMode};
-use golden_pipeline::names::{COLOUR, EPOCH, PIPELINE, SCHEMA_LATE, SCHEMA_PROGRESS, SCHEMA_SIGNALS, Topics};
+use golden_pipeline::names::{COLOUR, EPOCH, PIPELINE, SCHEMA, SCHEMA_LATE, SCHEMA_PROGRESS, SCHEMA_SIGNALS, Topics};
+use golden_pipeline::overrides::activate::{Content, activate};
+use golden_pipeline::overrides::record::{Activate, SCHEMA_CONTENT};
 use golden_pipeline::overrides::rules::Rules;
 use golden_pipeline::settings::{Checked, PipelineSettings, Span};
 use golden_pipeline::source::{Format, Source};
@@ -17,7 +22,7 @@ use golden_router::worker::{self, Worker, WorkerSettings};
 use platform_core::clock::Clock;
 use platform_core::log::{Log, Subscription};
 use platform_core::pipeline::{Kind, MakeKeyed, MakeMap, Stage};
-use platform_core::record::{Partition, Topic};
+use platform_core::record::{NewRecord, Partition, Topic};
 use platform_core::stage::{KeyedStage, MapStage};
 use platform_runtime::keyed_task::{KeyedParts, KeyedTask};
 use platform_runtime::map_task::MapTask;
@@ -123,6 +128,10 @@ pub(crate) struct World {
     old: Part,
     processes: Vec<Process>,
     numbers: u64,
+    /// The newest version of the overrides that is known to be decided.
+    version: u64,
+    decided: u64,
+    blacked_out: bool,
     pub(crate) violations: Vec<String>,
     /// Whether a source partition was out of reach for a while, or its FOLD: then a window may be incomplete.
     pub(crate) may_be_incomplete: bool,
@@ -134,6 +143,7 @@ fn settings() -> Checked {
         bound: Span(seconds(BOUND)),
         hold: Span(seconds(HOLD)),
         skew: Span(seconds(SKEW)),
+        lead: Span(seconds(LEAD)),
         retain: Span(seconds(RETAIN)),
         series_ttl: Span(seconds(RETAIN)),
         histogram: true,
@@ -154,6 +164,27 @@ fn router(topics: &Topics) -> Stage {
     }
 }
 
+/// A version of the overrides: `turns` says what stands in it.
+fn version(version: u64) -> Content {
+    let rule = "owner: t\nerrors: 'outcome == \"error\" ? \"ok\" : \"error\"'\nhealth: 'requestCount > 0 ? 2 : 1'\n";
+    let file = |service: u64| (format!("t/s{service}.yaml"), rule.as_bytes().to_vec());
+    let live: Files = (0..SERVICES).filter(|service| turns(version, *service)).map(file).collect();
+    let said = Activate {
+        version,
+        bundle: pack(&live).map(|packed| sha256(&packed)).unwrap_or_default(),
+        live: String::new(),
+        shadow: String::new(),
+        from_window: i64::MIN,
+        lead: nanos(LEAD),
+        published_by: String::new(),
+        published_at: String::new(),
+        commit: String::new(),
+        rollback_of: None,
+        rejected: Vec::new(),
+    };
+    Content { said, live, shadow: Files::new() }
+}
+
 fn old_fold(settings: &Checked, topics: &Topics, decoder: MakeDecoder) -> Part {
     let settings = FoldSettings {
         stamp: Stamp { colour: COLOUR, epoch: EPOCH - 1, tenant: "default".to_owned() },
@@ -163,7 +194,7 @@ fn old_fold(settings: &Checked, topics: &Topics, decoder: MakeDecoder) -> Part {
         watermark: settings.watermark,
         time: TimeMode::Live,
         traces: true,
-        lead: nanos(settings.plain.lead.0),
+        lead: nanos(LEAD),
         partials: topics.partials.clone(),
         partitions: PARTITIONS,
         dead_letters: topics.dead_letters.clone(),
@@ -186,10 +217,12 @@ impl World {
         let clocks = Duration::from_millis(500);
         log.create_topic(&topics.events, SOURCES, clocks);
         log.create_topic(&topics.dead_letters, 1, clocks);
+        log.create_topic(&topics.control, 1, clocks);
         for topic in [&topics.partials, &topics.signals, &topics.public, &topics.late] {
             log.create_topic(topic, PARTITIONS, clocks);
         }
         let checked = settings();
+        let window = checked.window;
         let source = Arc::new(Source::for_format(Format::Json));
         let decoder: MakeDecoder = Arc::new(move |wanted| decode::decoder(&source, wanted));
         let old = old_fold(&checked, &topics, Arc::clone(&decoder));
@@ -203,7 +236,7 @@ impl World {
             health_of_all: true,
             fold_tasks: plan.fold_tasks,
             close_tasks: 1,
-            rules: Rules::none(),
+            rules: Rules::of_log(Arc::new(log.of_process(0)), &topics.control, window, nanos(10 * RETAIN)),
             tally: Arc::new(Tally::default()),
         };
         let parts = pipeline(deployment, router(&topics), vec![]).stages.into_iter().map(part).collect();
@@ -224,6 +257,9 @@ impl World {
             old,
             processes: Vec::new(),
             numbers: 0,
+            version: 0,
+            decided: 0,
+            blacked_out: false,
             violations: Vec::new(),
             may_be_incomplete,
         };
@@ -358,9 +394,41 @@ impl World {
             let lasting = Duration::from_secs(5 + self.seed.below(90)).min(BUSY.saturating_sub(self.now()));
             self.log.lose_leader(&Partition::new(&self.topics.events, partition), lasting);
         }
+        if self.seed.chance(self.plan.decisions) {
+            self.decide();
+        }
+        if self.seed.chance(self.plan.control_away) {
+            let lasting = Duration::from_secs(1 + self.seed.below(25)).min(BUSY.saturating_sub(self.now()));
+            self.log.lose_leader(&Partition::new(&self.topics.control, 0), lasting);
+        }
         if self.seed.chance(100) {
             self.processes.iter().for_each(|process| process.stores.flush());
         }
+    }
+
+    /// Whoever controls decides on the next version of the overrides, or dies while it writes it.
+    fn decide(&mut self) {
+        self.numbers += 1;
+        let log = self.log.of_process(self.numbers);
+        let control = self.topics.control.clone();
+        let dies = self.seed.chance(150);
+        if dies {
+            // What it leaves behind is neither done nor undone until brokers give it up.
+            let headers = [(SCHEMA, SCHEMA_CONTENT.as_bytes())];
+            let piece = NewRecord { key: Some(b"half"), headers: &headers, value: Some(b"half") };
+            if let Ok(mut writer) = log.writer(&format!("{PIPELINE}.control")) {
+                drop(writer.append(&Partition::new(&control, 0), piece));
+            }
+        } else {
+            let Some(window) = platform_core::window::WindowLength::new(seconds(WINDOW)).ok() else { return };
+            let rules = Rules::of_log(Arc::new(self.log.of_process(self.numbers)), &control, window, nanos(10 * RETAIN));
+            let next = self.version + 1;
+            // What fails may have taken place: the next one finds out, and goes on from there.
+            let decided = activate(&log, &control, &rules, next, |_| Ok(version(next)));
+            self.decided += u64::from(decided.is_ok());
+            self.version += u64::from(decided.is_ok());
+        }
+        self.log.kill(self.numbers);
     }
 
     fn pause(&mut self, place: usize) {
@@ -422,7 +490,8 @@ pub(crate) fn run(plan: Plan) -> Report {
             second = world.now() + Duration::from_secs(1);
             world.trouble();
         }
-        if blackout.is_some_and(|at| world.now() >= at) && world.numbers == world.plan.processes {
+        if blackout.is_some_and(|at| world.now() >= at) && !world.blacked_out {
+            world.blacked_out = true;
             world.black_out();
         }
     }
@@ -433,6 +502,9 @@ pub(crate) fn run(plan: Plan) -> Report {
     RUN.set(None);
     let mut world = world.borrow_mut();
     let mut report = Report { injected: world.log.injected(), ..Report::default() };
+    if world.decided > 0 {
+        report.injected.insert("decision", world.decided);
+    }
     check::judge(&world, &mut report);
     report.violations.append(&mut world.violations);
     report
