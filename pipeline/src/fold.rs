@@ -242,6 +242,16 @@ impl MapStage for Fold {
         }
     }
 
+    fn crashed(&mut self, batch: &Batch<'_>) {
+        let number = self.number(&batch.partition.topic);
+        let Some(decoder) = self.decoders.get_mut(number) else { return };
+        let kept = std::mem::replace(decoder, Box::new(Unread));
+        self.process(batch);
+        if let Some(decoder) = self.decoders.get_mut(number) {
+            *decoder = kept;
+        }
+    }
+
     fn idle(&mut self, partition: &Partition, position: Offset, known_before: AppendTime) {
         let limits = self.work.settings.watermark;
         // Behind the last record there may be offsets that the log uses for itself.
@@ -293,6 +303,15 @@ impl MapStage for Fold {
 
     fn ended(&mut self) {
         self.work.ended = true;
+    }
+}
+
+/// Looks into no record: each has killed its process.
+struct Unread;
+
+impl Decoder for Unread {
+    fn decode(&mut self, input: &Input<'_>, items: &mut dyn Items) {
+        items.dead(0, Reason::Crash, "the process died of it each time", input.value);
     }
 }
 
