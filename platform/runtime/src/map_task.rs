@@ -280,13 +280,12 @@ impl MapTask {
         Ok(())
     }
 
-    /// Reads a batch in parts that leave a trace when the process dies of them.
+    /// Reads a batch in parts that leave a trace when the process dies of them. What it does not get to in time comes again.
     fn read_carefully(&mut self, batch: &Batch<'_>) -> Result<(), TaskError> {
         let most = self.owned.iter().find(|o| o.partition == *batch.partition).map_or(1, |o| o.caution.limit());
-        for part in batch.parts(most) {
-            if self.setup.signal.is_stopping() {
-                return self.rewind();
-            }
+        let deadline = self.setup.clock.monotonic().saturating_add(self.setup.settings.commit_interval);
+        let mut parts = batch.parts(most).peekable();
+        while let Some(part) = parts.next() {
             let Some(owned) = self.owned.iter_mut().find(|o| o.partition == *batch.partition) else { return Ok(()) };
             let plan = owned.caution.plan(&part, self.known.unwrap_or(AppendTime(i64::MIN)));
             if let Plan::CommitFirst | Plan::Mark(..) = plan {
@@ -309,6 +308,10 @@ impl MapTask {
                 && let Some(alone) = owned.took(&part)
             {
                 self.harmless.insert(batch.partition.clone(), alone);
+            }
+            let late = self.setup.clock.monotonic() >= deadline || self.setup.signal.is_stopping();
+            if late && parts.peek().is_some() {
+                return if self.commit_now()? { self.rewind() } else { Ok(()) };
             }
         }
         // No mark stands longer than it takes to read the record.
