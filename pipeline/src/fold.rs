@@ -11,7 +11,7 @@ pub mod partial;
 pub mod verdict;
 
 use crate::aggregate::Aggregate;
-use crate::dead_letter::{self, Coordinates, Stamp};
+use crate::dead_letter::{self, Coordinates, Stamp, UNREAD};
 use crate::decode::{Coordinate, Decoder, Input, Items, Reason, Skip};
 use crate::event::Event;
 use crate::grouping::Groupings;
@@ -311,7 +311,7 @@ struct Unread;
 
 impl Decoder for Unread {
     fn decode(&mut self, input: &Input<'_>, items: &mut dyn Items) {
-        items.dead(0, Reason::Crash, "the process died of it each time", input.value);
+        items.dead(0, Reason::Crash, UNREAD, input.value);
     }
 }
 

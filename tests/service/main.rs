@@ -17,6 +17,8 @@ mod matrix;
 #[cfg(test)]
 mod namespace;
 #[cfg(test)]
+mod poison;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod sources;
