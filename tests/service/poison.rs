@@ -76,7 +76,7 @@ fn i11_a_record_that_kills_is_a_dead_letter_within_a_minute_and_everything_else_
     let clock = Arc::new(SystemClock::new());
     let account = Mutex::new(Account::default());
     let (mut service, deaths, took) = poisoned(folder.path(), &account, &clock);
-    assert!((5..=10).contains(&deaths) && took < 60.0, "{deaths} deaths in {took:.1} s");
+    assert!((6..=11).contains(&deaths) && took < 60.0, "{deaths} deaths in {took:.1} s");
     let end = rfc3339(clock.wall() - clock.wall().rem_euclid(10 * SECOND) + 11 * SECOND);
     let is_read = |lag: &serde_json::Value| lag["records"] == 0 || lag["stage"] == "fold" || lag["stage"] == "close";
     eventually("every window is closed and everything is read", 60, || {
@@ -100,11 +100,11 @@ fn i11_on_kafka_too_where_a_restart_takes_as_long_as_the_group_misses_a_member()
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(cluster) = Cluster::start(1) else { return };
     let folder = tempfile::tempdir().unwrap();
-    cluster.prepare(folder.path(), "", "");
+    cluster.prepare(folder.path(), ", takeover_ms: 6000", "");
     let clock = SystemClock::new();
     let account = Mutex::new(Account::default());
     let (mut service, deaths, took) = poisoned(folder.path(), &account, &clock);
-    assert!((5..=10).contains(&deaths) && took < 60.0, "{deaths} deaths in {took:.1} s");
+    assert!((6..=11).contains(&deaths) && took < 60.0, "{deaths} deaths in {took:.1} s");
     assert!(service.stop());
     let urls = Mutex::new(Vec::new());
     let mut fleet = Fleet::start(folder.path(), 1, 1, &urls);
