@@ -152,13 +152,11 @@ impl Caution {
     /// What to do with these, of which there are no more than `limit`, at the log's time `now`.
     pub(crate) fn plan(&self, part: &Batch<'_>, now: AppendTime) -> Plan {
         let first = part.iter().next().map(|record| record.offset);
-        if let (1, Some(first)) = (self.limit, first) {
+        if let (1, Some(first)) = (self.limit, first.filter(|first| self.harmless != Some(*first))) {
             if self.committed.mark.is_some_and(|mark| mark.offset == first && mark.is_enough(now)) {
                 return Plan::PutAside;
             }
-            if self.harmless != Some(first) {
-                return Plan::Mark(first, now);
-            }
+            return Plan::Mark(first, now);
         }
         // No mark stands while another record is read.
         let full = self.taken.saturating_add(part.len()) > self.limit || self.committed.mark.is_some();
@@ -175,10 +173,10 @@ impl Caution {
         self.marking.is_some()
     }
 
-    /// So many records were read. Gives the one that was read alone.
-    pub(crate) fn took(&mut self, part: &Batch<'_>) -> Option<Offset> {
+    /// These were read, or put aside. Gives the one that was read alone.
+    pub(crate) fn took(&mut self, part: &Batch<'_>, looked: bool) -> Option<Offset> {
         self.taken += part.len();
-        self.harmless = part.iter().next().map(|record| record.offset).filter(|_| self.limit == 1);
+        self.harmless = part.iter().next().map(|record| record.offset).filter(|_| looked && self.limit == 1);
         self.harmless
     }
 
@@ -217,10 +215,36 @@ impl Caution {
 
 #[cfg(test)]
 mod tests {
-    use super::{Care, Mark};
+    use super::{Care, Caution, Mark, Plan, TRIES};
     use platform_core::codec::Cursor;
-    use platform_core::record::Offset;
+    use platform_core::record::{BatchBuffer, Offset, Partition, Topic};
     use platform_core::time::AppendTime;
+
+    /// Refused commits bring a record back to a process that knows it.
+    #[test]
+    fn what_a_process_lived_through_it_reads_again_and_what_it_put_aside_it_puts_aside_again() {
+        let mut buffer = BatchBuffer::default();
+        buffer.start(&Partition::new(&Topic::new("t"), 0));
+        buffer.push(Offset(5), None, None, &[], None);
+        let (part, now) = (buffer.batch().unwrap(), AppendTime(9));
+        let tried = |tries| {
+            let mark = Some(Mark { offset: Offset(5), tries, since: AppendTime(0) });
+            Caution::new(Care { starts: 4, mark }, Offset(5), Some(Offset(9)), None)
+        };
+        let mut last = tried(TRIES - 1);
+        assert_eq!(last.plan(&part, now), Plan::Mark(Offset(5), now));
+        last.mark(Some((Offset(5), now)));
+        last.committed(Offset(5), false);
+        assert_eq!(last.took(&part, true), Some(Offset(5)));
+        last.refused();
+        assert_eq!(last.plan(&part, now), Plan::Take);
+        let mut enough = tried(TRIES);
+        for _ in 0..2 {
+            assert_eq!(enough.plan(&part, now), Plan::PutAside);
+            assert_eq!(enough.took(&part, false), None);
+            enough.refused();
+        }
+    }
 
     #[test]
     fn what_was_written_is_read_and_what_was_not_is_none() {

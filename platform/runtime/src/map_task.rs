@@ -41,7 +41,7 @@ pub struct MapTask {
     backoff: Backoff,
     /// Monotonic time before which nothing is read.
     not_before: Duration,
-    /// Behind which record of each partition the task was alone with it last, and lived.
+    /// The record of each partition that the task read alone last, and lived.
     harmless: Positions,
     status: Arc<StatusCell>,
 }
@@ -60,11 +60,11 @@ struct Owned {
 }
 
 impl Owned {
-    /// These were read; gives the record that was read alone.
-    fn took(&mut self, batch: &Batch<'_>) -> Option<Offset> {
+    /// These were read, or put aside without a look; gives the record that was read alone.
+    fn took(&mut self, batch: &Batch<'_>, looked: bool) -> Option<Offset> {
         self.active = true;
         self.told = batch.next_offset().unwrap_or(self.told);
-        self.caution.took(batch)
+        self.caution.took(batch, looked)
     }
 }
 
@@ -128,7 +128,7 @@ impl MapTask {
                         self.setup.place.moments.reading(&self.setup.stage, &batch);
                         self.stage.process(&batch);
                         if let Some(owned) = owned {
-                            owned.took(&batch);
+                            owned.took(&batch, true);
                         }
                     }
                 }
@@ -251,7 +251,7 @@ impl MapTask {
                 }
             };
             let caution = Caution::new(care, offset, self.reader.end(&partition)?, self.harmless.get(&partition).copied());
-            if caution.limit() < usize::MAX {
+            if caution.starts() > 0 {
                 let (task, starts) = (self.setup.task_name(), caution.starts());
                 tracing::warn!(%task, %partition, %offset, starts, "a process died here, perhaps of a record: read with care");
             }
@@ -305,7 +305,7 @@ impl MapTask {
                 self.stage.process(&part);
             }
             if let Some(owned) = self.owned.iter_mut().find(|o| o.partition == *batch.partition)
-                && let Some(alone) = owned.took(&part)
+                && let Some(alone) = owned.took(&part, plan != Plan::PutAside)
             {
                 self.harmless.insert(batch.partition.clone(), alone);
             }
