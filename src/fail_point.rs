@@ -1,6 +1,9 @@
 //! Fail points: the process stops itself (SIGSTOP) at a named moment of a task's work, so that a test can kill it there, cut it off, or let
 //! it sleep until others have taken over (docs/faults.md).
 //!
+//! Besides, `GOLDEN_FAIL_POINT=STAGE.reads:TEXT` makes of every record that holds the text one that kills: the process aborts before the stage
+//! looks into it.
+//!
 //! Armed by `GOLDEN_FAIL_POINT=STAGE.MOMENT:N`: the N-th time that a task of the stage comes to the moment. The program says at its start
 //! that it is armed. What happens while it is stopped is not decided here.
 
@@ -14,6 +17,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// # Errors
 /// When the text names no place.
 pub(crate) fn arm(text: &str) -> Result<Moments, Failure> {
+    if let Some((stage, text)) = text.split_once(".reads:").filter(|(_, text)| !text.is_empty()) {
+        return Ok(poison(stage.to_owned(), text.to_owned()));
+    }
     let bad = |why: &str| Failure::usage(format!("GOLDEN_FAIL_POINT is `{text}`, and must be as `close.after_commit:1`: {why}"));
     let (place, times) = text.split_once(':').ok_or_else(|| bad("there is no `:`"))?;
     let (stage, moment) = place.split_once('.').ok_or_else(|| bad("there is no `.`"))?;
@@ -36,6 +42,18 @@ pub(crate) fn arm(text: &str) -> Result<Moments, Failure> {
     }))
 }
 
+/// Somebody whom a record that holds `text` kills.
+fn poison(stage: String, text: String) -> Moments {
+    tracing::warn!("a fail point is armed: this process will abort when {stage} reads `{text}`");
+    Moments::shown_to(move |at, batch| {
+        let holds = |value: &[u8]| value.windows(text.len()).any(|part| part == text.as_bytes());
+        if at == stage && batch.iter().filter_map(|record| record.value).any(holds) {
+            eprintln!("aborts at {stage}.reads:{text}");
+            std::process::abort();
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::arm;
@@ -45,6 +63,7 @@ mod tests {
         for text in ["", "close", "close.after_commit", "close.after_commit:0", "close.lunch:1", "after_commit:1"] {
             assert!(arm(text).is_err(), "{text}");
         }
-        assert!(arm("close.after_commit:3").is_ok());
+        assert!(arm("fold.reads:").is_err());
+        assert!(arm("close.after_commit:3").is_ok() && arm("fold.reads:poison").is_ok());
     }
 }

@@ -6,12 +6,15 @@
 use crate::decode::Reason;
 use crate::names::SCHEMA_DEAD_LETTER;
 use base64::Engine as _;
-use platform_core::record::{Offset, Partition};
+use platform_core::record::{Offset, Partition, Topic};
 use platform_core::time::AppendTime;
 use sha2::{Digest, Sha256};
 
 /// Most bytes of a payload that are kept.
 pub const PAYLOAD: usize = 64 * 1024;
+
+/// Detail of a whole record that was put aside: every process that looked into it died, and nothing of it was counted. Stable.
+pub const UNREAD: &str = "not decoded: the process died of it each time";
 
 /// Where a dead letter came from.
 #[derive(Clone, Copy, Debug)]
@@ -80,10 +83,21 @@ pub fn value(stamp: &Stamp, at: &Coordinates<'_>, reason: Reason, detail: &str, 
     out
 }
 
+/// The record that a dead letter says was put aside without a look into it; `None` for every other one.
+#[must_use]
+pub fn unread(value: &[u8]) -> Option<(Partition, Offset)> {
+    let value: serde_json::Value = serde_json::from_slice(value).ok()?;
+    let text = |name: &str| value.get(name)?.as_str();
+    let number = |name: &str| value.get(name)?.as_u64();
+    if text("reason")? != Reason::Crash.code() || text("detail")? != UNREAD {
+        return None;
+    }
+    Some((Partition::new(&Topic::new(text("topic")?), u32::try_from(number("partition")?).ok()?), Offset(number("offset")?)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use platform_core::record::Topic;
 
     #[test]
     fn a_dead_letter_says_where_and_why_and_keeps_the_bytes() {
@@ -98,5 +112,9 @@ mod tests {
         assert_eq!(read["payload_base64"].as_str().map(str::len), Some(PAYLOAD.div_ceil(3) * 4));
         let bare: serde_json::Value = serde_json::from_slice(&value(&stamp, &at, Reason::Crash, "", 9, None)).unwrap();
         assert!(bare.get("sha256").is_none() && bare.get("payload_base64").is_none());
+        let aside = |reason, detail| unread(&value(&stamp, &at, reason, detail, 9, None));
+        assert_eq!(aside(Reason::Crash, UNREAD), Some((partition.clone(), Offset(7))));
+        // What panicked counts as far as it was decoded.
+        assert_eq!((aside(Reason::Crash, "decoding panicked"), aside(Reason::DecodeJson, UNREAD)), (None, None));
     }
 }

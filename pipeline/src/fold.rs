@@ -11,7 +11,7 @@ pub mod partial;
 pub mod verdict;
 
 use crate::aggregate::Aggregate;
-use crate::dead_letter::{self, Coordinates, Stamp};
+use crate::dead_letter::{self, Coordinates, Stamp, UNREAD};
 use crate::decode::{Coordinate, Decoder, Input, Items, MakeDecoder, Reason, Skip};
 use crate::event::Event;
 use crate::grouping::Groupings;
@@ -271,6 +271,20 @@ impl MapStage for Fold {
         }
     }
 
+    fn crashed(&mut self, batch: &Batch<'_>) {
+        // Before the stand-in takes its place: nothing may make decoders anew behind it.
+        if self.changes != self.work.rules.changes() {
+            self.make_decoders();
+        }
+        let number = self.number(&batch.partition.topic);
+        let Some(decoder) = self.decoders.get_mut(number) else { return };
+        let kept = std::mem::replace(decoder, Box::new(Unread));
+        self.process(batch);
+        if let Some(decoder) = self.decoders.get_mut(number) {
+            *decoder = kept;
+        }
+    }
+
     fn idle(&mut self, partition: &Partition, position: Offset, known_before: AppendTime) {
         let limits = self.work.settings.watermark;
         // Behind the last record there may be offsets that the log uses for itself.
@@ -324,6 +338,15 @@ impl MapStage for Fold {
 
     fn ended(&mut self) {
         self.work.ended = true;
+    }
+}
+
+/// Looks into no record: each has killed its process.
+struct Unread;
+
+impl Decoder for Unread {
+    fn decode(&mut self, input: &Input<'_>, items: &mut dyn Items) {
+        items.dead(0, Reason::Crash, UNREAD, input.value);
     }
 }
 

@@ -19,6 +19,8 @@ mod namespace;
 #[cfg(test)]
 mod overrides;
 #[cfg(test)]
+mod poison;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod sources;

@@ -14,7 +14,7 @@ pub(crate) struct Service {
     child: Child,
     /// The last lines it said.
     said: Arc<Mutex<VecDeque<String>>>,
-    /// `http://127.0.0.1:PORT`; empty for one that stopped itself before it listened.
+    /// `http://127.0.0.1:PORT`; empty for one that stopped itself, or died, before it listened.
     pub(crate) url: String,
 }
 
@@ -29,7 +29,7 @@ impl Service {
         Self::of(command)
     }
 
-    /// Starts what `command` says, and waits until it says where it listens, or has stopped itself at a fail point before.
+    /// Starts what `command` says, and waits until it says where it listens, or has stopped itself or died at a fail point before.
     pub(crate) fn of(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -39,7 +39,7 @@ impl Service {
             if let Some(at) = line.find("http://").filter(|_| line.contains("send events to")) {
                 break line[at..].trim_end_matches("/api/v1/events").to_owned();
             }
-            if line.starts_with("stopped at") {
+            if line.starts_with("stopped at") || line.starts_with("aborts at") {
                 break String::new();
             }
             said += &line;

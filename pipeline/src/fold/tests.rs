@@ -325,6 +325,32 @@ fn a_flood_of_dead_letters_keeps_coordinates_and_reasons_only() {
 }
 
 #[test]
+fn i11_a_record_that_kills_is_a_dead_letter_and_is_not_decoded() {
+    use base64::Engine as _;
+    let mut run = run(&[3]);
+    let good = event(-1, "a");
+    // Decoding it would show: it is an event.
+    let record = |offset| {
+        let mut buffer = BatchBuffer::default();
+        buffer.start(&source(0));
+        buffer.push(Offset(offset), Some(AppendTime(NOW * SECOND)), None, &[], Some(good.as_bytes()));
+        buffer
+    };
+    run.fold.crashed(&record(3).batch().unwrap());
+    let out = run.commit();
+    assert!(out.read().entries.is_empty(), "nothing of it counts");
+    // Its append time counts for the watermark as that of any bad record.
+    assert_eq!(out.read().ranges, [(0, 3, 4, -HOLD - BOUND)]);
+    let [(key, letter)] = &out.dead[..] else { panic!("{:?}", out.dead) };
+    assert_eq!((key.as_str(), letter["reason"].as_str(), letter["offset"].as_u64()), ("events/0/3/0", Some("crash"), Some(3)));
+    let payload = base64::engine::general_purpose::STANDARD.decode(letter["payload_base64"].as_str().unwrap()).unwrap();
+    assert_eq!((payload, letter["length"].as_u64()), (good.clone().into_bytes(), Some(good.len() as u64)));
+    assert_eq!(dead_letter::unread(letter.to_string().as_bytes()), Some((source(0), Offset(3))));
+    run.read(0, 4, &[(0, Some(&good))]);
+    assert_eq!(run.commit().read().entries.len(), 1, "the next one is decoded");
+}
+
+#[test]
 fn ids_travel_one_by_one() {
     let mapping = Mapping::from_yaml("s.yaml", "source: s\nformat: json\ndedup: {id: [id]}\n").unwrap();
     let mut run = run_of(&mapping, TimeMode::Live, &[0]);

@@ -174,6 +174,18 @@ impl<'a> Batch<'a> {
         })
     }
 
+    /// The records in parts of at most `most`, or of one. Each part counts the bytes of the whole batch.
+    pub fn parts(&self, most: usize) -> impl Iterator<Item = Self> + use<'a> {
+        let Self { partition, bytes, entries } = *self;
+        entries.chunks(most.max(1)).map(move |entries| Self { partition, bytes, entries })
+    }
+
+    /// The same records, for whoever keeps them while the reader reads on.
+    #[must_use]
+    pub fn copied(&self) -> BatchBuffer {
+        BatchBuffer { partition: Some(self.partition.clone()), bytes: self.bytes.to_vec(), entries: self.entries.to_vec() }
+    }
+
     /// How many records.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -298,6 +310,19 @@ mod tests {
         assert_eq!(records[0].headers.get("c"), None);
         assert_eq!((records[1].key, records[1].value), (None, None));
         assert_eq!(batch.next_offset(), Some(Offset(7)));
+    }
+
+    #[test]
+    fn a_batch_comes_apart_into_its_records_in_order() {
+        let mut buffer = BatchBuffer::default();
+        buffer.start(&Partition::new(&Topic::new("t"), 0));
+        (0..5).for_each(|n| buffer.push(Offset(2 * n), None, None, &[], Some(&[b'a' + n as u8])));
+        let copy = buffer.batch().unwrap().copied();
+        buffer.start(&Partition::new(&Topic::new("u"), 0));
+        let parts: Vec<_> = copy.batch().unwrap().parts(2).collect();
+        assert_eq!(parts.iter().map(Batch::len).collect::<Vec<_>>(), [2, 2, 1]);
+        assert_eq!((parts[1].next_offset(), parts[1].partition.topic.as_str()), (Some(Offset(7)), "t"));
+        assert_eq!(parts[2].iter().map(|record| record.value).collect::<Vec<_>>(), [Some(&b"e"[..])]);
     }
 
     #[test]

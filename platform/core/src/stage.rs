@@ -63,6 +63,9 @@ pub trait MapStage: Send {
     /// Takes records. Bad ones become dead letters; nothing fails here.
     fn process(&mut self, batch: &Batch<'_>);
 
+    /// Takes a record, a batch of one, that has killed every process that looked into it: it becomes a dead letter, and is not looked into.
+    fn crashed(&mut self, batch: &Batch<'_>);
+
     /// An owned partition was read to its end at `position`, and the log's time `known_before` was known before that end was asked for.
     fn idle(&mut self, partition: &Partition, position: Offset, known_before: AppendTime);
 

@@ -10,6 +10,8 @@ pub mod task;
 /// Drives a map stage.
 pub mod map_task;
 
+mod care;
+
 /// Drives a keyed stage, one fold for each owned partition.
 pub mod keyed_task;
 

@@ -1,19 +1,21 @@
 //! Drives a map stage: poll, process, and every commit interval one transaction of outputs and positions.
 //!
 //! Each commit carries the positions of *all* owned partitions, so that a claim which is out of date fences idle ones too. Beside each stands
-//! `number: varint`, which rises with every transaction: it tells a doubtful transaction that moved no position from the one before.
+//! `number: varint`, which rises with every transaction: it tells a doubtful transaction that moved no position from the one before; and
+//! behind it what is known of deaths at this position (`care`).
 //! The first transaction after an assignment is always made, also an empty one: it fetches the log's time. An idle claim needs a time that the
 //! log gave *before* the partition's end was asked for; it makes a transaction even when the stage has nothing to say about it, since only
 //! the next transaction brings a newer time to claim with. After a refusal the stage forgets and the reader goes back to the committed
 //! positions; a full log is thereby back-pressure.
 
+use crate::care::{Care, Caution, Plan};
 use crate::moments::Moment;
 use crate::task::{Backoff, StatusCell, Step, TaskError, TaskSetup, TaskState};
 use crate::transactions::{Outcome, Read, Transactions};
 use platform_core::codec::{Cursor, put_u64};
 use platform_core::log::{Assignment, Claim, Committed, Polled, Positions, Reader};
 use platform_core::planted::{Bug, planted};
-use platform_core::record::{Offset, Partition};
+use platform_core::record::{Batch, Offset, Partition};
 use platform_core::stage::MapStage;
 use platform_core::time::AppendTime;
 use std::sync::Arc;
@@ -39,6 +41,10 @@ pub struct MapTask {
     read: usize,
     last_commit: Duration,
     backoff: Backoff,
+    /// Monotonic time before which nothing is read.
+    not_before: Duration,
+    /// The record of each partition that the task read alone last, and lived.
+    harmless: Positions,
     status: Arc<StatusCell>,
 }
 
@@ -50,8 +56,18 @@ struct Owned {
     told: Offset,
     /// A record came since the last commit.
     active: bool,
+    caution: Caution,
     #[cfg(planted)]
     was_at_end: bool,
+}
+
+impl Owned {
+    /// These were read, or put aside without a look; gives the record that was read alone.
+    fn took(&mut self, batch: &Batch<'_>, looked: bool) -> Option<Offset> {
+        self.active = true;
+        self.told = batch.next_offset().unwrap_or(self.told);
+        self.caution.took(batch, looked)
+    }
 }
 
 impl MapTask {
@@ -77,6 +93,8 @@ impl MapTask {
             read: 0,
             last_commit: now,
             backoff: Backoff::default(),
+            not_before: now,
+            harmless: Positions::new(),
             status,
         })
     }
@@ -93,7 +111,8 @@ impl MapTask {
     /// Then the task has ended.
     pub fn step(&mut self, wait: Duration) -> Result<Step, TaskError> {
         let now = self.setup.clock.monotonic();
-        if let Some(left) = self.backoff.remaining(now) {
+        let turn = self.not_before.checked_sub(now).filter(|left| !left.is_zero());
+        if let Some(left) = self.backoff.remaining(now).or(turn) {
             self.setup.signal.pause(left.min(wait));
             return Ok(Step::Idle);
         }
@@ -108,13 +127,21 @@ impl MapTask {
             }
             Polled::Batch(batch) => {
                 self.setup.reached(Moment::AfterPoll);
-                self.stage.process(&batch);
                 self.read += batch.size();
                 self.transactions.metrics.records.increment(batch.len() as u64);
                 self.transactions.metrics.bytes.increment(batch.size() as u64);
-                if let Some(owned) = self.owned.iter_mut().find(|o| o.partition == *batch.partition) {
-                    owned.active = true;
-                    owned.told = batch.next_offset().unwrap_or(owned.told);
+                match self.owned.iter_mut().find(|o| o.partition == *batch.partition) {
+                    Some(owned) if owned.caution.limit() < usize::MAX => {
+                        let copy = batch.copied();
+                        copy.batch().map_or(Ok(()), |batch| self.read_carefully(&batch))?;
+                    }
+                    owned => {
+                        self.setup.place.moments.reading(&self.setup.stage, &batch);
+                        self.stage.process(&batch);
+                        if let Some(owned) = owned {
+                            owned.took(&batch, true);
+                        }
+                    }
                 }
                 Step::Progress
             }
@@ -162,18 +189,21 @@ impl MapTask {
                 self.setup.reached(Moment::IdleClaim);
             }
         }
-        let mut metadata = Vec::with_capacity(10);
-        put_u64(&mut metadata, self.number);
+        let number = self.number;
         let position = |o: &Owned| {
+            let mut metadata = Vec::with_capacity(20);
+            put_u64(&mut metadata, number);
+            o.caution.next(o.told, o.told != o.committed).put(&mut metadata);
             let mut offset = o.told;
             if planted(Bug::PositionOfLastRecord) && offset > o.committed {
                 offset = Offset(offset.0 - 1);
             }
-            (o.partition.clone(), Committed { offset, metadata: metadata.clone() })
+            (o.partition.clone(), Committed { offset, metadata })
         };
         let read: Read = self.owned.iter().map(position).collect();
         let moved = read.iter().zip(&self.owned).any(|((_, to), o)| to.offset != o.committed);
-        if read.is_empty() || !(self.fresh || self.waits || claimed || moved || self.stage.has_output()) {
+        let marks = self.owned.iter().any(|o| o.caution.is_marking());
+        if read.is_empty() || !(self.fresh || self.waits || claimed || moved || marks || self.stage.has_output()) {
             return self.look_at_lag().map(|()| true);
         }
         let stage = &mut self.stage;
@@ -193,6 +223,7 @@ impl MapTask {
                 self.known = newest.filter(|t| t.0 > i64::MIN).or(self.known);
                 self.backoff.clear();
                 for (owned, (_, to)) in self.owned.iter_mut().zip(&read) {
+                    owned.caution.committed(owned.told, owned.told != owned.committed);
                     owned.committed = to.offset;
                 }
                 self.look_at_lag()?;
@@ -223,15 +254,23 @@ impl MapTask {
         let mut from = Vec::with_capacity(assignment.partitions.len());
         let mut begin = Positions::new();
         for (partition, committed) in assignment.partitions {
-            let (offset, number) = match committed {
-                // What cannot be read as a number was not written by such a task; counting goes on from the others.
-                Some(c) => (c.offset, Cursor::new(&c.metadata).u64().map_or(0, |n| n + 1)),
+            let (offset, number, care) = match committed {
+                Some(c) => {
+                    let mut cursor = Cursor::new(&c.metadata);
+                    // What cannot be read as a number was not written by such a task; counting goes on from the others.
+                    (c.offset, cursor.u64().map_or(0, |n| n + 1), Care::read(&mut cursor))
+                }
                 None => {
                     let start = self.setup.log.bounds(&partition)?.0;
                     begin.insert(partition.clone(), start);
-                    (start, 0)
+                    (start, 0, Care::default())
                 }
             };
+            let caution = Caution::new(care, offset, self.reader.end(&partition)?, self.harmless.get(&partition).copied());
+            if caution.starts() > 0 {
+                let (task, starts) = (self.setup.task_name(), caution.starts());
+                tracing::warn!(%task, %partition, %offset, starts, "a process died here, perhaps of a record: read with care");
+            }
             self.number = self.number.max(number);
             from.push((partition.clone(), Committed { offset, metadata: Vec::new() }));
             self.owned.push(Owned {
@@ -239,6 +278,7 @@ impl MapTask {
                 committed: offset,
                 told: offset,
                 active: false,
+                caution,
                 #[cfg(planted)]
                 was_at_end: false,
             });
@@ -250,8 +290,48 @@ impl MapTask {
         }
         // A time from before the assignment is still a time from before any end asked for now.
         (self.fresh, self.read) = (true, 0);
+        let wait = self.owned.iter().map(|o| o.caution.wait(self.setup.slot)).max().unwrap_or_default();
+        self.not_before = self.setup.clock.monotonic().saturating_add(wait);
         tracing::info!(task = %self.setup.task_name(), partitions = from.len(), "assigned");
         Ok(())
+    }
+
+    /// Reads a batch in parts that leave a trace when the process dies of them. What it does not get to in time comes again.
+    fn read_carefully(&mut self, batch: &Batch<'_>) -> Result<(), TaskError> {
+        let most = self.owned.iter().find(|o| o.partition == *batch.partition).map_or(1, |o| o.caution.limit());
+        let deadline = self.setup.clock.monotonic().saturating_add(self.setup.settings.commit_interval);
+        let mut parts = batch.parts(most).peekable();
+        while let Some(part) = parts.next() {
+            let Some(owned) = self.owned.iter_mut().find(|o| o.partition == *batch.partition) else { return Ok(()) };
+            let plan = owned.caution.plan(&part, self.known.unwrap_or(AppendTime(i64::MIN)));
+            if let Plan::CommitFirst | Plan::Mark(..) = plan {
+                // There is more of it, so nobody may claim it idle.
+                owned.active = true;
+                owned.caution.mark(if let Plan::Mark(offset, now) = plan { Some((offset, now)) } else { None });
+                if !self.commit_now()? {
+                    return Ok(());
+                }
+            }
+            if plan == Plan::PutAside {
+                let offset = part.iter().next().map(|record| record.offset.0);
+                tracing::error!(task = %self.setup.task_name(), partition = %batch.partition, offset, "it kills who reads it: put aside");
+                self.stage.crashed(&part);
+            } else {
+                self.setup.place.moments.reading(&self.setup.stage, &part);
+                self.stage.process(&part);
+            }
+            if let Some(owned) = self.owned.iter_mut().find(|o| o.partition == *batch.partition)
+                && let Some(alone) = owned.took(&part, plan != Plan::PutAside)
+            {
+                self.harmless.insert(batch.partition.clone(), alone);
+            }
+            let late = self.setup.clock.monotonic() >= deadline || self.setup.signal.is_stopping();
+            if late && parts.peek().is_some() {
+                return if self.commit_now()? { self.rewind() } else { Ok(()) };
+            }
+        }
+        // No mark stands longer than it takes to read the record.
+        if most == 1 { self.commit_now().map(drop) } else { Ok(()) }
     }
 
     fn rewind(&mut self) -> Result<(), TaskError> {
@@ -259,7 +339,10 @@ impl MapTask {
         if planted(Bug::NoSeekAfterAbort) {
             return Ok(());
         }
-        self.owned.iter_mut().for_each(|o| o.told = o.committed);
+        for owned in &mut self.owned {
+            owned.told = owned.committed;
+            owned.caution.refused();
+        }
         let to: Positions = self.owned.iter().map(|o| (o.partition.clone(), o.committed)).collect();
         Ok(self.reader.seek(&to)?)
     }

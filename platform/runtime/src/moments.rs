@@ -5,6 +5,7 @@
 //! unless the program was told otherwise at its start, a moment is one branch that is never taken: for each batch, record of partials or
 //! output, never for each event.
 
+use platform_core::record::Batch;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -84,16 +85,23 @@ impl FromStr for Moment {
 }
 
 type Listener = dyn Fn(&str, Moment) + Send + Sync;
+type Reading = dyn Fn(&str, &Batch<'_>) + Send + Sync;
 
 /// Who is told of moments: nobody by default.
 #[derive(Clone, Default)]
-pub struct Moments(Option<Arc<Listener>>);
+pub struct Moments(Option<Arc<Listener>>, Option<Arc<Reading>>);
 
 impl Moments {
     /// `listener` is told the stage and the moment, on the task's thread; the task waits for it.
     #[must_use]
     pub fn told_to(listener: impl Fn(&str, Moment) + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(listener)))
+        Self(Some(Arc::new(listener)), None)
+    }
+
+    /// `listener` is told the stage and the records that it is about to look into, of map stages.
+    #[must_use]
+    pub fn shown_to(listener: impl Fn(&str, &Batch<'_>) + Send + Sync + 'static) -> Self {
+        Self(None, Some(Arc::new(listener)))
     }
 
     /// A task of `stage` has come to `moment`.
@@ -103,10 +111,18 @@ impl Moments {
             listener(stage, moment);
         }
     }
+
+    /// A task of `stage` is about to look into these.
+    #[inline]
+    pub(crate) fn reading(&self, stage: &str, batch: &Batch<'_>) {
+        if let Some(listener) = &self.1 {
+            listener(stage, batch);
+        }
+    }
 }
 
 impl fmt::Debug for Moments {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "told" } else { "nobody is told" })
+        f.write_str(if self.0.is_some() || self.1.is_some() { "told" } else { "nobody is told" })
     }
 }

@@ -15,6 +15,9 @@ mod keyed;
 #[path = "runtime/live.rs"]
 mod live;
 #[cfg(test)]
+#[path = "runtime/poison.rs"]
+mod poison;
+#[cfg(test)]
 #[path = "runtime/words.rs"]
 mod words;
 #[cfg(test)]

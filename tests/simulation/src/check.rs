@@ -5,6 +5,7 @@ use crate::Report;
 use crate::plan::{BOUND, HOLD, LEAD, PARTITIONS, RETAIN, SKEW, SOURCES, WINDOW, nanos, turns};
 use crate::world::World;
 use golden_pipeline::aggregate::Aggregate;
+use golden_pipeline::decode::Reason;
 use golden_pipeline::fold::partial::Head;
 use golden_pipeline::identity::Identity;
 use golden_pipeline::names::{AGGREGATE, EPOCH, IDENTITY, PIPELINE, REVISION, SCHEMA, SCHEMA_PROGRESS, SCHEMA_SIGNALS};
@@ -292,6 +293,9 @@ fn results(world: &World, mut expected: Expected, decisions: &Decisions, report:
             return;
         }
         let at = (u32::try_from(number("partition")).unwrap_or(u32::MAX), number("offset"));
+        if value.get("reason").and_then(serde_json::Value::as_str) == Some(Reason::Crash.code()) {
+            violations.push(format!("I11 poison: record {at:?} kills nobody and was put aside"));
+        }
         if !dead.insert(at) {
             violations.push(format!("I1 accounted: record {at:?} is dead twice"));
         }

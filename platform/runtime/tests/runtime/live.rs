@@ -42,6 +42,10 @@ impl MapStage for Watched {
         self.processed.send(batch.len()).unwrap();
     }
 
+    fn crashed(&mut self, batch: &Batch<'_>) {
+        self.inner.crashed(batch);
+    }
+
     fn idle(&mut self, partition: &Partition, position: Offset, known_before: AppendTime) {
         self.inner.idle(partition, position, known_before);
     }

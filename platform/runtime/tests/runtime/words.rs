@@ -83,6 +83,10 @@ impl MapStage for Adder {
         self.moved = true;
     }
 
+    fn crashed(&mut self, batch: &Batch<'_>) {
+        panic!("a good record was put aside: {:?}", batch.next_offset());
+    }
+
     fn idle(&mut self, partition: &Partition, position: Offset, known_before: AppendTime) {
         let range = self.ranges.get_mut(&partition.index).unwrap();
         range.to = position.0;

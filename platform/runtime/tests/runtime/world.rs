@@ -106,7 +106,7 @@ impl World {
         }
     }
 
-    fn reader(&self, stage: &str, topic: Topic) -> Box<dyn platform_core::log::Reader> {
+    pub(crate) fn reader(&self, stage: &str, topic: Topic) -> Box<dyn platform_core::log::Reader> {
         self.log.reader(&Subscription { group: Some(format!("words.{stage}")), topics: vec![topic] }).unwrap()
     }
 
