@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test stops at what it does not expect")]
 
 use serde_yaml_ng::Value;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -202,6 +203,11 @@ fn keys_are_made_once_readable_by_their_owner_only_and_never_shown() {
     let mut all = clone.done(&["publish", "overrides", "--to", "store", "--sign", "key.pem"]);
     all += &clone.done(&["history", "--from", "store"]);
     assert!(all.contains("signed"));
+    let by_key = |key: &str| clone.golden(&["history", "--from", "store", "--key", key.trim()]);
+    assert!(by_key(&public).1.trim_end().ends_with("  signed with this key"));
+    let (_, other, _) = clone.golden(&["keygen", "other.pem"]);
+    let (code, out, err) = by_key(&other);
+    assert!(code == 1 && out.contains("NOT signed") && err.contains("1 of 1 version not signed"), "{out}{err}");
     std::fs::write(clone.path("bad.pem"), format!("{secret}\n")).unwrap();
     let (code, out, err) = clone.golden(&["publish", "overrides", "--to", "store", "--sign", "bad.pem"]);
     assert!(code == 2 && err.contains("bad.pem"), "{err}");
@@ -212,7 +218,9 @@ fn keys_are_made_once_readable_by_their_owner_only_and_never_shown() {
 fn s3(args: &[&str]) -> Option<String> {
     let output = Command::new(format!("{ROOT}/tests/s3/s3")).args(args).output().unwrap();
     if !output.status.success() {
-        eprintln!("SKIPPED: no S3 server here: {}", String::from_utf8_lossy(&output.stderr).trim());
+        // Not by a macro, whose lines the test harness keeps to itself.
+        let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        std::io::stderr().write_all(format!("SKIPPED: a test on a real S3 server: {why}\n").as_bytes()).unwrap();
         return None;
     }
     Some(String::from_utf8(output.stdout).unwrap().trim().to_owned())

@@ -14,6 +14,8 @@ use golden_overrides::archive::{self, ArchiveError, Files, sha256};
 
 /// How often in a row a store may fail before a publisher gives up.
 const PATIENCE: u32 = 3;
+/// How often others may be faster: far more than there are publishers at once.
+const ROUNDS: u32 = 100;
 /// An ETag that no object has.
 const NO_ETAG: &str = "\"00000000000000000000000000000000\"";
 
@@ -99,6 +101,12 @@ pub enum PublishError {
     /// The caller does not want to follow what is there.
     #[error("{0}")]
     Unwanted(String),
+    /// Others were faster each time, or the store refuses all.
+    #[error("{url}: nothing was published: the store has refused {ROUNDS} times to replace the pointer as it was read")]
+    Refused {
+        /// Where it is.
+        url: String,
+    },
     /// The store fails, and nothing was published.
     #[error("nothing was published: {0}")]
     Store(#[from] BlobError),
@@ -127,11 +135,12 @@ pub fn publish(
     };
     probe(blob)?;
     let mut publisher = Publisher { blob, order, bundle, tried: None };
-    let mut failures = 0;
+    let (mut failures, mut lost) = (0, 0);
     loop {
         match publisher.round(follows) {
             Ok(Some(published)) => return Ok(published),
-            Ok(None) => failures = 0,
+            Ok(None) if lost < ROUNDS => (failures, lost) = (0, lost + 1),
+            Ok(None) => return Err(PublishError::Refused { url: blob.url(paths::CURRENT) }),
             Err(PublishError::Store(_)) if failures < PATIENCE => failures += 1,
             Err(PublishError::Store(error)) => {
                 return Err(match publisher.tried {

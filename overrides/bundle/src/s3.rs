@@ -151,8 +151,8 @@ impl Blob for S3 {
                 Ok(answer) => answer,
                 Err(error) => {
                     return match answered(&error) {
-                        Some((304, _)) => Ok(Got::Same),
-                        Some((404, code)) if code != "NoSuchBucket" => Ok(Got::Missing),
+                        Some((304, _)) if known.is_some() => Ok(Got::Same),
+                        Some((404, "NoSuchKey")) => Ok(Got::Missing),
                         _ => Err(reason(&error)),
                     };
                 }
@@ -183,8 +183,8 @@ impl Blob for S3 {
                 Ok(answer) => answer.e_tag.map(|_| Put::Done).ok_or_else(|| "the answer has no ETag".to_owned()),
                 Err(error) => match answered(&error) {
                     Some((412, _)) => Ok(Put::Refused),
-                    Some((409, code)) if code == "ConditionalRequestConflict" || code == "OperationAborted" => Ok(Put::Refused),
-                    Some((404, code)) if matches!(when, When::Is(_)) && code != "NoSuchBucket" => Ok(Put::Refused),
+                    Some((409, "ConditionalRequestConflict" | "OperationAborted")) => Ok(Put::Refused),
+                    Some((404, "NoSuchKey")) if matches!(when, When::Is(_)) => Ok(Put::Refused),
                     _ => Err(reason(&error)),
                 },
             }

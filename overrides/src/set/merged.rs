@@ -44,12 +44,18 @@ impl Set {
     pub fn merged(last_good: &Files, new: &Files) -> Result<Merged, ArchiveError> {
         let set = Self::compile(new)?;
         let before = Self::compile(last_good)?;
+        // Of the last good version: who has a place, and who has a name, in all namespaces.
+        let holders: BTreeMap<&String, &Service> = before.services.iter().map(|(service, place)| (place, service)).collect();
+        let mut names: BTreeMap<&String, Vec<(&Service, &String)>> = BTreeMap::new();
+        for (service, place) in &before.services {
+            names.entry(&service.1).or_default().push((service, place));
+        }
         let mut merge = Merge { fresh: set.services.clone(), kept: BTreeMap::new(), rejected: BTreeMap::new() };
         // First what stands in the same place, and who must give way to it, until nobody must.
         let bad = set.files().filter(|(_, checked)| checked.result.is_none());
         let mut bad: VecDeque<_> = bad.map(|(path, checked)| (path.to_owned(), checked.diagnostics.clone())).collect();
         while let Some((path, diagnostics)) = bad.pop_front() {
-            let held = before.services.iter().find(|(_, place)| **place == path).map(|(service, _)| service.clone());
+            let held = holders.get(&path).map(|service| (*service).clone());
             let kept = held.iter().map(|_| path.clone()).collect();
             merge.rejected.insert(path.clone(), Rejected { path: path.clone(), diagnostics, kept });
             let Some(service) = held else { continue };
@@ -62,13 +68,12 @@ impl Set {
         }
         // Then what was moved while it went bad.
         for rejected in merge.rejected.values_mut().filter(|rejected| rejected.kept.is_empty()) {
-            let name = |path: &str| path::parse(path).ok().map(|location| location.service);
-            let own = name(&rejected.path);
-            for (service, place) in &before.services {
-                let free = !merge.fresh.contains_key(service) && !merge.kept.contains_key(service);
-                if free && own.is_some() && name(place) == own && !new.contains_key(place) {
-                    merge.kept.insert(service.clone(), place.clone());
-                    rejected.kept.push(place.clone());
+            let Ok(location) = path::parse(&rejected.path) else { continue };
+            for (service, place) in names.get(&location.service).into_iter().flatten() {
+                let free = !merge.fresh.contains_key(*service) && !merge.kept.contains_key(*service);
+                if free && !new.contains_key(*place) {
+                    merge.kept.insert((*service).clone(), (*place).clone());
+                    rejected.kept.push((*place).clone());
                 }
             }
         }

@@ -122,6 +122,17 @@ fn what_would_be_too_large_is_refused_whole() {
     assert!(matches!(Set::merged(&named(&good, 0), &new), Err(ArchiveError::TooLarge { .. })));
 }
 
+#[test]
+fn as_many_bad_files_as_the_limits_allow_keep_what_was_before() {
+    let all = |team: &str, content: &str| -> Files {
+        (0..archive::MAX_FILES).map(|n| (format!("{team}/s{n}.yaml"), content.as_bytes().to_vec())).collect()
+    };
+    for team in ["a", "b"] {
+        let merged = Set::merged(&all("a", GOOD), &all(team, BAD)).unwrap();
+        assert_eq!((merged.files, merged.rejected.len()), (all("a", GOOD), archive::MAX_FILES));
+    }
+}
+
 /// Files of three teams for two services, in two namespaces, some of them bad.
 fn some_files() -> impl Strategy<Value = Files> {
     let content = prop::sample::select(vec![GOOD, "owner: b\n", BAD, "owner: [", "owner: a\nnamespace: eu\n", "owner: b\nnamespace: eu\n"]);

@@ -235,6 +235,32 @@ fn wrong_keys_and_missing_buckets_are_told_without_secrets() {
 }
 
 #[test]
+fn credentials_that_were_renewed_are_read_again() {
+    let Some(server) = Server::start() else { return };
+    published(&server.open(), What::Files(&files("a")));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("credentials");
+    std::fs::write(&path, "[default]\naws_access_key_id = golden\naws_secret_access_key = old\n").unwrap();
+    let settings = S3Settings { credentials: Some(path.clone()), ..server.settings(&server.url) };
+    let mut poller = poller(Box::new(S3::new(BUCKET, "team/overrides", settings).unwrap()), None);
+    unreachable(poller.poll(0, None));
+    std::fs::copy(server.credentials(), path).unwrap();
+    // A client keeps what it has read; after ten failures there is a new one.
+    let found = (1..=10).find_map(|now| poller.poll(now, None).ok());
+    assert!(matches!(found, Some(Found::New(_))), "{:?}", poller.failing());
+}
+
+#[test]
+fn what_is_no_s3_is_not_taken_for_an_empty_bucket() {
+    let Some(server) = Server::start() else { return };
+    let proxy = Proxy::before(&server.url, |_, _| Fault::Answer("404 Not Found", "<html>no such page</html>"));
+    let said = unreachable(poller(Box::new(server.open_by(&proxy.url)), None).poll(0, None));
+    assert!(said.contains("404") && said.contains("does not do what S3 does"), "{said}");
+    let proxy = Proxy::before(&server.url, |_, _| Fault::Answer("304 Not Modified", ""));
+    unreachable(poller(Box::new(server.open_by(&proxy.url)), None).poll(0, None));
+}
+
+#[test]
 fn objects_that_are_too_large_are_not_read() {
     let Some(server) = Server::start() else { return };
     let store = server.open();

@@ -25,7 +25,9 @@ pub(crate) struct Memory {
     pub(crate) at: usize,
     /// Whether reads fail once a put has failed.
     pub(crate) dies: bool,
-    /// Runs once, after the first put that lost its answer.
+    /// Whether no condition ever holds.
+    pub(crate) refuses: bool,
+    /// Runs after each put that lost its answer.
     pub(crate) then: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
@@ -74,6 +76,7 @@ impl Blob for Memory {
         let mut objects = self.objects.lock().unwrap();
         let holds = match when {
             When::Always => true,
+            _ if self.refuses => false,
             When::Absent => !objects.contains_key(key),
             When::Is(etag) => objects.get(key).is_some_and(|present| sha256(present) == etag),
         };

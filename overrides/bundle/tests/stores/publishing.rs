@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 #[test]
 fn what_is_published_is_found_by_the_next_poll() {
-    on_each_store(&|open: &(dyn Fn() -> Box<dyn Blob> + Sync)| {
+    on_each_store(|open| {
         let mut poller = poller(open(), None);
         assert_eq!(poller.poll(0, None), Ok(Found::Nothing));
         let first = published(&*open(), What::Files(&files("a")));
@@ -25,7 +25,10 @@ fn what_is_published_is_found_by_the_next_poll() {
         }
         assert!(matches!(try_publish(&*open(), What::Files(&files("a")), None), Ok(Published::Same(same)) if same == first));
         let second = published(&*open(), What::Files(&files("b")));
-        let found = new(poller.poll(6, active(&found).as_ref()));
+        let in_force = active(&found);
+        new(poller.poll(6, in_force.as_ref()));
+        // Its activation failed.
+        let found = new(poller.poll(6, in_force.as_ref()));
         assert_eq!((second.version, found.publication.clone()), (2, second));
         assert_eq!(poller.poll(7, active(&found).as_ref()), Ok(Found::Unchanged));
         assert_eq!(poller.failing(), None);
@@ -34,7 +37,7 @@ fn what_is_published_is_found_by_the_next_poll() {
 
 #[test]
 fn a_rollback_is_a_new_version_with_the_old_content() {
-    on_each_store(&|open: &(dyn Fn() -> Box<dyn Blob> + Sync)| {
+    on_each_store(|open| {
         let store = open();
         for to in [0, 1] {
             assert!(matches!(try_publish(&*store, What::Rollback(to), None), Err(PublishError::Rollback { .. })));
@@ -57,7 +60,7 @@ fn a_rollback_is_a_new_version_with_the_old_content() {
 
 #[test]
 fn the_history_of_a_service_has_the_versions_that_changed_its_file() {
-    on_each_store(&|open: &(dyn Fn() -> Box<dyn Blob> + Sync)| {
+    on_each_store(|open| {
         let store = open();
         assert_eq!(versions(&*store, 9).unwrap(), []);
         let with = |entries: &[(&str, &str)]| -> Files {
@@ -88,7 +91,7 @@ fn the_history_of_a_service_has_the_versions_that_changed_its_file() {
 
 #[test]
 fn a_publisher_can_refuse_whom_it_would_follow() {
-    on_each_store(&|open: &(dyn Fn() -> Box<dyn Blob> + Sync)| {
+    on_each_store(|open| {
         let store = open();
         published(&*store, What::Files(&files("a")));
         let other = files("b");
@@ -196,6 +199,13 @@ fn own_work_is_found_behind_a_successor() {
         }
     }
     assert!(from > 0);
+}
+
+#[test]
+fn a_store_that_refuses_every_condition_is_given_up() {
+    let store = Memory { refuses: true, ..Memory::default() };
+    let error = try_publish(&store, What::Files(&files("a")), None).unwrap_err();
+    assert!(matches!(error, PublishError::Refused { .. }), "{error}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ const ROUNDS: usize = 50;
 
 #[test]
 fn two_publishers_race_fifty_times_and_nothing_is_lost() {
-    on_each_store(&|open: &(dyn Fn() -> Box<dyn Blob> + Sync)| {
+    on_each_store(|open| {
         let line = Barrier::new(2);
         let race = |by: &'static str| {
             let store = open();
