@@ -52,11 +52,13 @@ impl Golden {
         }
         std::fs::create_dir_all(folder)?;
         let settings = format!(
-            "log: {{partitions: {PARTITIONS}, kafka: {{bootstrap: \"{bootstrap}\", dev: true}}}}\n\
+            "mapping: json.yaml\nlog: {{partitions: {PARTITIONS}, kafka: {{bootstrap: \"{bootstrap}\", dev: true}}}}\n\
              pipeline: {{window: {}s, bound: {BOUND}s{pipeline}}}\nruntime: {{commit_interval: 1s}}\n",
             window.as_secs()
         );
         std::fs::write(folder.join("golden.yaml"), settings)?;
+        // Records without headers are looked at twice, unless their format is declared, as a peer's is by its program.
+        std::fs::write(folder.join("json.yaml"), "source: events\nformat: json\n")?;
         let program = std::path::absolute(program)?;
         Ok(Self { program, folder: folder.to_owned(), bootstrap: bootstrap.to_owned(), window })
     }
