@@ -8,8 +8,8 @@
 //!   transactions, all at the position *of* its record, each with a cursor; what stands beside that position is from before the record.
 //!   What leaves once in each commit leaves with the first part as well, so a restart inside an emission forgets it once before it goes on.
 //! - *Commit.* After each interval, and after a fifth of it once there are outputs. Outputs and positions of all owned partitions in one
-//!   transaction, sealed once: a refused one is sent again byte for byte, and
-//!   nothing is applied before it is through. State is never rolled back.
+//!   transaction, sealed once: a refused one is sent again byte for byte, and nothing is applied before it is through. State is never
+//!   rolled back.
 //! - *Store.* Changes are written only after the commit that covers them, with the position that they stand for, and never inside an emission.
 
 mod fold;
