@@ -17,10 +17,10 @@ FROM ?= 1
 PLANTED := RUSTFLAGS='--cfg planted' CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/planted cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast simulate simulate-planted faults check fmt bench docs setup build
+.PHONY: help run test test-fast simulate simulate-planted faults check fmt bench bench-kafka docs setup build
 
 help: ## lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## sets up, builds, and starts the demo; prints the links to open
 	$(GOLDEN) run --demo
@@ -54,6 +54,10 @@ bench: build ## speed and memory against a plain reference, as ratios (docs/benc
 	mkdir -p $(BENCH_DIR)
 	$(CARGO_TARGET_DIR)/release/golden-bench speed --golden $(GOLDEN) --dir $(BENCH_DIR) $(BENCH_ARGS)
 	$(CARGO_TARGET_DIR)/release/golden-bench memory --golden $(GOLDEN) --dir $(BENCH_DIR)
+
+bench-kafka: build ## speed and latency from a Kafka broker of its own: PEERS=folder of built peers; needs Java 17 and Maven
+	mkdir -p $(BENCH_DIR)
+	$(CARGO_TARGET_DIR)/release/golden-bench kafka --golden $(GOLDEN) --dir $(BENCH_DIR)/kafka $(if $(PEERS),--peers $(PEERS)) $(BENCH_ARGS)
 
 docs: ## the documentation of the code
 	cargo doc $(CARGO_FLAGS) --no-deps --open

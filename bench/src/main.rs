@@ -8,9 +8,11 @@ use clap::{Parser, Subcommand};
 
 mod check;
 mod decode;
+mod kafka;
 mod load;
 mod measure;
 mod memory;
+mod report;
 mod speed;
 
 /// Measures golden against a plain reference, in one run.
@@ -27,10 +29,15 @@ enum Step {
     Speed(speed::Speed),
     /// Peak memory of a million series in two open windows.
     Memory(memory::Memory),
+    /// Speed and latency from a Kafka broker, against reading alone and against peers.
+    Kafka(kafka::KafkaBench),
     /// Write generated events to standard output.
     Generate(load::Load),
     /// Decode a file of events and do nothing with them.
     Decode(decode::Decode),
+    /// Read the topic of events and do nothing with them (used by `kafka`).
+    #[command(hide = true)]
+    Drain(kafka::Drain),
     /// Run one command and write down what it took (used by the others).
     #[command(hide = true)]
     Measure(measure::Measure),
@@ -40,6 +47,8 @@ fn main() -> Result<()> {
     match Command::parse().step {
         Step::Speed(step) => step.run(),
         Step::Memory(step) => step.run(),
+        Step::Kafka(step) => step.run(),
+        Step::Drain(step) => step.run(),
         Step::Generate(load) => load.write(),
         Step::Decode(step) => step.run(),
         Step::Measure(step) => step.run(),

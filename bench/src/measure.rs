@@ -44,9 +44,8 @@ impl Measure {
         if !status.success() {
             bail!("{} ended with {status}", program.display());
         }
-        let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-        let cpu = (usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1e6;
-        let peak = usage.max_rss() as f64 / 1024.0; // Linux gives KiB
+        let cpu = used_by_children()?;
+        let peak = getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss() as f64 / 1024.0; // Linux gives KiB
         Ok(std::fs::write(&self.report, format!("{wall} {cpu} {peak}"))?)
     }
 }
@@ -83,7 +82,13 @@ pub(crate) fn measured(command: &[OsString], input: Stdio, output: &Path) -> Res
     Ok(Took { wall: *wall, cpu: *cpu, peak: *peak })
 }
 
+/// CPU-seconds, user and system, of all children that were waited for so far, and of theirs.
+pub(crate) fn used_by_children() -> Result<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    Ok((usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1e6)
+}
+
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time; nothing else here reads the clock")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }

@@ -2,6 +2,7 @@
 
 use crate::load::{BLOCK, Load};
 use crate::measure::{Took, measured};
+use crate::report::{Case, Ratio, figures, ratios};
 use crate::{check, decode};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -34,11 +35,9 @@ pub(crate) struct Speed {
 }
 
 /// One way to read the file.
-struct Case {
-    name: &'static str,
+struct Way {
     command: Vec<OsString>,
     checks: Checks,
-    rounds: Vec<Took>,
 }
 
 /// When a case's output is right.
@@ -56,6 +55,17 @@ const REFERENCE: &str = "plain reference";
 const ONE: &str = "golden replay, 1 thread";
 const TWO: &str = "golden replay, 2 threads";
 
+/// What is compared.
+const RATIOS: &[Ratio] = &[
+    Ratio { says: "CPU of replay, 1 thread / reference", above: ONE, below: REFERENCE, part: Took::cpu, reach: "≤ 0.7" },
+    Ratio { says: "throughput of replay, 2 threads / 1", above: TWO, below: ONE, part: Took::rate, reach: "≥ 1.7" },
+    Ratio { says: "CPU of replay, 2 threads / 1", above: TWO, below: ONE, part: Took::cpu, reach: "" },
+    Ratio {
+        says: "decode rate / serde_json parse rate, per CPU-s", above: DECODE, below: PARSE, part: Took::rate_per_cpu, reach: "≥ 1.5"
+    },
+    Ratio { says: "replay rate / decode rate, per CPU-s", above: ONE, below: DECODE, part: Took::rate_per_cpu, reach: "≥ 0.4" },
+];
+
 impl Speed {
     pub(crate) fn run(&self) -> Result<()> {
         std::fs::create_dir_all(&self.dir)?;
@@ -64,13 +74,13 @@ impl Speed {
         eprintln!("{} events, {:.1} bytes each", self.load.events, bytes as f64 / self.load.events.max(1) as f64);
         let mut cases = self.cases(&events)?;
         for round in 1..=self.rounds {
-            for case in &mut cases {
-                let took = case.run(&self.dir, &exact, self.load.events)?;
-                eprintln!("round {round}: {}: {:.2} s, {:.2} CPU-s, {:.0} MiB", case.name, took.wall, took.cpu, took.peak);
-                case.rounds.push(took);
+            for (case, way) in &mut cases {
+                let took = way.run(&self.dir, &exact, self.load.events).context(case.name())?;
+                case.add(round, took);
             }
         }
-        print!("{}", report(&cases, self.load.events));
+        let cases: Vec<Case> = cases.into_iter().map(|(case, _)| case).collect();
+        print!("{}{}", figures(&cases, self.load.events), ratios(&cases, RATIOS));
         Ok(())
     }
 
@@ -96,7 +106,7 @@ impl Speed {
         Ok(bytes)
     }
 
-    fn cases(&self, events: &Path) -> Result<Vec<Case>> {
+    fn cases(&self, events: &Path) -> Result<Vec<(Case, Way)>> {
         let bench = std::env::current_exe()?;
         let reference = self.reference.clone().unwrap_or_else(|| bench.with_file_name("golden-reference"));
         let command = |program: &Path, args: &[&str]| {
@@ -104,7 +114,7 @@ impl Speed {
             command.extend(args.iter().map(|arg| if *arg == "FILE" { events.into() } else { OsString::from(arg) }));
             command
         };
-        let case = |name, command, checks| Case { name, command, checks, rounds: Vec::new() };
+        let case = |name, command, checks| (Case::new(name), Way { command, checks });
         let mut cases = vec![
             case(PARSE, command(&reference, &["--parse-only", "FILE"]), Checks::Count),
             case(DECODE, command(&bench, &["decode", "FILE"]), Checks::Count),
@@ -120,99 +130,17 @@ impl Speed {
     }
 }
 
-impl Case {
+impl Way {
     fn run(&self, dir: &Path, exact: &Path, events: u64) -> Result<Took> {
         let output = dir.join("output.csv");
         let took = measured(&self.command, Stdio::null(), &output)?;
         match self.checks {
-            Checks::Results => {
-                check::equals(&output, exact).with_context(|| format!("{}: wrong result in {}", self.name, output.display()))?
-            }
+            Checks::Results => check::equals(&output, exact).with_context(|| format!("wrong result in {}", output.display()))?,
             Checks::Count => {
                 let text = std::fs::read_to_string(&output)?;
-                ensure!(text.starts_with(&decode::says(events)), "{}: wrong count: {text}", self.name);
+                ensure!(text.starts_with(&decode::says(events)), "wrong count: {text}");
             }
         }
         Ok(took)
-    }
-}
-
-/// One case compared with another, both of the same round.
-struct Ratio {
-    says: &'static str,
-    above: &'static str,
-    below: &'static str,
-    part: fn(&Took) -> f64,
-    reach: &'static str,
-}
-
-/// The tables, in Markdown.
-fn report(cases: &[Case], events: u64) -> String {
-    let million = events as f64 / 1e6;
-    let mut text = String::from("\n| Case | CPU-s per 1 M events | M events/s | Peak MiB |\n|---|---|---|---|\n");
-    for case in cases {
-        let of = |part: fn(&Took) -> f64| Spread::of(case.rounds.iter().map(part));
-        let (cpu, rate, peak) = (of(Took::cpu), of(Took::rate), of(|took| took.peak));
-        text += &format!(
-            "| {} | {:.3} ({:.3}–{:.3}) | {:.2} | {:.0} |\n",
-            case.name,
-            cpu.median / million,
-            cpu.least / million,
-            cpu.most / million,
-            million * rate.median,
-            peak.median
-        );
-    }
-    text += "\n| Ratio, round by round | Median | Range | To reach |\n|---|---|---|---|\n";
-    let ratio = |says, above, below, part, reach| Ratio { says, above, below, part, reach };
-    for Ratio { says, above, below, part, reach } in [
-        ratio("CPU of replay, 1 thread / reference", ONE, REFERENCE, Took::cpu, "≤ 0.7"),
-        ratio("throughput of replay, 2 threads / 1", TWO, ONE, Took::rate, "≥ 1.7"),
-        ratio("CPU of replay, 2 threads / 1", TWO, ONE, Took::cpu, ""),
-        ratio("decode rate / serde_json parse rate, per CPU-s", DECODE, PARSE, Took::rate_per_cpu, "≥ 1.5"),
-        ratio("replay rate / decode rate, per CPU-s", ONE, DECODE, Took::rate_per_cpu, "≥ 0.4"),
-    ] {
-        let rounds = |name| cases.iter().find(|case| case.name == name).map(|case| case.rounds.as_slice());
-        if let (Some(above), Some(below)) = (rounds(above), rounds(below)) {
-            let Spread { least, median, most } = Spread::of(above.iter().zip(below).map(|(above, below)| part(above) / part(below)));
-            text += &format!("| {says} | {median:.2} | {least:.2}–{most:.2} | {reach} |\n");
-        }
-    }
-    text
-}
-
-/// Least, median (the lower of two) and most of some figures; 0 when there are none.
-struct Spread {
-    least: f64,
-    median: f64,
-    most: f64,
-}
-
-impl Spread {
-    fn of(figures: impl Iterator<Item = f64>) -> Self {
-        let mut figures: Vec<f64> = figures.collect();
-        figures.sort_by(f64::total_cmp);
-        let at = |place: usize| figures.get(place).copied().unwrap_or(0.0);
-        let last = figures.len().saturating_sub(1);
-        Self { least: at(0), median: at(last / 2), most: at(last) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn case(name: &'static str, rounds: &[(f64, f64)]) -> Case {
-        let rounds = rounds.iter().map(|(wall, cpu)| Took { wall: *wall, cpu: *cpu, peak: 30.0 }).collect();
-        Case { name, command: vec![], checks: Checks::Count, rounds }
-    }
-
-    #[test]
-    fn ratios_are_taken_within_a_round_before_their_median() {
-        let cases = [case(REFERENCE, &[(1.0, 1.0), (4.0, 4.0), (2.0, 2.0)]), case(ONE, &[(1.0, 0.5), (4.0, 3.0), (2.0, 1.2)])];
-        let text = report(&cases, 2_000_000);
-        assert!(text.contains("| plain reference | 1.000 (0.500–2.000) | 1.00 | 30 |"), "{text}");
-        assert!(text.contains("| CPU of replay, 1 thread / reference | 0.60 | 0.50–0.75 | ≤ 0.7 |"), "{text}");
-        assert!(!text.contains("2 threads / 1"), "a case that did not run has no ratio: {text}");
     }
 }

@@ -10,6 +10,8 @@
 //! Read in this order.
 #![warn(missing_docs)]
 
+/// What reading alone costs.
+pub mod drain;
 /// The log.
 pub mod log;
 /// What is set: servers, security, names.

@@ -169,6 +169,9 @@ impl Intake {
             std::mem::swap(&mut self.current, &mut self.next);
         }
         let mut wait = if of.is_some() { Duration::ZERO } else { wait };
+        // Of the last message that belonged to the batch. The client has one handle for a topic as long as it reads it, so that names need not
+        // be compared for each message.
+        let mut last = None;
         while of.is_none() || (self.current.size() < BATCH_BYTES && self.current.len() < BATCH_RECORDS) {
             let message = match consumer.poll(wait) {
                 None => break,
@@ -180,9 +183,15 @@ impl Intake {
                 },
             };
             wait = Duration::ZERO;
+            let place = Some((message.topic_ptr(), message.partition()));
+            if place == last {
+                Self::push(&mut self.current, &mut self.headers, &message);
+                continue;
+            }
             match &of {
                 Some(partition) if index(partition) == message.partition() && partition.topic.as_str() == message.topic() => {
                     Self::push(&mut self.current, &mut self.headers, &message);
+                    last = place;
                 }
                 Some(_) => {
                     // A message of another partition waits for the next batch; one of a partition that has gone, for nothing.
@@ -197,7 +206,7 @@ impl Intake {
                     let Some(partition) = self.owned(message.topic(), message.partition()) else { continue };
                     self.current.start(&partition);
                     Self::push(&mut self.current, &mut self.headers, &message);
-                    of = Some(partition);
+                    (of, last) = (Some(partition), place);
                 }
             }
         }

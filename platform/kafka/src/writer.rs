@@ -2,7 +2,7 @@
 //! the caller, who takes a new writer of the same id, and so does every writer that committed slowly, because a late request of its own could
 //! otherwise land in its next transaction.
 //!
-//! Reports of delivery are awaited by short polls before a commit: librdkafka's own flush waits in steps of 100 ms, and an abort with reports
+//! Reports of delivery are awaited by polls before a commit: librdkafka's own flush waits in steps of 100 ms, and an abort with reports
 //! outstanding never returns.
 //!
 //! Positions are sent from a thread that may be left behind; see `send_positions`.
@@ -129,8 +129,12 @@ impl KafkaWriter {
             if self.since(start) > limit || self.shared.state.is_closed() {
                 return false;
             }
-            // A short poll spends its last part looking at the clock: worth it only as long as an answer is likely.
-            self.producer.poll(if self.since(start) < LIKELY { TICK } else { LIKELY });
+            // A poll that waits spends its last millisecond looking at the clock: this one does not wait, and the pause between is asleep.
+            let before = self.producer.in_flight_count();
+            self.producer.poll(Duration::ZERO);
+            if self.producer.in_flight_count() == before {
+                self.shared.state.pause(if self.since(start) < LIKELY { TICK } else { LIKELY });
+            }
         }
         true
     }

@@ -7,8 +7,9 @@
 //! - *Live.* After each record everything that is due is emitted before the next one is applied. An emission over the budget leaves in several
 //!   transactions, all at the position *of* its record, each with a cursor; what stands beside that position is from before the record.
 //!   What leaves once in each commit leaves with the first part as well, so a restart inside an emission forgets it once before it goes on.
-//! - *Commit.* Outputs and positions of all owned partitions in one transaction, sealed once: a refused one is sent again byte for byte, and
-//!   nothing is applied before it is through. State is never rolled back.
+//! - *Commit.* After each interval, and after a fifth of it once there are outputs. Outputs and positions of all owned partitions in one
+//!   transaction, sealed once: a refused one is sent again byte for byte, and nothing is applied before it is through. State is never
+//!   rolled back.
 //! - *Store.* Changes are written only after the commit that covers them, with the position that they stand for, and never inside an emission.
 
 mod fold;
@@ -26,6 +27,9 @@ use platform_core::stage::Emit as _;
 use platform_core::store::Stores;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// With outputs, the longest time between two commits is the interval divided by this.
+const WITH_OUTPUT: u32 = 5;
 
 /// What a keyed stage is made of: shared by its tasks.
 #[derive(Clone)]
@@ -227,8 +231,11 @@ impl Core {
         !self.out.is_empty() || self.folds.iter().any(|f| f.touched)
     }
 
+    /// Outputs wait for less: they come when a window closes, and each stage behind would add its own wait.
     fn until_due(&self, now: Duration) -> Duration {
-        self.last_commit.saturating_add(self.setup.settings.commit_interval).saturating_sub(now)
+        let interval = self.setup.settings.commit_interval;
+        let interval = if self.out.is_empty() { interval } else { interval / WITH_OUTPUT };
+        self.last_commit.saturating_add(interval).saturating_sub(now)
     }
 
     fn is_due(&self) -> bool {

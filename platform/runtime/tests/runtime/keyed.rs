@@ -261,6 +261,20 @@ fn a_full_log_is_waited_for_and_what_it_refused_is_sent_again_once() {
 }
 
 #[test]
+fn outputs_wait_for_a_fifth_of_the_commit_interval_and_all_else_for_the_whole() {
+    let world = World::new(relaxed());
+    let mut task = world.keyed_task(0).unwrap();
+    task.go().unwrap();
+    world.clock.advance(Duration::from_millis(300));
+    world.write(&partials(), 0, "w 5 a 1");
+    task.go().unwrap();
+    assert!(task.has_uncommitted());
+    world.write(&partials(), 0, "e 0 100000\ne 1 100000");
+    task.go().unwrap();
+    assert!(!task.has_uncommitted() && !world.outputs(0).is_empty(), "{:?}", world.outputs(0));
+}
+
+#[test]
 fn a_doubtful_outcome_is_settled_without_ending_the_task() {
     On::EACH.into_iter().for_each(is_settled);
 }
