@@ -74,7 +74,8 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let (tally, scrapes) = (Arc::new(Tally::default()), Arc::new(Scrapes::default()));
     // As far back as partials can be read again.
     let reach = nanos(checked.plain.retain.0) * 2 + 3600 * SECOND;
-    let rules = Rules::of_log(Arc::clone(&log), &topics.control, checked.window, reach);
+    // Tasks go on for a while without the control log, so nobody waits for it as long as it takes.
+    let rules = Rules::of_log(engine.log_of_requests(), &topics.control, checked.window, reach);
     let mut stages = pipeline(
         deployment(&settings, &checked, &topics, &inlets, &rules, &tally, &*log)?,
         crate::router::stage(&topics, nanos(checked.plain.retain.0) * 2),
@@ -115,7 +116,6 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         scrapes,
         tally,
         partials: topics.partials.clone(),
-        board: Arc::clone(&board),
         clock: Arc::clone(&clock),
     };
     let wanted = checked.groupings.wanted(true);
@@ -137,9 +137,9 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let doors = golden_http::Doors { ingest: has(&args.role, Role::Ingest), api: has(&args.role, Role::Api) };
     let served = serve(listener, golden_http::router(state, doors), watch);
     drop(demo);
-    drop(controller);
     // A question to a broker that is away takes seconds to end.
     engine.close_after(STOP_DEADLINE * 2 / 5).map_err(Failure::failed)?;
+    drop(controller);
     let stopped = running.stop(STOP_DEADLINE);
     if let Some(failure) = running.watch().failure() {
         return Err(Failure::failed(format!("{failure}. What was acknowledged is safe: start again, and it goes on from there")));
@@ -212,8 +212,8 @@ impl Drop for Temporary {
 
 /// Flags win over settings; the demo has windows of 10 s and a folder of its own.
 fn with_flags(mut settings: Settings, args: &RunArgs) -> Settings {
+    let seconds = |s| Span(Duration::from_secs(s));
     if args.demo {
-        let seconds = |s| Span(Duration::from_secs(s));
         // The scenario is out of order by two seconds at most: a short bound shows signals soon.
         (settings.pipeline.window, settings.pipeline.bound) = (seconds(10), seconds(3));
         // Nor is it ahead, so decisions may count soon.
@@ -225,6 +225,11 @@ fn with_flags(mut settings: Settings, args: &RunArgs) -> Settings {
     }
     if let Some(data) = &args.data {
         settings.data.clone_from(data);
+    }
+    if args.demo && settings.overrides.from.is_none() {
+        // A folder to try rules with; what is published counts within half a minute.
+        settings.overrides.from = Some(settings.data.join("bundles").display().to_string());
+        settings.overrides.poll = seconds(1);
     }
     if let Some(listen) = args.listen {
         settings.http.listen = listen;
@@ -317,6 +322,9 @@ fn announce(address: SocketAddr, demo: bool, settings: &Settings) {
     eprintln!("  {:15} {}", "data", settings.data.display());
     if let Some(kafka) = &settings.log.kafka {
         eprintln!("  {:15} {}, topic {}", "Kafka", kafka.bootstrap, settings.log.source.topic);
+    }
+    if let Some(from) = &settings.overrides.from {
+        eprintln!("  {:15} golden overrides publish DIR --to {from}", "rules of teams");
     }
     if demo {
         eprintln!("\nThe demo shop is being fed; its first signals show within 20 seconds. Incidents of each cycle:");

@@ -6,7 +6,6 @@ use golden_pipeline::emit::json::put_time;
 use golden_pipeline::emit::prometheus::Format;
 use golden_pipeline::emit::scrape::Scrapes;
 use golden_pipeline::names::PIPELINE;
-use golden_pipeline::overrides::board::Board;
 use golden_pipeline::tally::Tally;
 use platform_core::clock::Clock;
 use platform_core::log::Log;
@@ -55,7 +54,6 @@ pub(super) struct RunVitals {
     pub(super) tally: Arc<Tally>,
     /// The topic whose partitions have watermarks.
     pub(super) partials: Topic,
-    pub(super) board: Arc<Board>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -66,24 +64,6 @@ impl RunVitals {
         let mut text = Vec::new();
         put_time(&mut text, least.0);
         String::from_utf8(text).ok()
-    }
-
-    /// Which file is in force for each service that has one.
-    fn overrides(&self, out: &mut String) {
-        let timeline = self.board.timeline();
-        let Some(version) = timeline.in_force(EventTime(self.clock.wall())) else { return };
-        let _ = writeln!(out, "# HELP golden_signals_override_info The override in force for a service.");
-        let _ = writeln!(out, "# TYPE golden_signals_override_info gauge");
-        for found in version.live() {
-            let mut labels = String::new();
-            for (name, value) in [("service_name", &found.service), ("service_namespace", &found.namespace), ("sha256", &found.sha256)] {
-                if !value.is_empty() {
-                    let value = value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
-                    let _ = write!(labels, "{name}=\"{value}\",");
-                }
-            }
-            let _ = writeln!(out, "golden_signals_override_info{{{labels}revision=\"{}\"}} 1", version.said.version);
-        }
     }
 
     fn lag(&self) -> Vec<Lag> {
@@ -138,7 +118,6 @@ impl Vitals for RunVitals {
         for (partition, at) in self.tally.watermarks() {
             metrics::watermark(PIPELINE, &Partition::new(&self.partials, partition), at);
         }
-        self.overrides(out);
         self.metrics.upkeep();
         out.push_str(&self.metrics.render());
         self.gauge.figures(out);

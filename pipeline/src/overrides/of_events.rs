@@ -40,6 +40,13 @@ pub struct Lead {
     pub broker_skew: i64,
 }
 
+impl Lead {
+    /// For how long FOLD may go on without having read the control log.
+    fn slack(self) -> i64 {
+        self.lead.saturating_sub(self.skew).saturating_sub(self.broker_skew)
+    }
+}
+
 /// Overrides as one FOLD task sees them.
 pub struct EventRules {
     rules: Arc<Rules>,
@@ -152,10 +159,18 @@ impl EventRules {
         if let Some(known) = known.filter(|known| known.0 >= self.tried_at.0.saturating_add(EVERY)) {
             self.tried_at = known;
             let before = self.timeline.changes();
-            match self.refresh() {
-                Ok(Some(())) => self.read_at = known,
-                Ok(None) => tracing::warn!("the control log was not read to its end: what is in force stays, for a while"),
-                Err(error) => tracing::warn!(%error, "the control log cannot be read: what is in force stays, for a while"),
+            let trouble = match self.refresh() {
+                Ok(Some(())) => None,
+                Ok(None) => Some("its end did not come".to_owned()),
+                Err(error) => Some(error.to_string()),
+            };
+            match trouble {
+                None => self.read_at = known,
+                Some(error) => {
+                    // Asking costs seconds where brokers are away, and there is time.
+                    self.tried_at = AppendTime(known.0.saturating_add(self.lead.slack() / 6));
+                    tracing::warn!(%error, "the control log cannot be read: what is in force stays, for a while");
+                }
             }
             if self.timeline.changes() != before {
                 self.changed();

@@ -4,6 +4,7 @@
 //! and says in its messages how far it came; CLOSE reads exactly that far. Versions that no retained window can ask for are dropped from memory.
 //! A version in the log that cannot be used changes nothing and is counted: what was in force stays.
 
+use crate::emit::json::put_time;
 use crate::names::SCHEMA;
 use crate::overrides::activation::Activation;
 use crate::overrides::record::{Activate, BadActivate, Pieces, SCHEMA_ACTIVATE, SCHEMA_CONTENT};
@@ -18,7 +19,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Polls without a record, of 100 ms, that a task waits when it cannot go on without the control log: a minute.
 const PATIENCE: u32 = 600;
-/// And when it can.
+/// How often it asks again after a failure, each of which takes seconds where brokers are away.
+const TRIES: u32 = 10;
+/// Polls without a record that a task waits when it can go on without.
 const SHORT: u32 = 2;
 
 /// Versions by the order of the log, newest last.
@@ -107,7 +110,7 @@ impl Rules {
             match read {
                 Ok(true) => {}
                 Ok(false) => return Err(LogError::Engine(format!("the control log was not read up to {position} within a minute"))),
-                Err(error) if tries > 3 => return Err(error),
+                Err(error) if tries > TRIES => return Err(error),
                 Err(error) => tracing::warn!(%error, "the control log cannot be read: once more"),
             }
         }
@@ -149,7 +152,10 @@ impl Shared {
             }
             match self.compiled(&record) {
                 Ok(activation) => {
-                    tracing::info!(version = activation.said.version, from = activation.from.0, "overrides activated");
+                    let mut from = Vec::new();
+                    put_time(&mut from, activation.from.0);
+                    let (version, from) = (activation.said.version, String::from_utf8_lossy(&from));
+                    tracing::info!(version, %from, "overrides activated");
                     self.versions.push(Arc::new(activation));
                     self.forget(record.append);
                 }
