@@ -1,5 +1,6 @@
 //! Overrides in the pipeline: FOLD and CLOSE driven by hand over a control log in memory.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test stops at what it does not expect")]
 
 use golden_overrides::archive::Files;
 use golden_pipeline::close::index::Caps;
