@@ -24,7 +24,7 @@ pub struct Event<'a> {
     /// Kind of error; empty unless the outcome is an error.
     pub error_type: &'a str,
     /// What the verdict was made from, for classifiers of teams.
-    pub status: Status<'a>,
+    pub status: &'a Status<'a>,
     /// HTTP class for the status counts.
     pub status_class: StatusClass,
     /// Host that served it; empty when unknown.

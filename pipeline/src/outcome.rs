@@ -61,6 +61,18 @@ pub struct Status<'a> {
 }
 
 impl<'a> Status<'a> {
+    /// Nothing is said.
+    pub const NONE: Self = Self {
+        stated: None,
+        http: None,
+        grpc: None,
+        envoy_flag: None,
+        span_error: false,
+        client_span: false,
+        text: None,
+        error_type: None,
+    };
+
     /// Takes a status that may be a number or a word: numeric text is an HTTP status, empty text is nothing.
     pub fn set_text(&mut self, text: &'a str) {
         match whole_number(text) {

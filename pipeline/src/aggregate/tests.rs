@@ -27,7 +27,7 @@ impl Owned {
             operation: &self.operation,
             outcome: self.outcome,
             error_type: if self.outcome == Outcome::Error { &self.error_type } else { "" },
-            status: crate::outcome::Status::default(),
+            status: &crate::outcome::Status::NONE,
             status_class: self.class,
             host: "",
             tags: &[],

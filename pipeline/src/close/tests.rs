@@ -107,7 +107,7 @@ fn events(count: u64, errors: u64, from: u64) -> Aggregate {
             operation: "",
             outcome: if bad { Outcome::Error } else { Outcome::Ok },
             error_type: if bad { "e" } else { "" },
-            status: crate::outcome::Status::default(),
+            status: &crate::outcome::Status::NONE,
             status_class: StatusClass::None,
             host: "",
             tags: &[],

@@ -328,7 +328,7 @@ impl Preset {
                 operation: if operation.is_empty() { "unknown" } else { operation },
                 outcome: verdict.outcome,
                 error_type: verdict.error_type,
-                status,
+                status: &status,
                 status_class: verdict.status_class,
                 host: filled(found.host, defaults.host.as_ref()),
                 tags: tags.get(..self.wanted.tags.len()).unwrap_or(&tags),

@@ -365,13 +365,19 @@ impl Objects {
             }
             Some(_) => return Err((Reason::WeightInvalid, "weight is no number")),
         };
-        let mut tags = [""; MAX_WANTED];
-        for (value, (place, default)) in tags.iter_mut().zip(&mapping.tags) {
-            *value = match look.find(place) {
-                None => default,
-                Some(found) => found.as_text().ok_or((Reason::MappingFailed, "a tag that is no scalar"))?,
-            };
-        }
+        let mut held;
+        let tags: &[&str] = if mapping.tags.is_empty() {
+            &[]
+        } else {
+            held = [""; MAX_WANTED];
+            for (value, (place, default)) in held.iter_mut().zip(&mapping.tags) {
+                *value = match look.find(place) {
+                    None => default,
+                    Some(found) => found.as_text().ok_or((Reason::MappingFailed, "a tag that is no scalar"))?,
+                };
+            }
+            held.get(..mapping.tags.len()).unwrap_or_default()
+        };
         items.event(
             at,
             &Event {
@@ -382,10 +388,10 @@ impl Objects {
                 operation: if name.is_empty() { "unknown" } else { name },
                 outcome: verdict.outcome,
                 error_type: verdict.error_type,
-                status,
+                status: &status,
                 status_class: verdict.status_class,
                 host: look.name(&mapping.host, source.defaults.host.as_deref(), "host")?,
-                tags: tags.get(..mapping.tags.len()).unwrap_or_default(),
+                tags,
                 weight,
                 trace: look.trace(mapping),
                 dedup: id.hash(),

@@ -296,7 +296,7 @@ impl EventRules {
 impl<'e> Judged<'e> {
     fn turned(self, outcome: &str, event: &Event<'e>) -> Self {
         let Some(outcome) = Outcome::parse(outcome).filter(|outcome| *outcome != self.outcome) else { return self };
-        let error_type = if outcome == Outcome::Error { error_type(&event.status) } else { "" };
+        let error_type = if outcome == Outcome::Error { error_type(event.status) } else { "" };
         Self { outcome, error_type }
     }
 }

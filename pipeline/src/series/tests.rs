@@ -17,7 +17,7 @@ fn event<'a>(service: &'a str, operation: &'a str) -> Event<'a> {
         operation,
         outcome: Outcome::Ok,
         error_type: "",
-        status: crate::outcome::Status::default(),
+        status: &crate::outcome::Status::NONE,
         status_class: StatusClass::None,
         host: "",
         tags: &[],

@@ -31,7 +31,7 @@ fn event(outcome: Outcome, error_type: &str, millis: u64) -> Event<'_> {
         operation: "GET /",
         outcome,
         error_type,
-        status: crate::outcome::Status::default(),
+        status: &crate::outcome::Status::NONE,
         status_class: StatusClass::None,
         host: "",
         tags: &[],

@@ -40,7 +40,7 @@ fn event(duration: Option<u64>, outcome: Outcome) -> Event<'static> {
         operation: "hipstershop.AdService/GetAds",
         outcome,
         error_type: if outcome == Outcome::Error { "503" } else { "" },
-        status: crate::outcome::Status::default(),
+        status: &crate::outcome::Status::NONE,
         status_class: StatusClass::None,
         host: "",
         tags: &[],
