@@ -127,12 +127,21 @@ fn what_a_team_publishes_is_in_force_from_one_window_on_and_stays_without_the_pl
     // Without the place, and after a restart, the last good version is in force.
     assert!(service.stop());
     std::fs::remove_dir_all(world.path("bundles")).unwrap();
-    let service = world.start();
+    let mut service = world.start();
     let seen = records(&service, "till", "service").len();
     feeding(&service, "windows after the restart", 60, || records(&service, "till", "service").len() > seen + 1);
     assert_eq!(records(&service, "till", "service").values().next_back().unwrap()["override"]["version"], 2);
     assert!(within(10, || service.get("/api/v1/overrides").is_some_and(|o| o["polls"]["error"].is_string())));
     assert_eq!(service.get("/api/v1/overrides").unwrap()["in_force"], 2);
+
+    // Recomputed from the events, with the control log as the second input: the same, window by window.
+    let cart = records(&service, "cart", "service");
+    assert!(service.stop());
+    let (from, to) = (cart.keys().next().unwrap(), cart.keys().next_back().unwrap());
+    let args = ["verify", "--from", from, "--to", to, "--data", &world.path("data"), "--config", &world.path("golden.yaml")];
+    let verified = Command::new(env!("CARGO_BIN_EXE_golden")).args(args).output().unwrap();
+    let said = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(verified.status.success() && said.contains("as published"), "{said}{}", String::from_utf8_lossy(&verified.stderr));
 }
 
 /// What no check stood before, such as an older publisher: the bundle as the crate makes it.
