@@ -17,8 +17,8 @@
 //! seconds hits some ms of them; for it a `FEW` are enough, and more would not be in time. A record that came through here and whose commit
 //! was refused is not marked again.
 //!
-//! **In time.** Each death is followed by a restart. A member of a Kafka group that died is missed after `takeover_ms` (10 s by default, less up
-//! to 3 s since its last sign of life); an embedded log opens in less than 1 s. The first death counts nothing: the start that met the record
+//! **In time.** Each death is followed by a restart. A member of a Kafka group that died is missed after `takeover_ms` (8 s by default, less up
+//! to 2.4 s since its last sign of life); an embedded log opens in less than 1 s. The first death counts nothing: the start that met the record
 //! had moved its position. Slow restarts: that one, whole, part, and `FEW` alone are 6 deaths, and the waits 1.5 s; 6 · 9.5 s were measured
 //! with 10 s, just under 60 s. Who needs to be sure of 60 s sets `takeover_ms` to 8 s or less. Fast ones: 3 deaths, then `TRIES` or `LONG`,
 //! waits included: under 30 s.

@@ -15,7 +15,7 @@ use platform_testkit::log::Fault;
 use platform_testkit::seed::Seed;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 /// Deaths until a record is put aside: of whoever was at work, whole, in a part, and eight times alone; three times where a restart takes long.
@@ -244,6 +244,33 @@ fn deaths_that_others_cause_put_nothing_aside() {
         assert!(process(&world, &Moments::default(), 1000));
         assert_eq!(everything_once(&world, &values), Vec::<String>::new(), "seed {number}");
     }
+}
+
+/// Far more often than anything kills: a try meets three or four moments, so about one in fourteen ends in it. A restart takes a second.
+#[test]
+fn deaths_at_one_of_fifty_moments_lose_no_record_and_put_nothing_aside() {
+    quiet();
+    let mut tried = 0;
+    for number in 0..40 {
+        let world = World::new(RuntimeSettings { commit_interval: Duration::from_millis(200), ..RuntimeSettings::default() });
+        world.log.seeded(number, 50, &[Fault::Abort, Fault::DoubtfulCommitted, Fault::DoubtfulLost, Fault::Full]);
+        let values = [numbers(1500), numbers(500)];
+        (0..2).for_each(|index| fill(&world, index, &values[index as usize]));
+        let (seed, mut deaths) = (Arc::new(Mutex::new(Seed::new(number))), 0);
+        let moments = Moments::told_to(move |_, _| {
+            let kills = seed.lock().unwrap_or_else(PoisonError::into_inner).chance(20);
+            assert!(!kills, "killed by others");
+        });
+        while deaths < 200 {
+            deaths += u32::from(!process(&world, &moments, 100));
+            world.clock.advance(Duration::from_secs(1));
+        }
+        tried += deaths;
+        world.log.heal();
+        assert!(process(&world, &Moments::default(), 1000));
+        assert_eq!(everything_once(&world, &values), Vec::<String>::new(), "seed {number}");
+    }
+    assert!(tried >= 8000);
 }
 
 #[test]
