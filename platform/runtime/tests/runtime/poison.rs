@@ -246,12 +246,12 @@ fn deaths_that_others_cause_put_nothing_aside() {
     }
 }
 
-/// Far more often than anything kills: a try meets three or four moments, so about one in fourteen ends in it. A restart takes a second.
+/// Far more often than anything kills: a try meets some four moments, so one in twelve ends in it. Even then each record comes out once, as itself
+/// or as what killed; and as that none, unless restarts are so slow that three such tries in a row are enough.
 #[test]
-fn deaths_at_one_of_fifty_moments_lose_no_record_and_put_nothing_aside() {
+fn deaths_at_one_of_fifty_moments_lose_and_double_nothing() {
     quiet();
-    let mut tried = 0;
-    for number in 0..40 {
+    for (number, restart) in (0..40).flat_map(|number| [(number, 1), (number, 8)]) {
         let world = World::new(RuntimeSettings { commit_interval: Duration::from_millis(200), ..RuntimeSettings::default() });
         world.log.seeded(number, 50, &[Fault::Abort, Fault::DoubtfulCommitted, Fault::DoubtfulLost, Fault::Full]);
         let values = [numbers(1500), numbers(500)];
@@ -263,14 +263,17 @@ fn deaths_at_one_of_fifty_moments_lose_no_record_and_put_nothing_aside() {
         });
         while deaths < 200 {
             deaths += u32::from(!process(&world, &moments, 100));
-            world.clock.advance(Duration::from_secs(1));
+            world.clock.advance(Duration::from_secs(restart));
         }
-        tried += deaths;
         world.log.heal();
         assert!(process(&world, &Moments::default(), 1000));
-        assert_eq!(everything_once(&world, &values), Vec::<String>::new(), "seed {number}");
+        let lines = came_out(&world).0;
+        for (place, value) in values.iter().enumerate().flat_map(|(index, values)| values.iter().map(move |value| (index, value))) {
+            let count = |line: &str| lines.get(line).copied().unwrap_or_default();
+            let (good, aside) = (count(&format!("{place}/{value}")), count(&format!("aside {place}/{value} {value}")));
+            assert!(good + aside == 1 && (aside == 0 || restart == 8), "seed {number}: {place}/{value} {good} times, {aside} aside");
+        }
     }
-    assert!(tried >= 8000);
 }
 
 #[test]
