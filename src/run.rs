@@ -69,6 +69,10 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     }
     let inlets = sources::inlets(&settings, kafka.as_ref())?;
     let lobby = kafka.clone().map(|kafka| Lobby::open(&listener, kafka)).transpose()?;
+    let moments = settings::fail_point().map(|text| fail_point::arm(&text)).transpose()?.unwrap_or_default();
+    if let Some(kafka) = &kafka {
+        fail_point::watch(kafka, &moments);
+    }
     let engine = Engine::open(&settings, kafka, &topics, args.accept_loss, &clock)?;
     let log = engine.log();
     let (tally, scrapes) = (Arc::new(Tally::default()), Arc::new(Scrapes::default()));
@@ -82,7 +86,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         sinks(&topics, &checked, &settings, &scrapes),
     );
     let mut place = engine.place();
-    place.moments = settings::fail_point().map(|text| fail_point::arm(&text)).transpose()?.unwrap_or_default();
+    place.moments = moments;
     let readers = vitals::readers(&stages, &place, &*log);
     stages.stages.retain(|stage| has(&args.role, role_of(&stage.name)));
     let stores = engine.stores();

@@ -19,6 +19,8 @@ mod namespace;
 #[cfg(test)]
 mod overrides;
 #[cfg(test)]
+mod overrides_kafka;
+#[cfg(test)]
 mod poison;
 #[cfg(test)]
 mod process;

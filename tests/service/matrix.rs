@@ -15,6 +15,7 @@ use platform_core::record::Topic;
 use platform_runtime::clock::SystemClock;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -96,6 +97,13 @@ const CLOSE: [&str; 10] = [
     "mid_cursor",
 ];
 
+/// What only the log's client or the second input sees; a commit under way is worth cutting off as well.
+const INSIDE: [(&str, &[Fault]); 3] = [
+    ("in_revoke", &[Fault::Kill, Fault::Sleep]),
+    ("control_read", &[Fault::Kill, Fault::Sleep]),
+    ("endtxn_sent", &[Fault::Kill, Fault::Sleep, Fault::Cut, Fault::AnswersLost]),
+];
+
 /// What became of a cell: seconds until the output moved, or why it is not known.
 struct Row {
     cell: Cell,
@@ -106,7 +114,8 @@ struct Matrix<'a> {
     cluster: &'a Cluster,
     namespace: Option<&'a Namespace>,
     fleet: Fleet<'a>,
-    golden_yaml: std::path::PathBuf,
+    folder: &'a Path,
+    golden_yaml: PathBuf,
     urls: &'a Mutex<Vec<String>>,
     account: &'a Mutex<Account>,
     clock: &'a SystemClock,
@@ -143,16 +152,36 @@ impl<'a> Matrix<'a> {
             std::fs::remove_dir_all(&data).unwrap();
         }
         // What happens once happens to the first; the rest when the task is in full swing.
-        let times = if moment.starts_with("in_") || moment == "mid_cursor" { 1 } else { 3 };
+        let times = if moment.starts_with("in_") || ["mid_cursor", "control_read"].contains(&moment) { 1 } else { 3 };
+        let point = match (stage, moment) {
+            // CLOSE reads the control log while it applies a message, and the first one after a start makes it do so.
+            ("close", "control_read") => {
+                publish(self.folder, number);
+                "close.applied:1".to_owned()
+            }
+            // Some ms after the client was asked to commit: an answer takes longer.
+            (_, "endtxn_sent") => format!("{stage}.{moment}:{times}+{}", 1 + number % 3),
+            _ => format!("{stage}.{moment}:{times}"),
+        };
         let (program, address) = match self.namespace {
             Some(namespace) => (namespace.inside(env!("CARGO_BIN_EXE_golden")), namespace.inner()),
             None => (std::process::Command::new(env!("CARGO_BIN_EXE_golden")), "127.0.0.1"),
         };
         let mut command = program;
         command.args(["run", "--listen", &format!("{address}:0"), "--data"]).arg(&data).arg("--config").arg(&self.golden_yaml);
-        command.env("GOLDEN_FAIL_POINT", format!("{stage}.{moment}:{times}"));
+        command.env("GOLDEN_FAIL_POINT", point);
+        let mut third = None;
         let stopped = |matrix: &mut Self| {
             matrix.fleet.services[VICTIM] = Service::of(command);
+            if moment == "in_revoke" {
+                // One more member takes partitions away as it comes; had it come together with the victim, then as it goes.
+                let data = matrix.fleet.data(VICTIM + 1).display().to_string();
+                let mut one_more = Service::start(&["--data", &data], Some(&matrix.golden_yaml));
+                if !within(20, || matrix.fleet.services[VICTIM].stands_still()) {
+                    one_more.end();
+                }
+                third = Some(one_more);
+            }
             within(60, || matrix.fleet.services[VICTIM].stands_still() || matrix.fleet.services[VICTIM].has_ended())
         };
         // Idle are partitions only without load.
@@ -161,6 +190,9 @@ impl<'a> Matrix<'a> {
             return Err("the moment was not reached".to_owned());
         }
         self.loaded(number, |matrix| matrix.strike(fault));
+        if let Some(third) = &mut third {
+            third.end();
+        }
         Ok(())
     }
 
@@ -240,6 +272,16 @@ impl<'a> Matrix<'a> {
     }
 }
 
+/// Publishes a new version of overrides, of a service that sends nothing: it changes no number, and all must take it in.
+fn publish(folder: &Path, number: u64) {
+    let (git, bundles) = (folder.join("git"), folder.join("bundles"));
+    std::fs::create_dir_all(git.join("shop")).unwrap();
+    std::fs::write(git.join("shop/nobody.yaml"), format!("owner: shop\nhealth: 'errorCount > {number} ? 3 : 1'\n")).unwrap();
+    let mut publish = std::process::Command::new(env!("CARGO_BIN_EXE_golden"));
+    let done = publish.args(["overrides", "publish"]).arg(git).arg("--to").arg(bundles).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
 /// Runs cells on a cluster of their own; gives what became of each, and what the judge found.
 fn run(brokers: u32, namespace: Option<&Namespace>, cells: &[Cell]) -> Option<(Vec<Row>, Vec<String>)> {
     let cluster = match namespace {
@@ -249,6 +291,11 @@ fn run(brokers: u32, namespace: Option<&Namespace>, cells: &[Cell]) -> Option<(V
     let folder = tempfile::tempdir().unwrap();
     // Windows leave in several parts, and each process has one task of each stage.
     cluster.prepare(folder.path(), &format!(", takeover_ms: {}", TAKEOVER.as_millis()), ", emit_kib: 16, fold_tasks: 1");
+    publish(folder.path(), cells.len() as u64);
+    let golden_yaml = folder.path().join("golden.yaml");
+    let settings = std::fs::read_to_string(&golden_yaml).unwrap();
+    let bundles = folder.path().join("bundles");
+    std::fs::write(&golden_yaml, format!("{settings}overrides: {{from: {:?}, poll: 1s}}\n", bundles.display().to_string())).unwrap();
     let clock = SystemClock::new();
     let (urls, account) = (Mutex::new(Vec::new()), Mutex::new(Account::default()));
     let log = cluster.log();
@@ -258,7 +305,8 @@ fn run(brokers: u32, namespace: Option<&Namespace>, cells: &[Cell]) -> Option<(V
         cluster: &cluster,
         namespace,
         fleet,
-        golden_yaml: folder.path().join("golden.yaml"),
+        folder: folder.path(),
+        golden_yaml,
         urls: &urls,
         account: &account,
         clock: &clock,
@@ -367,6 +415,13 @@ fn the_matrix_of_fold() {
 #[ignore = "a quarter of an hour on a machine of its own: `make faults`"]
 fn the_matrix_of_close() {
     part("CLOSE", &moments("close", &CLOSE));
+}
+
+#[test]
+#[ignore = "minutes on a machine of its own: `make faults`"]
+fn the_matrix_of_what_happens_inside() {
+    let cells = |stage| INSIDE.iter().flat_map(move |(moment, faults)| faults.iter().map(move |fault| (At::Moment(stage, moment), *fault)));
+    part("Inside", &["fold", "close"].into_iter().flat_map(cells).collect::<Vec<_>>());
 }
 
 #[test]

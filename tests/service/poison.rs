@@ -100,7 +100,7 @@ fn i11_on_kafka_too_where_a_restart_takes_as_long_as_the_group_misses_a_member()
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(cluster) = Cluster::start(1) else { return };
     let folder = tempfile::tempdir().unwrap();
-    cluster.prepare(folder.path(), ", takeover_ms: 6000", "");
+    cluster.prepare(folder.path(), "", "");
     let clock = SystemClock::new();
     let account = Mutex::new(Account::default());
     let (mut service, deaths, took) = poisoned(folder.path(), &account, &clock);

@@ -20,7 +20,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset as Position, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// How long one question to the brokers may take; then it is asked again.
@@ -29,6 +29,17 @@ pub(crate) const ASK: Duration = Duration::from_secs(5);
 const EVENTS: usize = 100;
 
 impl ConsumerContext for Context {}
+
+/// What happens inside a call of the client, where its caller cannot see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inside {
+    /// A member was told that it loses partitions, and has not given them up.
+    Revoked,
+    /// The client is asked next to commit a transaction.
+    Committing,
+}
+
+type Listener = dyn Fn(Inside, &str) + Send + Sync;
 
 /// A Kafka cluster as a log. Clones are the same.
 #[derive(Clone)]
@@ -48,6 +59,7 @@ pub(crate) struct Shared {
     asking: Mutex<BTreeMap<Option<String>, Arc<BaseConsumer<Context>>>>,
     claims: Mutex<BTreeMap<u64, (u64, Arc<ConsumerGroupMetadata>)>>,
     last_member: AtomicU64,
+    listener: OnceLock<Box<Listener>>,
 }
 
 /// Why there is no log.
@@ -77,6 +89,7 @@ impl Kafka {
             asking: Mutex::default(),
             claims: Mutex::default(),
             last_member: AtomicU64::new(0),
+            listener: OnceLock::new(),
         };
         shared.asking(None).map_err(|error| ConnectError::Client(error.to_string()))?;
         Ok(Self { shared: Arc::new(shared), patience: None })
@@ -100,6 +113,11 @@ impl Kafka {
         self.shared.state.insist(name, attempt)
     }
 
+    /// From now on `listener` is told what happens inside, with the group or the transactional id; the client waits for it. The first one stays.
+    pub fn tell(&self, listener: impl Fn(Inside, &str) + Send + Sync + 'static) {
+        drop(self.shared.listener.set(Box::new(listener)));
+    }
+
     /// Ends all waiting: calls that try again fail with `Closed` from now on.
     pub fn close(&self) {
         self.shared.state.close();
@@ -121,6 +139,12 @@ impl Shared {
 
     pub(crate) fn failed(error: impl std::fmt::Display) -> LogError {
         LogError::Engine(error.to_string())
+    }
+
+    pub(crate) fn reached(&self, inside: Inside, of: &str) {
+        if let Some(listener) = self.listener.get() {
+            listener(inside, of);
+        }
     }
 
     /// Number of a new member.

@@ -8,7 +8,7 @@
 //! position follows librdkafka's, which steps over the offsets that transactions use for themselves.
 
 use crate::client::{Context, Use, config, heals, is_of_connections, is_passing, words};
-use crate::log::{Shared, asking_for_ends, index, lock, offset, positions};
+use crate::log::{Inside, Shared, asking_for_ends, index, lock, offset, positions};
 use crate::retry::State;
 use platform_core::log::{Assignment, Claim, Committed, LogError, Polled, Positions, Reader};
 use platform_core::record::{BatchBuffer, Offset, Partition, Topic, put_headers};
@@ -49,6 +49,7 @@ enum Change {
 /// The context of a member: hears of changes.
 struct MemberContext {
     inner: Context,
+    shared: Arc<Shared>,
     topics: Vec<Topic>,
     changes: Mutex<Vec<Change>>,
 }
@@ -83,6 +84,7 @@ impl ConsumerContext for MemberContext {
             }
             Change::Came(named, claim)
         } else {
+            self.shared.reached(Inside::Revoked, &self.inner.name);
             let given_up = if cooperative { consumer.incremental_unassign(list) } else { consumer.unassign() };
             if let Err(error) = given_up {
                 tracing::warn!(client = %self.inner.name, %error, "partitions could not be given up");
@@ -273,7 +275,8 @@ pub(crate) struct MemberReader {
 impl MemberReader {
     pub(crate) fn new(shared: &Arc<Shared>, group: &str, topics: &[Topic]) -> Result<Self, LogError> {
         let config = config(&shared.settings, &shared.client_id, Use::Member(group)).map_err(Shared::failed)?;
-        let context = MemberContext { inner: shared.context(group), topics: topics.to_vec(), changes: Mutex::default() };
+        let context =
+            MemberContext { inner: shared.context(group), shared: Arc::clone(shared), topics: topics.to_vec(), changes: Mutex::default() };
         let failed = |error: KafkaError| Shared::failed(words("joining a group", "READ", &error).text);
         let consumer: BaseConsumer<MemberContext> = config.create_with_context(context).map_err(failed)?;
         let names: Vec<&str> = topics.iter().map(Topic::as_str).collect();

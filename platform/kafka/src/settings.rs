@@ -43,7 +43,7 @@ impl Default for Settings {
             replication: 3,
             dev: false,
             cluster: None,
-            takeover_ms: 10_000,
+            takeover_ms: 8_000,
             registry: None,
         }
     }

@@ -8,7 +8,7 @@
 //! Positions are sent from a thread that may be left behind; see `send_positions`.
 
 use crate::client::{Context, Use, config, heals, is_denied, is_fence, words};
-use crate::log::{Shared, index, lock, positions};
+use crate::log::{Inside, Shared, index, lock, positions};
 use crate::reader::reading_as;
 use platform_core::log::{Claim, CommitError, Committed, LogError, MAX_METADATA, Writer};
 use platform_core::record::{NewRecord, Partition};
@@ -203,6 +203,7 @@ impl KafkaWriter {
             return Err(CommitError::Aborted("records were not acknowledged in time".to_owned()));
         }
         let start = self.shared.clock.monotonic();
+        self.shared.reached(Inside::Committing, &self.id);
         let done = self.producer.commit_transaction(self.shared.settings.takeover());
         let took = self.since(start);
         metrics::histogram!("platform_kafka_end_transaction_seconds", "task" => self.id.clone()).record(took);

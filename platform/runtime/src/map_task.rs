@@ -33,6 +33,8 @@ pub struct MapTask {
     number: u64,
     /// The newest time that the log gave with a commit.
     known: Option<AppendTime>,
+    /// The newest time that the stage was asked with.
+    asked: Option<AppendTime>,
     /// No transaction was made since the assignment.
     fresh: bool,
     /// The stage needs a newer time than is known: the next transaction is made, also an empty one.
@@ -88,6 +90,7 @@ impl MapTask {
             owned: Vec::new(),
             number: 0,
             known: None,
+            asked: None,
             fresh: true,
             waits: false,
             read: 0,
@@ -117,7 +120,9 @@ impl MapTask {
             return Ok(Step::Idle);
         }
         let step = match self.reader.poll(wait.min(self.until_due(now)))? {
-            Polled::Batch(batch) if batch.newest().is_some_and(|newest| !self.stage.ready(newest, self.known)) => {
+            Polled::Batch(batch)
+                if batch.newest().is_some_and(|newest| !ready(&mut *self.stage, &self.setup, &mut self.asked, newest, self.known)) =>
+            {
                 let partition = batch.partition.clone();
                 let back = self.owned.iter().find(|o| o.partition == partition).map(|o| o.told);
                 self.reader.seek(&back.map(|told| (partition, told)).into_iter().collect())?;
@@ -173,7 +178,7 @@ impl MapTask {
         for owned in &mut self.owned {
             let active = std::mem::take(&mut owned.active);
             let Some(known) = self.known.filter(|_| !active) else { continue };
-            if !self.stage.ready(known, Some(known)) {
+            if !ready(&mut *self.stage, &self.setup, &mut self.asked, known, Some(known)) {
                 self.waits = true;
                 continue;
             }
@@ -370,4 +375,19 @@ impl MapTask {
         });
         Ok(())
     }
+}
+
+/// Whether the stage may go on to `newest`.
+fn ready(
+    stage: &mut dyn MapStage,
+    setup: &TaskSetup,
+    asked: &mut Option<AppendTime>,
+    newest: AppendTime,
+    known: Option<AppendTime>,
+) -> bool {
+    let ready = stage.ready(newest, known);
+    if known > std::mem::replace(asked, known) {
+        setup.reached(Moment::ControlRead);
+    }
+    ready
 }

@@ -19,8 +19,12 @@ pub enum Moment {
     InAssign,
     /// Records of a silent replay were applied.
     Replay,
+    /// The reader was told that it loses partitions; they are still its own. Only on logs that tell it before.
+    InRevoke,
     /// Records were read; the stage has not seen them.
     AfterPoll,
+    /// The stage was given a newer time of the log, and has read its second input to the end as far as it wants to (map stages).
+    ControlRead,
     /// The stage has applied a record; nothing of it is written.
     Applied,
     /// A partition was found to be read to its end, and claimed idle; the claim is not written.
@@ -29,6 +33,8 @@ pub enum Moment {
     MidProduce,
     /// All records of a transaction were handed to the log; positions were not.
     BeforeCommit,
+    /// The log is being asked to commit, and has not answered. Only on logs whose client does so in one call.
+    EndtxnSent,
     /// The log has said that the transaction is through; the task has not acted on it.
     AfterCommit,
     /// What a transaction covers has gone to the store.
@@ -39,15 +45,18 @@ pub enum Moment {
 
 impl Moment {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::InInit,
         Self::InAssign,
         Self::Replay,
+        Self::InRevoke,
         Self::AfterPoll,
+        Self::ControlRead,
         Self::Applied,
         Self::IdleClaim,
         Self::MidProduce,
         Self::BeforeCommit,
+        Self::EndtxnSent,
         Self::AfterCommit,
         Self::StoreWrite,
         Self::MidCursor,
@@ -60,11 +69,14 @@ impl Moment {
             Self::InInit => "in_init",
             Self::InAssign => "in_assign",
             Self::Replay => "replay",
+            Self::InRevoke => "in_revoke",
             Self::AfterPoll => "after_poll",
+            Self::ControlRead => "control_read",
             Self::Applied => "applied",
             Self::IdleClaim => "idle_claim",
             Self::MidProduce => "mid_produce",
             Self::BeforeCommit => "before_commit",
+            Self::EndtxnSent => "endtxn_sent",
             Self::AfterCommit => "after_commit",
             Self::StoreWrite => "store_write",
             Self::MidCursor => "mid_cursor",
@@ -104,9 +116,9 @@ impl Moments {
         Self(None, Some(Arc::new(listener)))
     }
 
-    /// A task of `stage` has come to `moment`.
+    /// A task of `stage` has come to `moment`. Also for logs, of what nobody sees but they.
     #[inline]
-    pub(crate) fn reached(&self, stage: &str, moment: Moment) {
+    pub fn reached(&self, stage: &str, moment: Moment) {
         if let Some(listener) = &self.0 {
             listener(stage, moment);
         }

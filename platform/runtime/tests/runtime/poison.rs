@@ -15,7 +15,7 @@ use platform_testkit::log::Fault;
 use platform_testkit::seed::Seed;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 /// Deaths until a record is put aside: of whoever was at work, whole, in a part, and eight times alone; three times where a restart takes long.
@@ -243,6 +243,36 @@ fn deaths_that_others_cause_put_nothing_aside() {
         world.log.heal();
         assert!(process(&world, &Moments::default(), 1000));
         assert_eq!(everything_once(&world, &values), Vec::<String>::new(), "seed {number}");
+    }
+}
+
+/// Far more often than anything kills: a try meets some four moments, so one in twelve ends in it. Even then each record comes out once, as itself
+/// or as what killed; and as that none, unless restarts are so slow that three such tries in a row are enough.
+#[test]
+fn deaths_at_one_of_fifty_moments_lose_and_double_nothing() {
+    quiet();
+    for (number, restart) in (0..40).flat_map(|number| [(number, 1), (number, 8)]) {
+        let world = World::new(RuntimeSettings { commit_interval: Duration::from_millis(200), ..RuntimeSettings::default() });
+        world.log.seeded(number, 50, &[Fault::Abort, Fault::DoubtfulCommitted, Fault::DoubtfulLost, Fault::Full]);
+        let values = [numbers(1500), numbers(500)];
+        (0..2).for_each(|index| fill(&world, index, &values[index as usize]));
+        let (seed, mut deaths) = (Arc::new(Mutex::new(Seed::new(number))), 0);
+        let moments = Moments::told_to(move |_, _| {
+            let kills = seed.lock().unwrap_or_else(PoisonError::into_inner).chance(20);
+            assert!(!kills, "killed by others");
+        });
+        while deaths < 200 {
+            deaths += u32::from(!process(&world, &moments, 100));
+            world.clock.advance(Duration::from_secs(restart));
+        }
+        world.log.heal();
+        assert!(process(&world, &Moments::default(), 1000));
+        let lines = came_out(&world).0;
+        for (place, value) in values.iter().enumerate().flat_map(|(index, values)| values.iter().map(move |value| (index, value))) {
+            let count = |line: &str| lines.get(line).copied().unwrap_or_default();
+            let (good, aside) = (count(&format!("{place}/{value}")), count(&format!("aside {place}/{value} {value}")));
+            assert!(good + aside == 1 && (aside == 0 || restart == 8), "seed {number}: {place}/{value} {good} times, {aside} aside");
+        }
     }
 }
 
