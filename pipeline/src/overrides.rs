@@ -9,8 +9,12 @@
 pub mod activate;
 /// One version, compiled.
 pub mod activation;
+/// Published windows through other rules.
+pub mod backtest;
 /// What a process shows of overrides.
 pub mod board;
+/// Why a level is what it is.
+pub mod explain;
 /// Tags and outcomes.
 pub mod of_events;
 /// Health.
@@ -19,3 +23,5 @@ pub mod of_windows;
 pub mod record;
 /// All versions, for all tasks of a process.
 pub mod rules;
+/// How a rule that is tried agrees with the one in force.
+pub mod shadow;

@@ -8,6 +8,7 @@ use golden_pipeline::decode::{Wanted, decoder};
 use golden_pipeline::history::{FORMAT, History, HistoryStage, LATE_STAGE, SIGNALS_STAGE, store_name};
 use golden_pipeline::identity::{Identity, put_key};
 use golden_pipeline::names::{self, Topics};
+use golden_pipeline::settings::PipelineSettings;
 use golden_pipeline::source::Source;
 use http_body_util::BodyExt;
 use platform_core::clock::Clock;
@@ -186,6 +187,7 @@ impl App {
             log: Arc::new(Refusing(log.clone(), setup.refuse)),
             topics: topics.clone(),
             history: History::open(&stores, PARTITIONS, PARTITIONS).unwrap(),
+            settings: PipelineSettings::default().check().unwrap(),
             clock: Arc::new(FixedClock(WINDOW + 2 * MINUTE + setup.late_by)),
             decoders: Box::new(|format| decoder(&Source::for_format(format), &Wanted::default())),
             vitals: vitals.clone(),
