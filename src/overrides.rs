@@ -5,6 +5,7 @@ mod folder;
 mod history;
 mod keygen;
 mod publish;
+mod recount;
 mod shadow;
 
 use crate::failure::{Failure, Outcome};
@@ -36,6 +37,8 @@ enum OverridesCommand {
     History(history::HistoryArgs),
     /// Puts published windows through the rules of a folder and says what they would have shown
     Backtest(backtest::BacktestArgs),
+    /// Counts the events of the source anew by the tags and outcomes of a folder; exit code 1 when an event is lost or counted twice
+    Recount(recount::RecountArgs),
     /// Shows how a file with `shadow: true` agrees with the one in force
     Shadow(shadow::ShadowArgs),
     /// Takes the line `shadow: true` out of a service's file
@@ -100,6 +103,7 @@ pub(crate) fn overrides(args: &OverridesArgs) -> Outcome {
         OverridesCommand::Publish(args) => publish::publish(args),
         OverridesCommand::History(args) => history::history(args),
         OverridesCommand::Backtest(args) => backtest::backtest(args),
+        OverridesCommand::Recount(args) => recount::recount(args),
         OverridesCommand::Shadow(args) => shadow::shadow(args),
         OverridesCommand::Promote(args) => shadow::promote(args),
         OverridesCommand::Keygen { file } => keygen::keygen(file),

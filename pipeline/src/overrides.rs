@@ -21,6 +21,8 @@ pub mod of_events;
 pub mod of_windows;
 /// A decision as it stands in the control log.
 pub mod record;
+/// Sums by other rules, held against each other.
+pub mod recount;
 /// All versions, for all tasks of a process.
 pub mod rules;
 /// How a rule that is tried agrees with the one in force.

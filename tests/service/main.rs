@@ -19,6 +19,8 @@ mod namespace;
 #[cfg(test)]
 mod overrides;
 #[cfg(test)]
+mod overrides_backtest;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod sources;
