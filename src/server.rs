@@ -30,7 +30,9 @@ pub(crate) struct Server {
 impl Server {
     /// At this address; nothing is asked yet.
     pub(crate) fn at(url: &str) -> Self {
-        let agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).build().new_agent();
+        let tls = ureq::tls::TlsConfig::builder().root_certs(ureq::tls::RootCerts::PlatformVerifier).build();
+        let agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).tls_config(tls).build();
+        let agent = agent.new_agent();
         Self { agent, url: url.trim_end_matches('/').to_owned() }
     }
 

@@ -87,38 +87,41 @@ pub enum BacktestError {
 /// # Errors
 /// When the order is too large, or the history cannot be read.
 pub fn backtest(history: &History, judging: Judging, order: &Order<'_>) -> Result<Vec<Report>, BacktestError> {
+    let Range { from, to, length } = order.range;
+    if from.zip(to).is_some_and(|(from, to)| from >= to) {
+        return Err(BacktestError::Empty);
+    }
     let mut plan = Vec::new();
     let mut windows = 0_i64;
     for file in order.new.overrides().filter(|file| order.service.is_none_or(|only| file.service == only)) {
         let key = ServiceKey { tenant: order.tenant.to_owned(), namespace: file.namespace.clone(), service: file.service.clone() };
         let now = history.named(order.tenant, &key.service)?.into_iter().find(|now| now.key == key);
-        let newest = now.map_or(EventTime(0), |now| now.window_start.plus(now.window_nanos));
-        let to = order.range.to.unwrap_or(newest);
-        let from = order.range.from.unwrap_or(to.plus(-order.range.length));
-        if from >= to {
-            return Err(BacktestError::Empty);
-        }
-        windows = windows.saturating_add(to.since(from) / judging.window.nanos());
-        plan.push((key, from, to));
+        // A service that nothing was published of has no windows, whatever was asked for.
+        let query = now.map(|now| {
+            let to = to.unwrap_or(now.window_start.plus(now.window_nanos));
+            Query { from: from.unwrap_or(to.plus(-length)), to, limit: PAGE }
+        });
+        let query = query.filter(|query| query.from < query.to);
+        windows = windows.saturating_add(query.as_ref().map_or(0, |query| query.to.since(query.from) / judging.window.nanos()));
+        plan.push((key, query));
     }
     if windows > MAX_WINDOWS {
         return Err(BacktestError::TooMany { windows });
     }
-    plan.iter().map(|(key, from, to)| one(history, judging, order, key, Query { from: *from, to: *to, limit: PAGE })).collect()
+    plan.into_iter().map(|(key, query)| one(history, judging, order, &key, query)).collect()
 }
 
-fn one(history: &History, judging: Judging, order: &Order<'_>, key: &ServiceKey, mut query: Query) -> Result<Report, BacktestError> {
+fn one(history: &History, judging: Judging, order: &Order<'_>, key: &ServiceKey, query: Option<Query>) -> Result<Report, BacktestError> {
     let (namespace, service) = (key.namespace.as_str(), key.service.as_str());
     let (old, new) = (order.against.find(namespace, service), order.new.find(namespace, service));
     let mut backtest = Backtest::new(judging, (namespace, service), old, new, order.levels);
-    loop {
+    let mut next = query;
+    while let Some(query) = next {
         let page = history.signals(key, "service", &query)?;
         for stored in &page.records {
             backtest.window(&Published::of(stored)?);
         }
-        match page.next_from {
-            Some(next) => query.from = next,
-            None => return Ok(backtest.report()),
-        }
+        next = page.next_from.map(|from| Query { from, ..query });
     }
+    Ok(backtest.report())
 }
