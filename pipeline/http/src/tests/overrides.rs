@@ -24,7 +24,7 @@ fn activate(app: &App, content: &str) {
     let said = json!({"version": 4, "bundle": "b", "live": "", "from_window": 0, "lead": 0, "published_by": "mina", "commit": "c0ffee"});
     let said = Activate::decode(said.to_string().as_bytes()).unwrap();
     let files = Files::from([("shop/cart.yaml".to_owned(), content.as_bytes().to_vec())]);
-    let activation = Activation::compile(Offset(1), EventTime::MIN, said, files, Files::new()).unwrap();
+    let activation = Activation::compile(Offset(0), EventTime::MIN, said, files, Files::new()).unwrap();
     app.board.refresh(&Rules::fixed(activation)).unwrap();
 }
 

@@ -62,7 +62,7 @@ fn compared(old: &Override, new: &Override, errors: &[u32]) -> Report {
 
 /// The level is the number of errors.
 fn plain() -> Override {
-    file("owner: a\nhealth: 'errorCount'\n")
+    file("owner: a\nhealth: 'errorCount / 1'\n")
 }
 
 fn levels(report: &Report) -> Vec<(u8, u8)> {
@@ -114,14 +114,14 @@ fn each_side_remembers_its_own_level_from_what_was_known_before_the_first_window
 
 #[test]
 fn incomplete_windows_are_unknown_and_end_an_episode_and_keep_what_was_known() {
-    let rule = file("owner: a\nhealth: 'errorCount > 0 ? 3 : previousHealth > 2 ? 1 : 0'\n");
+    let rule = file("owner: a\nhealth: 'errorCount > 0 ? 3 : requestCount == 0 ? 0 : previousHealth > 2 ? 1 : 0'\n");
     let mut run = Backtest::new(judging(), ("", "cart"), None, Some(&rule), true);
     run.window(&published(0, 100, 1));
     run.window(&Published { completeness: Completeness::NONE, ..published(1, 0, 0) });
     run.window(&published(2, 100, 0));
     let report = run.report();
-    assert_eq!(levels(&report), [(3, 3), (9, 1), (0, 1)]);
-    assert_eq!((report.old.minutes.unknown, report.old.episodes, report.new.episodes), (1.0, 1, 1));
+    assert_eq!(levels(&report), [(3, 3), (9, 9), (0, 1)]);
+    assert_eq!((report.old.minutes.unknown, report.old.episodes, report.new.episodes), (1.0, 1, 2));
 }
 
 #[test]
