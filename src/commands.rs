@@ -1,6 +1,7 @@
 //! The command line: every command and flag, with the help that a newcomer reads.
 
 use crate::overrides::OverridesArgs;
+use crate::server::ServerArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use golden_pipeline::settings::Span;
 use std::net::SocketAddr;
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Topics(TopicsArgs),
     /// Checks, publishes and shows the overrides of teams (docs/overrides.md)
     Overrides(OverridesArgs),
+    /// Tells why a service had the level it had in a window
+    Explain(ExplainArgs),
     /// Prints completions for a shell: `golden completions bash > /etc/bash_completion.d/golden`
     Completions {
         /// For which shell
@@ -116,6 +119,33 @@ pub(crate) struct VerifyArgs {
     /// Folder of the embedded log, which must not be in use [default: data]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// Name of the service
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: String,
+    /// An instant in the window, as in 2026-01-01T00:00:00Z [default: the newest window]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<String>,
+    /// Its namespace, needed when several have a service of this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+    /// Form of the answer
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub(crate) format: AnswerForm,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+/// How an answer is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AnswerForm {
+    /// For people
+    Text,
+    /// One object
+    Json,
 }
 
 #[derive(Debug, Args)]

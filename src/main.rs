@@ -6,6 +6,7 @@
 mod commands;
 mod config;
 mod engine;
+mod explain;
 mod fail_point;
 mod failure;
 mod generate;
@@ -15,6 +16,7 @@ mod registry;
 mod replay;
 mod router;
 mod run;
+mod server;
 mod settings;
 mod sources;
 mod topics;
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Config(args) => config::config(&args),
         Command::Topics(args) => topics::topics(&args),
         Command::Verify(args) => verify::verify(&args),
+        Command::Explain(args) => explain::explain(&args),
         Command::Overrides(args) => overrides::overrides(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "golden", &mut std::io::stdout());

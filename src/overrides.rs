@@ -1,9 +1,12 @@
 //! `golden overrides`: what teams do with their overrides, from a folder of Git to the place where pipelines find them.
 
+mod backtest;
 mod folder;
 mod history;
 mod keygen;
 mod publish;
+mod recount;
+mod shadow;
 
 use crate::failure::{Failure, Outcome};
 use clap::{Args, Subcommand, ValueEnum};
@@ -32,6 +35,14 @@ enum OverridesCommand {
     Publish(publish::PublishArgs),
     /// Lists what was published, the newest first; for a service, only the versions that changed its file
     History(history::HistoryArgs),
+    /// Puts published windows through the rules of a folder and says what they would have shown
+    Backtest(backtest::BacktestArgs),
+    /// Counts the events of the source anew by the tags and outcomes of a folder; exit code 1 when an event is lost or counted twice
+    Recount(recount::RecountArgs),
+    /// Shows how a file with `shadow: true` agrees with the one in force
+    Shadow(shadow::ShadowArgs),
+    /// Takes the line `shadow: true` out of a service's file
+    Promote(shadow::PromoteArgs),
     /// Makes a pair of keys: writes the secret one to a new file and prints the public one
     Keygen {
         /// File for the secret key, PEM
@@ -91,6 +102,10 @@ pub(crate) fn overrides(args: &OverridesArgs) -> Outcome {
         OverridesCommand::Test(args) => test(args),
         OverridesCommand::Publish(args) => publish::publish(args),
         OverridesCommand::History(args) => history::history(args),
+        OverridesCommand::Backtest(args) => backtest::backtest(args),
+        OverridesCommand::Recount(args) => recount::recount(args),
+        OverridesCommand::Shadow(args) => shadow::shadow(args),
+        OverridesCommand::Promote(args) => shadow::promote(args),
         OverridesCommand::Keygen { file } => keygen::keygen(file),
     }
 }

@@ -129,6 +129,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         topics,
         history,
         board,
+        settings: checked.clone(),
         clock: Arc::clone(&clock),
         decoders: Box::new(move |format| decode::decoder(&for_edge.as_format(format), &wanted)),
         vitals: Arc::new(shared),

@@ -17,6 +17,8 @@
 //! A run that fails (a number without a value, a division by zero) says why; the caller falls back to the default rule.
 
 mod check;
+/// One evaluation, told step by step.
+pub mod explain;
 mod facts;
 mod lexer;
 mod names;

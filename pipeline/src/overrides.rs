@@ -9,13 +9,21 @@
 pub mod activate;
 /// One version, compiled.
 pub mod activation;
+/// Published windows through other rules.
+pub mod backtest;
 /// What a process shows of overrides.
 pub mod board;
+/// Why a level is what it is.
+pub mod explain;
 /// Tags and outcomes.
 pub mod of_events;
 /// Health.
 pub mod of_windows;
 /// A decision as it stands in the control log.
 pub mod record;
+/// Sums by other rules, held against each other.
+pub mod recount;
 /// All versions, for all tasks of a process.
 pub mod rules;
+/// How a rule that is tried agrees with the one in force.
+pub mod shadow;

@@ -6,7 +6,7 @@
 
 use crate::aggregate::Aggregate;
 use crate::decode::timestamp::{TimeUnit, Timestamps};
-use crate::decode::{Coordinate, Decoder, Input, Items, Reason, Skip};
+use crate::decode::{Coordinate, Decoder, Input, Items, Reason, Skip, Wanted};
 use crate::emit::json::put_time;
 use crate::emit::read::PublicRecord;
 use crate::event::Event;
@@ -124,7 +124,8 @@ impl Sums {
         }
     }
 
-    fn merge(&mut self, other: &Self) {
+    /// Adds other sums.
+    pub fn merge(&mut self, other: &Self) {
         self.events += other.events;
         self.ok += other.ok;
         self.errors += other.errors;
@@ -208,6 +209,8 @@ pub struct Verify {
     span: Span,
     series: SeriesTable,
     expected: BTreeMap<Identity, (Sums, Coordinates)>,
+    /// Whether the coordinates of single events are kept, to name the one that makes a difference.
+    traced: bool,
     seen: BTreeSet<(EventTime, Vec<u8>, u128)>,
     /// With partition and revision.
     published: BTreeMap<Identity, (u32, u64, Sums)>,
@@ -229,6 +232,7 @@ impl Verify {
             span,
             series: SeriesTable::default(),
             expected: BTreeMap::new(),
+            traced: true,
             seen: BTreeSet::new(),
             published: BTreeMap::new(),
             capped: BTreeSet::new(),
@@ -236,6 +240,24 @@ impl Verify {
             rules,
             times: Timestamps::new(TimeUnit::Rfc3339, None),
         }
+    }
+
+    /// The same for whoever wants the sums and compares nothing with what was published.
+    #[must_use]
+    pub fn counting(settings: Checked, tenant: &str, span: Span, rules: EventRules) -> Self {
+        Self { traced: false, ..Self::new(settings, tenant, span, rules) }
+    }
+
+    /// What decoders of the source must look for.
+    #[must_use]
+    pub fn wanted(&self) -> Wanted {
+        self.rules.wanted(false)
+    }
+
+    /// The sums by the source.
+    #[must_use]
+    pub fn counted(self) -> BTreeMap<Identity, Sums> {
+        self.expected.into_iter().map(|(identity, (sums, _))| (identity, sums)).collect()
     }
 
     /// Takes a record of the source.
@@ -364,7 +386,7 @@ struct Counting<'v, 'r> {
 impl Items for Counting<'_, '_> {
     fn event(&mut self, at: u32, event: &Event<'_>) {
         let Self { verify, partition, record } = self;
-        let Verify { settings, tenant, series, expected, seen, span, rules, .. } = &mut **verify;
+        let Verify { settings, tenant, series, expected, traced, seen, span, rules, .. } = &mut **verify;
         if record.append_time.is_some_and(|append| verdict(event.event_time, append, &settings.verdicts) != Verdict::Folded) {
             return;
         }
@@ -394,7 +416,9 @@ impl Items for Counting<'_, '_> {
             let (sums, coordinates) =
                 expected.entry(Identity { window, grouping: grouping.name.clone(), namespace, service, values }).or_default();
             sums.add(event, hash);
-            coordinates.push((hash, *partition, record.offset));
+            if *traced {
+                coordinates.push((hash, *partition, record.offset));
+            }
         }
     }
 

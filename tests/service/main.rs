@@ -23,6 +23,8 @@ mod overrides_kafka;
 #[cfg(test)]
 mod poison;
 #[cfg(test)]
+mod overrides_backtest;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod sources;

@@ -416,11 +416,7 @@ impl<'s> Checker<'s> {
                 format!("`availabilityLower` cannot be used in {}", self.kind.article()),
             ));
         }
-        let value = match &confidence.form {
-            Form::Number(value, Unit::Plain) => *value,
-            Form::Number(value, Unit::Percent) => tidy(value / 100.0),
-            _ => f64::NAN,
-        };
+        let value = self::confidence(confidence);
         if !wilson::CONFIDENCE.contains(&value) {
             let found = Diagnostic::error(Code::Range, confidence.span, "the confidence is a constant from 0.5 to 0.9999");
             return self.refuse(found.help("`availabilityLower(0.95)`: the availability is at least this, with 95 % certainty"));
@@ -482,6 +478,15 @@ impl<'s> Checker<'s> {
                 found.suggest(text, OUTCOMES)
             });
         }
+    }
+}
+
+/// The confidence that is asked for: 0 to 1, NaN when it is no constant.
+pub(crate) fn confidence(of: &Ast<'_>) -> f64 {
+    match &of.form {
+        Form::Number(value, Unit::Plain) => *value,
+        Form::Number(value, Unit::Percent) => tidy(value / 100.0),
+        _ => f64::NAN,
     }
 }
 

@@ -1,3 +1,4 @@
+mod explained;
 mod generate;
 mod hostile;
 mod naive;

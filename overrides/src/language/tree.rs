@@ -94,11 +94,11 @@ impl NumberTree {
 }
 
 /// A value that is not a number counts as none: whatever a caller does, a result is finite.
-fn read<S: Scope + ?Sized>(scope: &S, name: Number) -> Result<f64, RunError> {
+pub(crate) fn read<S: Scope + ?Sized>(scope: &S, name: Number) -> Result<f64, RunError> {
     scope.number(name).filter(|value| value.is_finite()).ok_or(RunError::Missing(name))
 }
 
-fn calculate(operator: Arithmetic, left: f64, right: f64) -> Result<f64, RunError> {
+pub(crate) fn calculate(operator: Arithmetic, left: f64, right: f64) -> Result<f64, RunError> {
     let result = match operator {
         Arithmetic::Add => left + right,
         Arithmetic::Subtract => left - right,

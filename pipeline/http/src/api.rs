@@ -2,13 +2,16 @@
 //!
 //! Nothing here changes anything. Unknown query parameters are refused, so that a misspelt one is not silently passed over.
 
+pub(crate) mod backtest;
 pub(crate) mod dead_letters;
+pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod late;
 pub(crate) mod overrides;
 mod params;
 mod record;
 pub(crate) mod services;
+pub(crate) mod shadow;
 pub(crate) mod signals;
 pub(crate) mod status;
 

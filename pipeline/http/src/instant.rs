@@ -1,15 +1,8 @@
 //! Instants as text: RFC 3339 in UTC out, RFC 3339 or a number since 1970 in.
 
 use golden_pipeline::decode::timestamp::{TimeUnit, Timestamps};
-use golden_pipeline::emit::json::put_time;
+pub(crate) use golden_pipeline::emit::json::rfc3339;
 use platform_core::time::EventTime;
-
-/// `2022-08-22T03:52:00Z`, with as many fraction digits as are needed.
-pub(crate) fn rfc3339(time: EventTime) -> String {
-    let mut text = Vec::new();
-    put_time(&mut text, time.0);
-    String::from_utf8_lossy(&text).into_owned()
-}
 
 /// An instant; the unit of a number is told by its size.
 pub(crate) fn parse(text: &str) -> Option<EventTime> {

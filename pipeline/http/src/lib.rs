@@ -63,9 +63,12 @@ pub fn router(state: AppState, doors: Doors) -> Router {
             .route("/api/v1/services", get(api::services::services))
             .route("/api/v1/services/{service}/signals", get(api::signals::signals))
             .route("/api/v1/services/{service}/health", get(api::health::health))
+            .route("/api/v1/services/{service}/explain", get(api::explain::explain))
             .route("/api/v1/late", get(api::late::late))
             .route("/api/v1/overrides", get(api::overrides::overrides))
+            .route("/api/v1/overrides/backtest", post(api::backtest::backtest))
             .route("/api/v1/overrides/{service}", get(api::overrides::of_service))
+            .route("/api/v1/overrides/{service}/shadow", get(api::shadow::shadow))
             .route("/api/v1/dead-letters", get(api::dead_letters::dead_letters))
             .merge(pages::routes());
     }

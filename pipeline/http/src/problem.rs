@@ -20,6 +20,10 @@ pub(crate) struct Problem {
     /// Names that were perhaps meant.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub suggestions: Vec<String>,
+    /// What is wrong with files that were sent: `file`, `start`, `end`, `severity`, `code`, `message` and perhaps `help`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    pub diagnostics: Vec<serde_json::Value>,
     /// Seconds to wait before trying again; also in the header `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
@@ -27,7 +31,14 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, title: &str, detail: impl Into<String>) -> Self {
-        Self { title: title.into(), status: status.as_u16(), detail: detail.into(), suggestions: Vec::new(), retry_after: None }
+        Self {
+            title: title.into(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            suggestions: Vec::new(),
+            diagnostics: Vec::new(),
+            retry_after: None,
+        }
     }
 
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {

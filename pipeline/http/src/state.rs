@@ -5,6 +5,7 @@ use golden_pipeline::decode::Decoder;
 use golden_pipeline::history::History;
 use golden_pipeline::names::Topics;
 use golden_pipeline::overrides::board::Board;
+use golden_pipeline::settings::Checked;
 use golden_pipeline::source::Format;
 use platform_core::clock::Clock;
 use platform_core::log::{Log, LogError, Producer};
@@ -12,6 +13,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
 /// Shared by all handlers.
@@ -28,6 +30,8 @@ pub struct Parts {
     pub history: History,
     /// What is known of overrides.
     pub board: Arc<Board>,
+    /// How windows are summed and judged.
+    pub settings: Checked,
     /// Decides what is stale; nothing else.
     pub clock: Arc<dyn Clock>,
     /// Makes the decoder that the pipeline uses for records of this format.
@@ -121,6 +125,8 @@ pub(crate) struct Inner {
     pub partitions: u32,
     pub turn: AtomicU32,
     pub budget: Arc<Budget>,
+    /// Held by a backtest that is running: they take a processor for a while.
+    pub backtests: Arc<Semaphore>,
 }
 
 impl AppState {
@@ -132,7 +138,8 @@ impl AppState {
         let producer = parts.log.producer()?;
         let partitions = parts.log.partitions(&parts.topics.events)?;
         let budget = Arc::new(Budget::new(parts.limits.held));
-        Ok(Self(Arc::new(Inner { parts, producer, partitions, turn: AtomicU32::new(0), budget })))
+        let backtests = Arc::new(Semaphore::new(1));
+        Ok(Self(Arc::new(Inner { parts, producer, partitions, turn: AtomicU32::new(0), budget, backtests })))
     }
 
     pub(crate) fn inner(&self) -> &Inner {

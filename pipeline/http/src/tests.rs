@@ -3,5 +3,6 @@
 mod api;
 mod app;
 mod ingest;
+mod overrides;
 mod pages;
 mod serve;

@@ -1,5 +1,7 @@
 //! Pieces of JSON, appended to a buffer: no white space, shortest round-trip numbers, times in RFC 3339.
 
+use platform_core::time::EventTime;
+
 /// Appends a text in quotes, escaped as JSON asks and no further.
 pub fn put_text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
@@ -70,6 +72,14 @@ pub fn put_time(out: &mut Vec<u8>, nanos: i64) {
         }
     }
     out.push(b'Z');
+}
+
+/// The same as a text.
+#[must_use]
+pub fn rfc3339(time: EventTime) -> String {
+    let mut text = Vec::new();
+    put_time(&mut text, time.0);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// Year, month and day of a day since the epoch, in the proleptic Gregorian calendar. Years are counted from March, so that the leap day

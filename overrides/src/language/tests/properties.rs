@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 /// All that the generator names; the availability has no value without requests.
-fn sample(random: &mut Random) -> Sample {
+pub(super) fn sample(random: &mut Random) -> Sample {
     let requests = [0.0, 1.0, 2.0, 3.0, 6.0, 7.0, 59.0, 60.0, 99.0, 1000.0][random.below(10)];
     let errors = f64::min([0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 7.0, 60.0][random.below(8)], requests);
     let sample = Sample::default()

@@ -4,10 +4,16 @@ use crate::{AppState, Doors, Limits, Parts, Status, Vitals, router};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
+use golden_pipeline::aggregate::Aggregate;
 use golden_pipeline::decode::{Wanted, decoder};
+use golden_pipeline::event::{Event, StatusClass};
 use golden_pipeline::history::{FORMAT, History, HistoryStage, LATE_STAGE, SIGNALS_STAGE, store_name};
 use golden_pipeline::identity::{Identity, put_key};
 use golden_pipeline::names::{self, Topics};
+use golden_pipeline::outcome::{self, Outcome};
+use golden_pipeline::overrides::board::Board;
+use golden_pipeline::settings::PipelineSettings;
+use golden_pipeline::signal::health::DEFAULT_RULE_SHA256;
 use golden_pipeline::source::Source;
 use http_body_util::BodyExt;
 use platform_core::clock::Clock;
@@ -119,20 +125,71 @@ pub(super) struct Published {
     pub start: i64,
     pub requests: u64,
     pub level: u8,
+    /// Name and value of a dimension, of grouping `service_operation`.
+    pub operation: Option<String>,
+    /// Version and SHA-256 of the rule in force.
+    pub rule: (u64, String),
+    /// A line of a rule that is tried, which gives this level.
+    pub shadow: Option<u8>,
 }
 
 pub(super) fn published(service: &str, start: i64, requests: u64) -> Published {
-    Published { service: service.into(), namespace: String::new(), start, requests, level: 0 }
+    let (namespace, rule) = (String::new(), (0, DEFAULT_RULE_SHA256.to_owned()));
+    Published { service: service.into(), namespace, start, requests, level: 0, operation: None, rule, shadow: None }
 }
 
 impl Published {
+    fn grouping(&self) -> &'static str {
+        match (self.shadow, &self.operation) {
+            (Some(_), _) => "shadow",
+            (None, Some(_)) => "service_operation",
+            (None, None) => "service",
+        }
+    }
+
+    /// The integers: the requests, two of which failed.
+    fn aggregate(&self) -> Vec<u8> {
+        let mut aggregate = Aggregate::default();
+        for n in 0..self.requests {
+            let outcome = if n < 2 { Outcome::Error } else { Outcome::Ok };
+            let event = Event {
+                event_time: EventTime(self.start),
+                duration: Some(5_000_000),
+                service: &self.service,
+                namespace: "",
+                operation: "",
+                outcome,
+                error_type: "",
+                status: outcome::Status::default(),
+                status_class: StatusClass::None,
+                host: "",
+                tags: &[],
+                weight: 1,
+                trace: None,
+                dedup: None,
+                raw: &[],
+            };
+            aggregate.add(&event, n);
+        }
+        let mut encoded = vec![];
+        aggregate.encode(&mut encoded);
+        encoded
+    }
+
     pub(super) fn json(&self) -> String {
-        let Self { service, namespace, start, requests, level } = self;
+        let Self { service, namespace, start, requests, level, rule: (version, sha256), .. } = self;
         let (start, end) = (crate::instant::rfc3339(EventTime(*start)), crate::instant::rfc3339(EventTime(start + MINUTE)));
         let state = ["healthy", "degraded", "impaired", "critical"][usize::from(*level)];
         let service = Value::from(service.as_str());
+        let dimensions = self.operation.as_ref().map(|operation| format!("\"operation\":{operation:?}")).unwrap_or_default();
+        let grouping = self.grouping();
+        if let Some(shadow) = self.shadow {
+            return format!(
+                r#"{{"schema":"golden-signals-shadow/1","service":{service},"window_start":"{start}","health":{{"level":{level}}},"shadow":{{"level":{shadow}}},"override":{{"version":{version},"sha256":"{sha256}"}}}}"#
+            );
+        }
         format!(
-            r#"{{"schema":"golden-signals/1","tenant":"default","service_namespace":"{namespace}","service":{service},"grouping":"service","dimensions":{{}},"overflow":false,"window_start":"{start}","window_end":"{end}","window_seconds":60,"revision":0,"completeness":1,"events":{requests},"late_events":0,"requests":{{"count":{requests},"rate":3.5}},"errors":{{"count":2,"rate":0.03,"ratio":0.01,"by_type":{{}}}},"ignored":0,"status_classes":{{}},"availability_ratio":0.99,"latency":{{"unit":"ms","samples":9,"clamped":0,"all":{{"count":9,"sum":1,"mean":1,"max":9,"p50":5.215,"p75":6,"p90":7,"p95":8,"p99":78.335,"p999":90}},"ok":null,"error":null,"low_confidence":[]}},"saturation":null,"health":{{"level":{level},"state":"{state}","reason":"rule","previous":0}},"override":{{"version":0,"sha256":"34"}}}}"#
+            r#"{{"schema":"golden-signals/1","tenant":"default","service_namespace":"{namespace}","service":{service},"grouping":"{grouping}","dimensions":{{{dimensions}}},"overflow":false,"window_start":"{start}","window_end":"{end}","window_seconds":60,"revision":0,"completeness":1,"events":{requests},"late_events":0,"requests":{{"count":{requests},"rate":3.5}},"errors":{{"count":2,"rate":0.03,"ratio":0.01,"by_type":{{}}}},"ignored":0,"status_classes":{{}},"availability_ratio":0.99,"latency":{{"unit":"ms","samples":9,"clamped":0,"all":{{"count":9,"sum":1,"mean":1,"max":9,"p50":5.215,"p75":6,"p90":7,"p95":8,"p99":78.335,"p999":90}},"ok":null,"error":null,"low_confidence":[]}},"saturation":null,"health":{{"level":{level},"state":"{state}","reason":"rule","previous":0}},"override":{{"version":{version},"sha256":"{sha256}"}}}}"#
         )
     }
 }
@@ -143,6 +200,7 @@ pub(super) struct App {
     pub topics: Topics,
     pub stores: MemoryStores,
     pub vitals: Arc<TestVitals>,
+    pub board: Arc<Board>,
 }
 
 #[derive(Default)]
@@ -181,17 +239,19 @@ impl App {
         }
         let stores = MemoryStores::default();
         let vitals = Arc::new(TestVitals(Mutex::new(Ok(()))));
+        let board = Arc::new(Board::default());
         let parts = Parts {
-            board: Arc::default(),
+            board: Arc::clone(&board),
             log: Arc::new(Refusing(log.clone(), setup.refuse)),
             topics: topics.clone(),
             history: History::open(&stores, PARTITIONS, PARTITIONS).unwrap(),
+            settings: PipelineSettings::default().check().unwrap(),
             clock: Arc::new(FixedClock(WINDOW + 2 * MINUTE + setup.late_by)),
             decoders: Box::new(|format| decoder(&Source::for_format(format), &Wanted::default())),
             vitals: vitals.clone(),
             limits: setup.limits,
         };
-        Self { router: router(AppState::new(parts).unwrap(), Doors { ingest: true, api: true }), log, topics, stores, vitals }
+        Self { router: router(AppState::new(parts).unwrap(), Doors { ingest: true, api: true }), log, topics, stores, vitals, board }
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {
@@ -255,12 +315,20 @@ impl App {
                     tenant: "default".into(),
                     namespace: record.namespace.clone(),
                     service: record.service.clone(),
-                    grouping: "service".into(),
-                    dimensions: vec![],
+                    grouping: record.grouping().into(),
+                    dimensions: record.operation.iter().cloned().collect(),
                 };
                 let (mut encoded, mut headers) = (vec![], vec![]);
                 identity.encode(&mut encoded);
-                put_headers(&mut headers, &[(names::SCHEMA, schema.as_bytes()), (names::REVISION, b"0"), (names::IDENTITY, &encoded)]);
+                let schema = if record.shadow.is_some() { names::SCHEMA_SHADOW } else { schema };
+                let aggregate = record.aggregate();
+                let all = [
+                    (names::SCHEMA, schema.as_bytes()),
+                    (names::REVISION, b"0"),
+                    (names::IDENTITY, &encoded),
+                    (names::AGGREGATE, &aggregate),
+                ];
+                put_headers(&mut headers, &all);
                 buffer.push(Offset(at as u64), None, Some(&key), &headers, Some(record.json().as_bytes()));
             }
             buffer.batch().unwrap().iter().for_each(|r| stage.apply(&r, &*store).unwrap());
