@@ -20,8 +20,8 @@ pub(crate) const BOUND: i64 = 5;
 pub(crate) const HOLD: i64 = 10;
 /// How far an event may be ahead, s.
 pub(crate) const SKEW: i64 = 5;
-/// How long a window can be corrected, s.
-pub(crate) const RETAIN: i64 = 60;
+/// How long a window can be corrected at most, s.
+const RETAIN: i64 = 60;
 /// From the append of a decision to the first window that it can touch, s.
 pub(crate) const LEAD: i64 = 10;
 /// Services.
@@ -81,6 +81,8 @@ pub struct Plan {
     pub(crate) control_away: u64,
     /// For so long events come and things go wrong.
     pub(crate) busy: Duration,
+    /// How long a window can be corrected, s.
+    pub(crate) retain: i64,
     /// Of a thousand seconds, how many make a process slow for a while: it falls far behind. So does each start, in half of the cases.
     pub(crate) slow: u64,
 }
@@ -147,6 +149,7 @@ impl Plan {
             decisions,
             control_away,
             busy: BUSY,
+            retain: RETAIN,
             slow: 0,
         };
         if blackout {
@@ -159,7 +162,10 @@ impl Plan {
                 plan.slow = 1 + from.below(60);
             }
             if from.chance(250) {
-                // Past `RETAIN`: what is forgotten while things go wrong cannot be read again.
+                plan.retain = RETAIN / 4 + i64::try_from(from.below(30)).unwrap_or(0);
+            }
+            if from.chance(250) {
+                // Longer than windows are kept: what is forgotten while things go wrong cannot be read again.
                 plan.busy += Duration::from_secs(from.below(240));
             }
         }
@@ -199,8 +205,8 @@ impl Plan {
         };
         let back = if seed.chance(self.late) {
             match seed.below(4) {
-                0 => 1000 * (RETAIN + 1) + i64::try_from(seed.below(40_000)).unwrap_or(0),
-                _ => i64::try_from(seed.below(1000 * RETAIN.unsigned_abs())).unwrap_or(0),
+                0 => 1000 * (self.retain + 1) + i64::try_from(seed.below(40_000)).unwrap_or(0),
+                _ => i64::try_from(seed.below(1000 * self.retain.unsigned_abs())).unwrap_or(0),
             }
         } else if seed.chance(10) {
             -1000 * (SKEW + 3)

@@ -3,9 +3,7 @@
 
 use crate::Report;
 use crate::check;
-use crate::plan::{
-    BOUND, HOLD, LEAD, PARTITIONS, Plan, QUIET, RETAIN, SERVICES, SKEW, SOURCES, START, WINDOW, nanos, seconds, turns,
-};
+use crate::plan::{BOUND, HOLD, LEAD, PARTITIONS, Plan, QUIET, SERVICES, SKEW, SOURCES, START, WINDOW, nanos, seconds, turns};
 use golden_overrides::archive::{Files, pack, sha256};
 use golden_pipeline::dead_letter::Stamp;
 use golden_pipeline::decode::{self, MakeDecoder};
@@ -122,7 +120,7 @@ thread_local! {
 
 /// A run.
 pub(crate) struct World {
-    plan: Plan,
+    pub(crate) plan: Plan,
     seed: Seed,
     clock: Arc<SimClock>,
     pub(crate) log: SimLog,
@@ -141,24 +139,24 @@ pub(crate) struct World {
     pub(crate) may_be_incomplete: bool,
 }
 
-fn settings() -> Checked {
+fn settings(retain: i64) -> Checked {
     let plain = PipelineSettings {
         window: Span(seconds(WINDOW)),
         bound: Span(seconds(BOUND)),
         hold: Span(seconds(HOLD)),
         skew: Span(seconds(SKEW)),
         lead: Span(seconds(LEAD)),
-        retain: Span(seconds(RETAIN)),
-        series_ttl: Span(seconds(RETAIN)),
+        retain: Span(seconds(retain)),
+        series_ttl: Span(seconds(retain)),
         histogram: true,
         ..PipelineSettings::default()
     };
     plain.check().unwrap_or_else(|error| unreachable!("these settings are good: {error}"))
 }
 
-fn router(topics: &Topics) -> Stage {
+fn router(topics: &Topics, retain: i64) -> Stage {
     let routes = vec![(SCHEMA_SIGNALS, topics.public.clone()), (SCHEMA_LATE, topics.late.clone())];
-    let settings = WorkerSettings { pipeline: PIPELINE.to_owned(), routes, progress: SCHEMA_PROGRESS, remember: 2 * nanos(RETAIN) };
+    let settings = WorkerSettings { pipeline: PIPELINE.to_owned(), routes, progress: SCHEMA_PROGRESS, remember: 20 * nanos(retain) };
     Stage {
         name: "router".to_owned(),
         reads: vec![topics.signals.clone()],
@@ -225,8 +223,8 @@ impl World {
         for topic in [&topics.partials, &topics.signals, &topics.public, &topics.late] {
             log.create_topic(topic, PARTITIONS, clocks);
         }
-        let checked = settings();
-        let window = checked.window;
+        let checked = settings(plan.retain);
+        let (window, retain) = (checked.window, plan.retain);
         let source = Arc::new(Source::for_format(Format::Json));
         let decoder: MakeDecoder = Arc::new(move |wanted| decode::decoder(&source, wanted));
         let old = old_fold(&checked, &topics, Arc::clone(&decoder));
@@ -240,10 +238,10 @@ impl World {
             health_of_all: true,
             fold_tasks: plan.fold_tasks,
             close_tasks: 1,
-            rules: Rules::of_log(Arc::new(log.of_process(0)), &topics.control, window, nanos(10 * RETAIN)),
+            rules: Rules::of_log(Arc::new(log.of_process(0)), &topics.control, window, nanos(10 * retain)),
             tally: Arc::new(Tally::default()),
         };
-        let parts = pipeline(deployment, router(&topics), vec![]).stages.into_iter().map(part).collect();
+        let parts = pipeline(deployment, router(&topics, retain), vec![]).stages.into_iter().map(part).collect();
         for (due, partition, value) in plan.records(&mut seed) {
             let open = seed.chance(plan.open).then(|| (Duration::from_millis(seed.below(8000)), seed.chance(800)));
             let to = Partition::new(&topics.events, partition);
@@ -286,7 +284,17 @@ impl World {
         let tasks = |place: &usize| self.parts.get(*place).map_or(0, |part| part.tasks);
         let waiting = parts.iter().flat_map(|place| std::iter::repeat_n(*place, tasks(place))).rev().collect();
         let (number, tasks) = (self.numbers, Vec::new());
-        self.processes.push(Process { number, instance, pipeline, stores, tasks, waiting, paused_until: None, slow_until: Duration::ZERO, frozen: false });
+        self.processes.push(Process {
+            number,
+            instance,
+            pipeline,
+            stores,
+            tasks,
+            waiting,
+            paused_until: None,
+            slow_until: Duration::ZERO,
+            frozen: false,
+        });
         if self.plan.slow > 0 && self.now() < self.plan.busy && self.seed.chance(500) {
             self.slow_down(self.processes.len() - 1);
         }
@@ -439,7 +447,7 @@ impl World {
             }
         } else {
             let Some(window) = platform_core::window::WindowLength::new(seconds(WINDOW)).ok() else { return };
-            let rules = Rules::of_log(Arc::new(self.log.of_process(self.numbers)), &control, window, nanos(10 * RETAIN));
+            let rules = Rules::of_log(Arc::new(self.log.of_process(self.numbers)), &control, window, nanos(10 * self.plan.retain));
             let next = self.version + 1;
             // What fails may have taken place: the next one finds out, and goes on from there.
             let decided = activate(&log, &control, &rules, next, |_| Ok(version(next)));
