@@ -603,7 +603,8 @@ impl Close {
         for (key, aggregate) in self.windows.get(&window.start.0).iter().flat_map(|state| &state.late) {
             self.emission.late(window, key, aggregate, out)?;
         }
-        self.emission.progress(window, self.sources.watermark(), (closing.finals, closing.events, closing.hash), out)?;
+        let times = (self.sources.watermark(), self.purged_through);
+        self.emission.progress(window, times, (closing.finals, closing.events, closing.hash), out)?;
         self.closed_through = self.closed_through.max(window.end);
         if self.settings.keep == Keep::Nothing {
             self.windows.remove(&window.start.0);

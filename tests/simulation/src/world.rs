@@ -38,6 +38,8 @@ use std::time::Duration;
 const TURN: u64 = 4;
 /// Of a thousand steps of a slow FOLD, how many it does not make.
 const SLOW: u64 = 800;
+/// How long versions of the overrides are known, s: longer than a run.
+const RULES: i64 = 600;
 /// The zombie's pipeline: its own groups and transactional ids.
 const OLD: &str = "golden-signals.old";
 
@@ -156,7 +158,7 @@ fn settings(retain: i64) -> Checked {
 
 fn router(topics: &Topics, retain: i64) -> Stage {
     let routes = vec![(SCHEMA_SIGNALS, topics.public.clone()), (SCHEMA_LATE, topics.late.clone())];
-    let settings = WorkerSettings { pipeline: PIPELINE.to_owned(), routes, progress: SCHEMA_PROGRESS, remember: 20 * nanos(retain) };
+    let settings = WorkerSettings { pipeline: PIPELINE.to_owned(), routes, progress: SCHEMA_PROGRESS, remember: 2 * nanos(retain) };
     Stage {
         name: "router".to_owned(),
         reads: vec![topics.signals.clone()],
@@ -238,7 +240,7 @@ impl World {
             health_of_all: true,
             fold_tasks: plan.fold_tasks,
             close_tasks: 1,
-            rules: Rules::of_log(Arc::new(log.of_process(0)), &topics.control, window, nanos(10 * retain)),
+            rules: Rules::of_log(Arc::new(log.of_process(0)), &topics.control, window, nanos(RULES)),
             tally: Arc::new(Tally::default()),
         };
         let parts = pipeline(deployment, router(&topics, retain), vec![]).stages.into_iter().map(part).collect();
@@ -447,7 +449,7 @@ impl World {
             }
         } else {
             let Some(window) = platform_core::window::WindowLength::new(seconds(WINDOW)).ok() else { return };
-            let rules = Rules::of_log(Arc::new(self.log.of_process(self.numbers)), &control, window, nanos(10 * self.plan.retain));
+            let rules = Rules::of_log(Arc::new(self.log.of_process(self.numbers)), &control, window, nanos(RULES));
             let next = self.version + 1;
             // What fails may have taken place: the next one finds out, and goes on from there.
             let decided = activate(&log, &control, &rules, next, |_| Ok(version(next)));
