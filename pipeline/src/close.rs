@@ -12,6 +12,8 @@ mod emission;
 pub mod index;
 /// Keys of the store.
 pub mod keys;
+/// Where a restore from nothing begins.
+pub mod origins;
 /// What is known of the source partitions.
 pub mod sources;
 /// What is in memory of one window.
@@ -28,9 +30,9 @@ use crate::tally::Tally;
 use emission::{Closed, Emission, shadow_key};
 use index::{Caps, Index};
 use keys::{KeyKind, behind, in_window, of_window, split};
-use platform_core::codec::{CodecError, Cursor, put_bytes, put_i64, put_u64};
+use origins::{Origin, Origins};
+use platform_core::codec::{CodecError, Cursor, put_i64, put_u64};
 use platform_core::planted::{Bug, planted};
-use platform_core::reach::Reach;
 use platform_core::record::{NewRecord, Offset, Partition, Record, Topic};
 use platform_core::stage::{Emit, Emitted, KeyedStage, StageError};
 use platform_core::store::{Change, Changes, Store, StoreError};
@@ -118,9 +120,13 @@ pub struct Close {
     /// Where the emission of the next closing resumes: its window, and how many services are done.
     resume: Option<(i64, u64)>,
     /// First messages that feed the windows that are kept.
-    reach: Reach,
-    /// Start of the message whose last chunk has not come.
-    message: Option<Offset>,
+    origins: Origins,
+    /// In a restore from nothing, before its first message that is applied in full.
+    before: Option<Origin>,
+    /// Of the message whose last chunk has not come.
+    message: Option<Origin>,
+    /// Behind the last record.
+    next: Offset,
     /// A chunk of that message is missing.
     torn: bool,
     /// Lines of the late ledger that changed since the last commit, in windows that were closed before.
@@ -162,8 +168,10 @@ impl Close {
             passing_over: false,
             duplicates: 0,
             resume: None,
-            reach: Reach::default(),
+            origins: Origins::default(),
+            before: None,
             message: None,
+            next: Offset(0),
             torn: false,
             late_lines: BTreeSet::new(),
             emission,
@@ -184,10 +192,15 @@ impl Close {
         }
         self.control = self.control.max(head.control);
         self.read_control()?;
+        if let Some(origin) = self.before.take_if(|origin| origin.message <= record.offset) {
+            self.sources.decided(origin.watermark);
+            self.closed_through = self.closed_through.max(origin.closed_through);
+        }
+        self.next = record.offset.next();
         if head.chunk == 0 {
+            self.message = Some(self.sources.origin(record.offset, self.closed_through));
             self.sources.tick(record.offset, record.append_time);
             self.passing_over = head.ranges.iter().any(|r| self.sources.fit(r) == Fit::Replayed);
-            self.message = Some(record.offset);
             self.torn = false;
             if self.passing_over {
                 self.broken("I4 replayed");
@@ -201,18 +214,20 @@ impl Close {
         if self.passing_over {
             return Ok(());
         }
-        while !from.is_empty() {
+        // What comes before the first message of all windows that are kept says who is absent, and no more.
+        let message = self.message.unwrap_or_else(|| self.sources.origin(record.offset, self.closed_through));
+        while self.before.is_none() && !from.is_empty() {
             let (start, kind, key) = entry(&head, &mut from)?;
-            self.merge(start, kind, key, &mut from, self.message.unwrap_or(record.offset), store)?;
+            self.merge(start, kind, key, &mut from, message, store)?;
         }
         if head.last {
-            let message = self.message.take().unwrap_or(record.offset);
+            self.message = None;
             for range in &head.ranges {
                 let fit = if self.torn { Fit::Torn } else { self.sources.fit(range) };
                 if fit == Fit::Torn {
                     self.broken("I4 torn");
                 }
-                self.sources.apply(range, fit, message);
+                self.sources.apply(range, fit, message.message);
             }
             if head.ended {
                 self.sources.end();
@@ -236,7 +251,7 @@ impl Close {
         kind: EntryKind,
         key: &[u8],
         from: &mut Cursor<'_>,
-        message: Offset,
+        message: Origin,
         store: &dyn Store,
     ) -> Result<(), Failure> {
         let window = self.settings.window.window_of(start);
@@ -247,7 +262,7 @@ impl Close {
             self.broken("I22 purged");
             return Ok(());
         }
-        self.reach.note(rising(window.start), message);
+        self.origins.note(window.start, message);
         let closed = window.closed_by(self.closed_through);
         if kind == EntryKind::Late {
             return self.merge_late(window, closed, key, from, store);
@@ -588,7 +603,8 @@ impl Close {
         for (key, aggregate) in self.windows.get(&window.start.0).iter().flat_map(|state| &state.late) {
             self.emission.late(window, key, aggregate, out)?;
         }
-        self.emission.progress(window, self.sources.watermark(), (closing.finals, closing.events, closing.hash), out)?;
+        let times = (self.sources.watermark(), self.purged_through);
+        self.emission.progress(window, times, (closing.finals, closing.events, closing.hash), out)?;
         self.closed_through = self.closed_through.max(window.end);
         if self.settings.keep == Keep::Nothing {
             self.windows.remove(&window.start.0);
@@ -635,7 +651,7 @@ impl Close {
         let last = self.settings.window.window_of(through).start;
         self.windows.retain(|_, state| !state.window.closed_by(through));
         self.incomplete.retain(|start, _| *start >= last.0);
-        self.reach.forget_before(rising(last));
+        self.origins.forget_before(last);
         if self.settings.keep != Keep::Nothing {
             for kind in [KeyKind::Aggregate, KeyKind::Health, KeyKind::Unique, KeyKind::Incomplete, KeyKind::LateLine] {
                 self.pending.delete_range(&[kind as u8], &of_window(kind, last));
@@ -735,11 +751,6 @@ impl Close {
     }
 }
 
-/// A window as a number that rises with it.
-fn rising(start: EventTime) -> u64 {
-    u64::from_be_bytes(crate::identity::sortable(start))
-}
-
 /// Takes outputs that were committed before, in a silent replay.
 struct Discard;
 
@@ -801,7 +812,11 @@ impl KeyedStage for Close {
         }
         // Before any message is applied: windows that close in a silent replay had what the messages before them let in.
         let beside = if from.is_empty() { Offset(0) } else { Offset(from.u64().map_err(unreadable)?) };
-        self.restore_from(store).map_err(|f| f.at(Offset(0)))?;
+        // What was committed by an earlier form ends here.
+        let origin = if from.is_empty() { None } else { Some(Origin::decode(&mut from).map_err(unreadable)?) };
+        if !self.restore_from(store).map_err(|f| f.at(Offset(0)))? {
+            self.before = origin;
+        }
         self.control = self.control.max(beside);
         Ok(())
     }
@@ -836,14 +851,14 @@ impl KeyedStage for Close {
     }
 
     fn replay_from(&self, position: Offset) -> Offset {
-        let needed = [self.message, self.sources.replay_from()];
-        needed.into_iter().flatten().fold(self.reach.replay_from(position), Offset::min)
+        position.min(self.origin().from).min(self.sources.replay_from().unwrap_or(position))
     }
 
     fn metadata(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_i64(&mut out, self.closed_through.0);
         put_u64(&mut out, self.control.0);
+        self.origin().encode(&mut out);
         out
     }
 
@@ -858,6 +873,12 @@ impl KeyedStage for Close {
 }
 
 impl Close {
+    /// Where a restore from nothing begins to apply messages in full.
+    fn origin(&self) -> Origin {
+        let known = [self.before, self.message, self.origins.first()].into_iter().flatten();
+        known.min_by_key(|origin| origin.message).unwrap_or_else(|| self.sources.origin(self.next, self.closed_through))
+    }
+
     fn save(&mut self, changes: &mut Changes) {
         changes.list.append(&mut self.pending.list);
         let keep = self.settings.keep;
@@ -891,14 +912,19 @@ impl Close {
         put_i64(&mut meta, self.purged_through.0);
         put_u64(&mut meta, u64::from(self.next_chunk));
         meta.push(u8::from(self.passing_over) | u8::from(self.torn) << 1);
-        put_u64(&mut meta, self.message.map_or(0, |message| message.0 + 1));
-        put_bytes(&mut meta, &self.reach.encode());
+        put_u64(&mut meta, self.next.0);
+        meta.push(u8::from(self.message.is_some()));
+        if let Some(message) = &self.message {
+            message.encode(&mut meta);
+        }
+        self.origins.encode(&mut meta);
         put_u64(&mut meta, self.control.0);
         changes.put(&keys::meta(), meta);
     }
 
-    fn restore_from(&mut self, store: &dyn Store) -> Result<(), Failure> {
-        let Some(meta) = store.get(&keys::meta())? else { return Ok(()) };
+    /// `false`: the store is empty.
+    fn restore_from(&mut self, store: &dyn Store) -> Result<bool, Failure> {
+        let Some(meta) = store.get(&keys::meta())? else { return Ok(false) };
         let mut from = Cursor::new(&meta);
         self.sources = Sources::decode(&mut from, &self.settings.declared, self.settings.hold)?;
         self.closed_through = EventTime(from.i64()?);
@@ -906,8 +932,9 @@ impl Close {
         self.next_chunk = u32::try_from(from.u64()?).unwrap_or(0);
         let flags = from.u8()?;
         (self.passing_over, self.torn) = (flags & 1 != 0, flags & 2 != 0);
-        self.message = from.u64()?.checked_sub(1).map(Offset);
-        self.reach = Reach::decode(from.bytes()?)?;
+        self.next = Offset(from.u64()?);
+        self.message = if from.u8()? == 1 { Some(Origin::decode(&mut from)?) } else { None };
+        self.origins = Origins::decode(&mut from)?;
         // What was written before there was a control log ends here.
         self.control = if from.is_empty() { Offset(0) } else { Offset(from.u64()?) };
         self.restore_windows(store)?;
@@ -919,7 +946,7 @@ impl Close {
             incomplete
                 .extend(split(key).map(|(start, _)| (start.0, Completeness::from_millionths(u32::try_from(millionths).unwrap_or(0)))));
         })?;
-        Ok(())
+        Ok(true)
     }
 
     /// Open windows come into memory; of closed ones only who is known.

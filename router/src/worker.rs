@@ -6,7 +6,7 @@
 
 use crate::rule::{Decision, Published, decide};
 use platform_core::codec::CodecError;
-use platform_core::growth::{GROWTH_HEADER, Growth, IDENTITY_HEADER, REVISION_HEADER};
+use platform_core::growth::{FORGOTTEN_HEADER, GROWTH_HEADER, Growth, IDENTITY_HEADER, REVISION_HEADER};
 use platform_core::map::Map;
 use platform_core::reach::Reach;
 use platform_core::record::{NewRecord, Offset, Partition, Record, Topic};
@@ -33,7 +33,7 @@ pub struct WorkerSettings {
     pub routes: Vec<(&'static str, Topic)>,
     /// Schema of progress records, which number no revision.
     pub progress: &'static str,
-    /// How long an identity is remembered after its window's start, in ns; 0: until the process ends, in memory only, which is for
+    /// How long an identity is remembered after its window's start at least, in ns; longer while results of it may come. 0: until the process ends, in memory only, which is for
     /// bounded runs without corrections.
     pub remember: i64,
 }
@@ -46,6 +46,8 @@ pub struct Worker {
     changed: Map<Vec<u8>, Published>,
     progress: Option<Vec<u8>>,
     unsaved_progress: bool,
+    /// Results of windows before this one cannot come any more, as the newest progress record says.
+    forgotten: u64,
     reach: Reach,
     /// The record to forward: encoded once it is decided.
     due: Option<Due>,
@@ -71,6 +73,7 @@ impl Worker {
             changed: Map::default(),
             progress: None,
             unsaved_progress: false,
+            forgotten: u64::MAX,
             reach: Reach::default(),
             due: None,
             value: Vec::new(),
@@ -133,6 +136,7 @@ impl Worker {
         }
         self.progress = Some(identity.to_vec());
         self.unsaved_progress = true;
+        self.forgotten = record.headers.get(FORGOTTEN_HEADER).map_or(u64::MAX, window_of);
         self.due = Some(Due { route: 0, revision: None, key: None, headers: owned(record), value: value.to_vec() });
     }
 }
@@ -150,7 +154,12 @@ fn splice(value: &[u8], at: usize, revision: u64, out: &mut Vec<u8>) {
 }
 
 fn owned(record: &Record<'_>) -> Vec<(String, Vec<u8>)> {
-    record.headers.iter().filter(|(name, _)| *name != GROWTH_HEADER).map(|(name, value)| (name.to_owned(), value.to_vec())).collect()
+    record
+        .headers
+        .iter()
+        .filter(|(name, _)| ![GROWTH_HEADER, FORGOTTEN_HEADER].contains(name))
+        .map(|(name, value)| (name.to_owned(), value.to_vec()))
+        .collect()
 }
 
 fn published_key(identity: &[u8]) -> Vec<u8> {
@@ -209,6 +218,8 @@ impl KeyedStage for Worker {
             && let Some(progress) = &self.progress
         {
             let oldest = window_of(progress).saturating_sub(self.settings.remember.unsigned_abs());
+            // A source partition that is far behind makes corrections of windows as old as itself.
+            let oldest = oldest.min(self.forgotten);
             changes.put(&PROGRESS, progress.clone());
             changes.delete_range(&[PUBLISHED], &published_key(&oldest.to_be_bytes()));
             self.reach.forget_before(oldest);

@@ -329,11 +329,11 @@ impl Emission {
         Ok(())
     }
 
-    /// The progress record of a closed window: its finals, and the events of its services and the sum of their hashes.
+    /// The progress record of a closed window: the watermark, and up to where windows are forgotten; its finals, and the events of its services and the sum of their hashes.
     pub(super) fn progress(
         &mut self,
         window: Window,
-        watermark: EventTime,
+        (watermark, forgotten): (EventTime, EventTime),
         sums: (u64, u64, u64),
         out: &mut dyn Emit,
     ) -> Result<(), Failure> {
@@ -351,10 +351,12 @@ impl Emission {
         );
         self.identity.clear();
         self.identity.extend_from_slice(&crate::identity::sortable(window.start));
-        let headers: [(&str, &[u8]); 3] = [
+        let forgotten = crate::identity::sortable(forgotten);
+        let headers: [(&str, &[u8]); 4] = [
             (names::SCHEMA, names::SCHEMA_PROGRESS.as_bytes()),
             (names::CONTENT_TYPE, b"application/json"),
             (names::IDENTITY, &self.identity),
+            (platform_core::growth::FORGOTTEN_HEADER, &forgotten),
         ];
         out.append(&self.to, NewRecord { key: None, headers: &headers, value: Some(value.as_bytes()) })?;
         Ok(())

@@ -4,7 +4,7 @@ use crate::identity::sortable;
 use platform_core::time::EventTime;
 
 /// Number of the state's format; another one starts from an empty store and replays.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// Kinds of key.
 #[derive(Clone, Copy, Debug)]

@@ -4,6 +4,7 @@
 //! Log-active time is that of this partition's own messages, and a gap between two counts as at most two seconds: after an outage of
 //! everything, not everyone is absent. Facts in, decisions out; reads no clock.
 
+use super::origins::Origin;
 use crate::fold::partial::Range;
 use crate::signal::completeness::Completeness;
 use platform_core::codec::{CodecError, Cursor, put_i64, put_u64};
@@ -168,6 +169,18 @@ impl Sources {
     pub fn replay_from(&self) -> Option<Offset> {
         let watermarks = self.list.iter().filter(|s| s.watermark > EventTime::MIN).map(|s| s.at);
         watermarks.chain(self.marks.front().map(|(message, _)| *message)).min()
+    }
+
+    /// What was decided before `message`, the one that comes next.
+    #[must_use]
+    pub fn origin(&self, message: Offset, closed_through: EventTime) -> Origin {
+        let from = self.replay_from().map_or(message, |from| from.min(message));
+        Origin { message, from, watermark: self.watermark, closed_through }
+    }
+
+    /// It was decided before, by messages that are not read again, that the watermark is here.
+    pub fn decided(&mut self, watermark: EventTime) {
+        self.watermark = self.watermark.max(watermark);
     }
 
     /// Whether every partition, absent ones too, has passed a window's end.

@@ -633,6 +633,19 @@ fn i5_finals_and_the_last_correction_of_a_key_do_not_depend_on_commits() {
     }
 }
 
+/// Restored from the log alone to where `kept` is.
+fn from_nothing(settings: &CloseSettings, messages: &[Vec<u8>], kept: &Run) -> Run {
+    let from = kept.close.replay_from(Offset(messages.len() as u64)).0;
+    let mut run = Run::over(settings, MemoryStore::default(), from);
+    run.close.restore(&MemoryStore::default(), &kept.close.metadata()).unwrap();
+    for message in &messages[usize::try_from(from).unwrap()..] {
+        run.apply_only(message);
+        run.close.skip_output();
+    }
+    run.save();
+    run
+}
+
 #[test]
 fn a_restore_from_nothing_reads_from_replay_from_and_goes_on_as_before() {
     // Who has a place under a cap depends on all that was ever admitted, which the retained input does not tell.
@@ -643,13 +656,7 @@ fn a_restore_from_nothing_reads_from_replay_from_and_goes_on_as_before() {
         for stop in [messages.len() / 2, messages.len() - 20] {
             let mut kept = straight(&loose, &messages[..stop]);
             kept.out = Out::default();
-            let from = kept.close.replay_from(Offset(stop as u64)).0;
-            let mut run = Run::over(&loose, MemoryStore::default(), from);
-            for message in &messages[usize::try_from(from).unwrap()..stop] {
-                run.apply_only(message);
-                run.close.skip_output();
-            }
-            run.save();
+            let mut run = from_nothing(&loose, &messages[..stop], &kept);
             assert_eq!(run.close.sources.watermark(), kept.close.sources.watermark());
             assert_eq!(run.close.closed_through, kept.close.closed_through);
             for message in &messages[stop..] {
@@ -658,8 +665,26 @@ fn a_restore_from_nothing_reads_from_replay_from_and_goes_on_as_before() {
                     run.commit();
                 }
             }
-            assert_eq!(run.out.texts, kept.out.texts, "from {from} to {stop}");
+            assert_eq!(run.out.texts, kept.out.texts, "to {stop}");
         }
+    }
+}
+
+#[test]
+fn a_restore_from_nothing_knows_what_was_closed_while_a_partition_was_absent_that_has_come_back_behind_it() {
+    let settings = two_sources();
+    let source_0 =
+        |n: u64| message(&[range(0, n, n + 1, 60 * i64::try_from(n).unwrap())], &[folded(60 * i64::try_from(n).unwrap(), "a/x", 1)]);
+    let mut messages = vec![message(&[range(1, 0, 1, 10)], &[])];
+    // One catches up: a minute in a second. The other is away for longer than `hold`, and so windows close without it.
+    messages.extend((1..60).map(source_0));
+    // It comes back 20 minutes behind, and windows older than `retain` are forgotten.
+    messages.extend((1..20).map(|n| message(&[range(1, n, n + 1, 2400 + i64::try_from(n).unwrap())], &[])));
+    for stop in 61..messages.len() {
+        let mut kept = straight(&settings, &messages[..stop]);
+        let mut run = from_nothing(&settings, &messages[..stop], &kept);
+        assert_eq!(run.close.sources.watermark(), kept.close.sources.watermark(), "at {stop}");
+        assert_eq!(run.close.closed_through, kept.close.closed_through, "at {stop}");
     }
 }
 

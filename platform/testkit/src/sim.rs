@@ -139,6 +139,11 @@ impl SimLog {
         self.broker().back(process);
     }
 
+    /// From now on the process reads one record in a poll, or as many as there are again.
+    pub fn set_slow(&self, process: u64, slow: bool) {
+        self.broker().set_slow(process, slow);
+    }
+
     /// The group begins anew, as when its coordinator moves: all members have to join again.
     pub fn evict(&self, group: &str) {
         self.broker().evict(group);

@@ -44,7 +44,7 @@ struct Out(Vec<(String, String, Option<String>)>);
 impl Emit for Out {
     fn append(&mut self, to: &Partition, record: NewRecord<'_>) -> Result<(), CommitError> {
         let revision = record.headers.iter().find(|(n, _)| *n == REVISION_HEADER).map(|(_, v)| String::from_utf8_lossy(v).into_owned());
-        assert!(record.headers.iter().all(|(n, _)| *n != GROWTH_HEADER));
+        assert!(record.headers.iter().all(|(n, _)| ![GROWTH_HEADER, FORGOTTEN_HEADER].contains(n)));
         self.0.push((to.to_string(), String::from_utf8_lossy(record.value.unwrap()).into_owned(), revision));
         Ok(())
     }
@@ -61,14 +61,21 @@ fn worker() -> Worker {
 
 /// Offers a record as CLOSE would write it: identity at a window, some totals.
 fn offer(worker: &mut Worker, store: &MapStore, out: &mut Out, schema: &str, window: u64, totals: &[u64]) {
+    offer_with(worker, store, out, schema, window, totals, &[]);
+}
+
+/// Offers a progress record that says up to which window nothing comes any more.
+fn offer_forgotten(worker: &mut Worker, store: &MapStore, out: &mut Out, window: u64, forgotten: u64) {
+    offer_with(worker, store, out, "w/1", window, &[], &[(FORGOTTEN_HEADER, &forgotten.to_be_bytes())]);
+}
+
+fn offer_with(worker: &mut Worker, store: &MapStore, out: &mut Out, schema: &str, window: u64, totals: &[u64], more: &[(&str, &[u8])]) {
     let mut growth = Vec::new();
     Growth { revision_at: 5, complete: true, totals: totals.to_vec() }.encode(&mut growth);
     let identity = window.to_be_bytes();
     let mut headers = Vec::new();
-    platform_core::record::put_headers(
-        &mut headers,
-        &[("schema", schema.as_bytes()), (IDENTITY_HEADER, &identity), (GROWTH_HEADER, &growth)],
-    );
+    let own: [(&str, &[u8]); 3] = [("schema", schema.as_bytes()), (IDENTITY_HEADER, &identity), (GROWTH_HEADER, &growth)];
+    platform_core::record::put_headers(&mut headers, &[&own, more].concat());
     let mut buffer = BatchBuffer::default();
     buffer.start(&Partition::new(&Topic::new("signals"), 3));
     buffer.push(Offset(0), None, Some(b"k"), &headers, Some(br#"{"r":0,"x":1}"#));
@@ -112,6 +119,23 @@ fn progress_goes_out_once_and_old_identities_are_forgotten() {
     store.write(&changes, Offset(1)).unwrap();
     assert_eq!(store.0.keys().collect::<Vec<_>>(), [&PROGRESS.to_vec(), &REACH.to_vec()]);
     assert_eq!(worker.replay_from(Offset(50)), Offset(50), "what is forgotten need not be read again");
+}
+
+#[test]
+fn an_identity_of_which_results_may_come_is_remembered_however_old_it_is() {
+    let (mut store, mut out, mut worker) = (MapStore::default(), Out::default(), worker());
+    offer(&mut worker, &store, &mut out, "r/1", 7, &[1]);
+    offer_forgotten(&mut worker, &store, &mut out, 1000, 7);
+    let mut changes = Changes::default();
+    worker.changes(&mut changes);
+    store.write(&changes, Offset(1)).unwrap();
+    offer(&mut worker, &store, &mut out, "r/1", 7, &[2]);
+    assert_eq!(out.0.last().unwrap().2.as_deref(), Some("1"), "not a second revision 0");
+    offer_forgotten(&mut worker, &store, &mut out, 1010, 8);
+    let mut changes = Changes::default();
+    worker.changes(&mut changes);
+    store.write(&changes, Offset(2)).unwrap();
+    assert_eq!(store.0.len(), 2);
 }
 
 #[test]

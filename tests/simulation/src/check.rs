@@ -2,7 +2,7 @@
 //! against the bounds of the watermark. Shares with the pipeline the form of its records, and no more.
 
 use crate::Report;
-use crate::plan::{BOUND, HOLD, LEAD, PARTITIONS, RETAIN, SKEW, SOURCES, WINDOW, nanos, turns};
+use crate::plan::{BOUND, HOLD, LEAD, PARTITIONS, SKEW, SOURCES, WINDOW, nanos, turns};
 use crate::world::World;
 use golden_pipeline::aggregate::Aggregate;
 use golden_pipeline::decode::Reason;
@@ -113,7 +113,7 @@ struct Expected {
     dead: BTreeSet<(u32, u64)>,
 }
 
-fn expected(source: &[Vec<Seen>], decisions: &Decisions) -> Expected {
+fn expected(source: &[Vec<Seen>], decisions: &Decisions, retain: i64) -> Expected {
     let mut all = Expected::default();
     let window = |time: i64| time.div_euclid(nanos(WINDOW)) * WINDOW;
     for (partition, records) in (0_u32..).zip(source) {
@@ -126,7 +126,7 @@ fn expected(source: &[Vec<Seen>], decisions: &Decisions) -> Expected {
                 continue;
             };
             let hash = mix(mix(mix(u64::from(partition)).wrapping_add(*offset)));
-            let very_late = append - event.time > nanos(RETAIN);
+            let very_late = append - event.time > nanos(retain);
             let names = if very_late {
                 vec![format!("{}/late[] {}", event.service, window(*append))]
             } else {
@@ -197,7 +197,7 @@ fn result(record: &Record<'_>) -> Option<Result> {
 pub(crate) fn judge(world: &World, report: &mut Report) {
     let source = source(world);
     let decisions = Decisions::of(world, report);
-    let expected = expected(&source, &decisions);
+    let expected = expected(&source, &decisions, world.plan.retain);
     results(world, expected, &decisions, report);
     watermarks(world, &source, report);
     for partition in 0..PARTITIONS {

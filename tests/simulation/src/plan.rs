@@ -20,16 +20,16 @@ pub(crate) const BOUND: i64 = 5;
 pub(crate) const HOLD: i64 = 10;
 /// How far an event may be ahead, s.
 pub(crate) const SKEW: i64 = 5;
-/// How long a window can be corrected, s.
-pub(crate) const RETAIN: i64 = 60;
+/// How long a window can be corrected at most, s.
+const RETAIN: i64 = 60;
 /// From the append of a decision to the first window that it can touch, s.
 pub(crate) const LEAD: i64 = 10;
 /// Services.
 pub(crate) const SERVICES: u64 = 4;
 /// When the run begins, s since 1970.
 pub(crate) const START: i64 = 1_700_000_000;
-/// For so long events come and things go wrong.
-pub(crate) const BUSY: Duration = Duration::from_secs(75);
+/// For so long events come and things go wrong, mostly.
+const BUSY: Duration = Duration::from_secs(75);
 /// For so long nothing does, before it is judged.
 pub(crate) const QUIET: Duration = Duration::from_secs(75);
 
@@ -79,6 +79,12 @@ pub struct Plan {
     /// Of a thousand seconds, how many bring a decision on overrides; and how many a control log that is away for a while.
     pub(crate) decisions: u64,
     pub(crate) control_away: u64,
+    /// For so long events come and things go wrong.
+    pub(crate) busy: Duration,
+    /// How long a window can be corrected, s.
+    pub(crate) retain: i64,
+    /// Of a thousand seconds, how many make a process slow for a while: it falls far behind. So does each start, in half of the cases.
+    pub(crate) slow: u64,
 }
 
 /// What version `version` of the overrides says of a service: whether failures count as successes and successes as failures.
@@ -142,11 +148,26 @@ impl Plan {
             blackout,
             decisions,
             control_away,
+            busy: BUSY,
+            retain: RETAIN,
+            slow: 0,
         };
         if blackout {
             (plan.kills, plan.pauses, plan.evictions, plan.leaderless) = (0, 0, 0, 0);
             (plan.decisions, plan.control_away) = (0, 0);
             (plan.chances, plan.zombie_epoch, plan.processes, plan.open) = (Chances::default(), false, 1, 0);
+        } else {
+            // Drawn last, so that the plans of earlier seeds stay what they were.
+            if from.chance(250) {
+                plan.slow = 1 + from.below(60);
+            }
+            if from.chance(250) {
+                plan.retain = RETAIN / 4 + i64::try_from(from.below(30)).unwrap_or(0);
+            }
+            if from.chance(250) {
+                // Longer than windows are kept: what is forgotten while things go wrong cannot be read again.
+                plan.busy += Duration::from_secs(from.below(240));
+            }
         }
         plan
     }
@@ -154,7 +175,7 @@ impl Plan {
     /// Everything that comes from outside: when after the start, to which partition, and what.
     pub(crate) fn records(&self, seed: &mut Seed) -> Vec<(Duration, u32, Option<String>)> {
         let mut records = Vec::new();
-        let whole = u64::try_from(BUSY.as_millis()).unwrap_or(u64::MAX);
+        let whole = u64::try_from(self.busy.as_millis()).unwrap_or(u64::MAX);
         let mut at = 0;
         while at < whole {
             at += seed.below(2000 / self.rate);
@@ -184,8 +205,8 @@ impl Plan {
         };
         let back = if seed.chance(self.late) {
             match seed.below(4) {
-                0 => 1000 * (RETAIN + 1) + i64::try_from(seed.below(40_000)).unwrap_or(0),
-                _ => i64::try_from(seed.below(1000 * RETAIN.unsigned_abs())).unwrap_or(0),
+                0 => 1000 * (self.retain + 1) + i64::try_from(seed.below(40_000)).unwrap_or(0),
+                _ => i64::try_from(seed.below(1000 * self.retain.unsigned_abs())).unwrap_or(0),
             }
         } else if seed.chance(10) {
             -1000 * (SKEW + 3)

@@ -3,9 +3,7 @@
 
 use crate::Report;
 use crate::check;
-use crate::plan::{
-    BOUND, BUSY, HOLD, LEAD, PARTITIONS, Plan, QUIET, RETAIN, SERVICES, SKEW, SOURCES, START, WINDOW, nanos, seconds, turns,
-};
+use crate::plan::{BOUND, HOLD, LEAD, PARTITIONS, Plan, QUIET, SERVICES, SKEW, SOURCES, START, WINDOW, nanos, seconds, turns};
 use golden_overrides::archive::{Files, pack, sha256};
 use golden_pipeline::dead_letter::Stamp;
 use golden_pipeline::decode::{self, MakeDecoder};
@@ -38,6 +36,10 @@ use std::time::Duration;
 
 /// Steps that one process makes before another is chosen, at most.
 const TURN: u64 = 4;
+/// Of a thousand steps of a slow FOLD, how many it does not make.
+const SLOW: u64 = 800;
+/// How long versions of the overrides are known, s: longer than a run.
+const RULES: i64 = 600;
 /// The zombie's pipeline: its own groups and transactional ids.
 const OLD: &str = "golden-signals.old";
 
@@ -107,6 +109,8 @@ struct Process {
     /// Stages and slots that are still to be made.
     waiting: Vec<usize>,
     paused_until: Option<Duration>,
+    /// Its FOLD falls behind.
+    slow_until: Duration,
     /// It stands still in the middle of a step.
     frozen: bool,
 }
@@ -118,7 +122,7 @@ thread_local! {
 
 /// A run.
 pub(crate) struct World {
-    plan: Plan,
+    pub(crate) plan: Plan,
     seed: Seed,
     clock: Arc<SimClock>,
     pub(crate) log: SimLog,
@@ -137,24 +141,24 @@ pub(crate) struct World {
     pub(crate) may_be_incomplete: bool,
 }
 
-fn settings() -> Checked {
+fn settings(retain: i64) -> Checked {
     let plain = PipelineSettings {
         window: Span(seconds(WINDOW)),
         bound: Span(seconds(BOUND)),
         hold: Span(seconds(HOLD)),
         skew: Span(seconds(SKEW)),
         lead: Span(seconds(LEAD)),
-        retain: Span(seconds(RETAIN)),
-        series_ttl: Span(seconds(RETAIN)),
+        retain: Span(seconds(retain)),
+        series_ttl: Span(seconds(retain)),
         histogram: true,
         ..PipelineSettings::default()
     };
     plain.check().unwrap_or_else(|error| unreachable!("these settings are good: {error}"))
 }
 
-fn router(topics: &Topics) -> Stage {
+fn router(topics: &Topics, retain: i64) -> Stage {
     let routes = vec![(SCHEMA_SIGNALS, topics.public.clone()), (SCHEMA_LATE, topics.late.clone())];
-    let settings = WorkerSettings { pipeline: PIPELINE.to_owned(), routes, progress: SCHEMA_PROGRESS, remember: 2 * nanos(RETAIN) };
+    let settings = WorkerSettings { pipeline: PIPELINE.to_owned(), routes, progress: SCHEMA_PROGRESS, remember: 2 * nanos(retain) };
     Stage {
         name: "router".to_owned(),
         reads: vec![topics.signals.clone()],
@@ -221,8 +225,8 @@ impl World {
         for topic in [&topics.partials, &topics.signals, &topics.public, &topics.late] {
             log.create_topic(topic, PARTITIONS, clocks);
         }
-        let checked = settings();
-        let window = checked.window;
+        let checked = settings(plan.retain);
+        let (window, retain) = (checked.window, plan.retain);
         let source = Arc::new(Source::for_format(Format::Json));
         let decoder: MakeDecoder = Arc::new(move |wanted| decode::decoder(&source, wanted));
         let old = old_fold(&checked, &topics, Arc::clone(&decoder));
@@ -236,10 +240,10 @@ impl World {
             health_of_all: true,
             fold_tasks: plan.fold_tasks,
             close_tasks: 1,
-            rules: Rules::of_log(Arc::new(log.of_process(0)), &topics.control, window, nanos(10 * RETAIN)),
+            rules: Rules::of_log(Arc::new(log.of_process(0)), &topics.control, window, nanos(RULES)),
             tally: Arc::new(Tally::default()),
         };
-        let parts = pipeline(deployment, router(&topics), vec![]).stages.into_iter().map(part).collect();
+        let parts = pipeline(deployment, router(&topics, retain), vec![]).stages.into_iter().map(part).collect();
         for (due, partition, value) in plan.records(&mut seed) {
             let open = seed.chance(plan.open).then(|| (Duration::from_millis(seed.below(8000)), seed.chance(800)));
             let to = Partition::new(&topics.events, partition);
@@ -282,7 +286,20 @@ impl World {
         let tasks = |place: &usize| self.parts.get(*place).map_or(0, |part| part.tasks);
         let waiting = parts.iter().flat_map(|place| std::iter::repeat_n(*place, tasks(place))).rev().collect();
         let (number, tasks) = (self.numbers, Vec::new());
-        self.processes.push(Process { number, instance, pipeline, stores, tasks, waiting, paused_until: None, frozen: false });
+        self.processes.push(Process {
+            number,
+            instance,
+            pipeline,
+            stores,
+            tasks,
+            waiting,
+            paused_until: None,
+            slow_until: Duration::ZERO,
+            frozen: false,
+        });
+        if self.plan.slow > 0 && self.now() < self.plan.busy && self.seed.chance(500) {
+            self.slow_down(self.processes.len() - 1);
+        }
     }
 
     /// What it takes to make a task, which talks to the brokers when it is made.
@@ -334,12 +351,20 @@ impl World {
 
     /// What a process does next.
     fn next(&mut self, number: u64) -> Option<Next> {
-        let place = self.place_of(number)?;
+        let (place, now) = (self.place_of(number)?, self.now());
         let process = self.processes.get_mut(place)?;
+        if process.slow_until > Duration::ZERO && now >= process.slow_until {
+            process.slow_until = Duration::ZERO;
+            self.log.set_slow(number, false);
+        }
         if let Some(stage) = process.waiting.pop() {
             return Some(Next::Make(stage));
         }
         let task = usize::try_from(self.seed.below(process.tasks.len() as u64)).ok()?;
+        let slow = now < process.slow_until && matches!(process.tasks.get(task), Some(Task::Map(_)));
+        if slow && self.seed.chance(SLOW) {
+            return None;
+        }
         (task < process.tasks.len()).then(|| Next::Step(process.tasks.swap_remove(task)))
     }
 
@@ -372,7 +397,7 @@ impl World {
             stores.flush();
         }
         drop(tasks);
-        if pipeline != OLD || self.now() < BUSY {
+        if pipeline != OLD || self.now() < self.plan.busy {
             self.start(instance, pipeline, stores);
         }
     }
@@ -385,20 +410,23 @@ impl World {
         } else if self.seed.chance(pauses) {
             self.pause(place);
         }
+        if self.plan.slow > 0 && self.seed.chance(self.plan.slow) {
+            self.slow_down(place.min(self.processes.len() - 1));
+        }
         if self.seed.chance(self.plan.evictions) {
             let stage = self.seed.pick(&["fold", "close", "router"]).copied().unwrap_or("fold");
             self.log.evict(&format!("{PIPELINE}.{stage}"));
         }
         if self.seed.chance(self.plan.leaderless) {
             let partition = u32::try_from(self.seed.below(u64::from(SOURCES))).unwrap_or(0);
-            let lasting = Duration::from_secs(5 + self.seed.below(90)).min(BUSY.saturating_sub(self.now()));
+            let lasting = Duration::from_secs(5 + self.seed.below(90)).min(self.plan.busy.saturating_sub(self.now()));
             self.log.lose_leader(&Partition::new(&self.topics.events, partition), lasting);
         }
         if self.seed.chance(self.plan.decisions) {
             self.decide();
         }
         if self.seed.chance(self.plan.control_away) {
-            let lasting = Duration::from_secs(1 + self.seed.below(25)).min(BUSY.saturating_sub(self.now()));
+            let lasting = Duration::from_secs(1 + self.seed.below(25)).min(self.plan.busy.saturating_sub(self.now()));
             self.log.lose_leader(&Partition::new(&self.topics.control, 0), lasting);
         }
         if self.seed.chance(100) {
@@ -421,7 +449,7 @@ impl World {
             }
         } else {
             let Some(window) = platform_core::window::WindowLength::new(seconds(WINDOW)).ok() else { return };
-            let rules = Rules::of_log(Arc::new(self.log.of_process(self.numbers)), &control, window, nanos(10 * RETAIN));
+            let rules = Rules::of_log(Arc::new(self.log.of_process(self.numbers)), &control, window, nanos(RULES));
             let next = self.version + 1;
             // What fails may have taken place: the next one finds out, and goes on from there.
             let decided = activate(&log, &control, &rules, next, |_| Ok(version(next)));
@@ -447,13 +475,26 @@ impl World {
         }
     }
 
+    /// A process reads record by record, and seldom.
+    fn slow_down(&mut self, place: usize) {
+        let until = self.now() + Duration::from_secs(5 + self.seed.below(60));
+        let Some(process) = self.processes.get_mut(place) else { return };
+        process.slow_until = until;
+        self.log.set_slow(process.number, true);
+    }
+
     /// Nothing goes wrong any more, and nobody stays away.
     fn calm(&mut self) {
         self.log.set_chances(Chances::default());
         if let Some(old) = self.processes.iter().position(|process| process.pipeline == OLD) {
             self.end(old, true);
         }
-        self.processes.iter_mut().for_each(|process| process.paused_until = process.paused_until.map(|_| BUSY));
+        let busy = self.plan.busy;
+        for process in &mut self.processes {
+            process.paused_until = process.paused_until.map(|_| busy);
+            process.slow_until = Duration::ZERO;
+            self.log.set_slow(process.number, false);
+        }
     }
 
     /// Everything dies, and comes back after a while.
@@ -476,14 +517,14 @@ impl World {
 
 /// Busy, then quiet, then judged.
 pub(crate) fn run(plan: Plan) -> Report {
-    let (chances, blackout) = (plan.chances, plan.blackout);
+    let (chances, blackout, busy) = (plan.chances, plan.blackout, plan.busy);
     let world = Rc::new(RefCell::new(World::new(plan)));
     RUN.set(Some(Rc::clone(&world)));
     world.borrow().log.set_chances(chances);
     let blackout = blackout.then(|| Duration::from_secs(20 + world.borrow_mut().seed.below(20)));
     let now = || world.borrow().now();
     let mut second = Duration::ZERO;
-    while now() < BUSY {
+    while now() < busy {
         go(&world, 60);
         let mut world = world.borrow_mut();
         if world.now() >= second {
@@ -496,7 +537,7 @@ pub(crate) fn run(plan: Plan) -> Report {
         }
     }
     world.borrow_mut().calm();
-    while now() < BUSY + QUIET {
+    while now() < busy + QUIET {
         go(&world, 120);
     }
     RUN.set(None);
@@ -555,7 +596,7 @@ fn frozen(number: u64) {
         if let Some(process) = world.processes.get_mut(place) {
             process.frozen = true;
         }
-        until.min(BUSY)
+        until.min(world.plan.busy)
     };
     while world.borrow().now() < until {
         go(&world, 60);

@@ -23,6 +23,8 @@ pub(super) struct Broker {
     agenda: BTreeMap<(Duration, u64), Action>,
     /// Processes that do not give signs of life, and whether they are dead.
     away: BTreeMap<u64, bool>,
+    /// Processes that read record by record.
+    slow: BTreeSet<u64>,
     /// Of members, transactions and actions.
     numbers: u64,
 }
@@ -120,6 +122,7 @@ impl Broker {
             transactions: BTreeMap::new(),
             agenda: BTreeMap::new(),
             away: BTreeMap::new(),
+            slow: BTreeSet::new(),
             numbers: 0,
         }
     }
@@ -129,6 +132,19 @@ impl Broker {
         let mut ahead = || i64::try_from(seed.below(nanos(clocks).unsigned_abs() + 1)).unwrap_or(0);
         let parts = (0..partitions).map(|_| Part { ahead: ahead(), ..Part::default() }).collect();
         self.topics.entry(topic.clone()).or_insert(parts);
+    }
+
+    pub(super) fn set_slow(&mut self, process: u64, slow: bool) {
+        if slow {
+            *self.injected.entry("slow process").or_default() += 1;
+            self.slow.insert(process);
+        } else {
+            self.slow.remove(&process);
+        }
+    }
+
+    pub(super) fn is_slow(&self, process: u64) -> bool {
+        self.slow.contains(&process)
     }
 
     fn number(&mut self) -> u64 {

@@ -85,6 +85,7 @@ impl SimReader {
         let now = self.log.now();
         let mut broker = self.log.broker();
         let most = usize::try_from(1 + broker.seed.below(MOST)).unwrap_or(1);
+        let most = if broker.is_slow(self.log.process) { 1 } else { most };
         let count = self.owned.len();
         for step in 0..count {
             let place = (self.turn + step) % count;
