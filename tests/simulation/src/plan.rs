@@ -30,6 +30,8 @@ pub(crate) const SERVICES: u64 = 4;
 pub(crate) const START: i64 = 1_700_000_000;
 /// For so long events come and things go wrong, mostly.
 const BUSY: Duration = Duration::from_secs(75);
+/// From this seed on runs may last longer, keep windows for a shorter time, and have slow processes.
+pub(crate) const LONG: u64 = 50_000;
 /// For so long nothing does, before it is judged.
 pub(crate) const QUIET: Duration = Duration::from_secs(75);
 
@@ -156,8 +158,8 @@ impl Plan {
             (plan.kills, plan.pauses, plan.evictions, plan.leaderless) = (0, 0, 0, 0);
             (plan.decisions, plan.control_away) = (0, 0);
             (plan.chances, plan.zombie_epoch, plan.processes, plan.open) = (Chances::default(), false, 1, 0);
-        } else {
-            // Drawn last, so that the plans of earlier seeds stay what they were.
+        } else if seed >= LONG {
+            // These runs take several times as long: the others stay quick, and what they were.
             if from.chance(250) {
                 plan.slow = 1 + from.below(60);
             }

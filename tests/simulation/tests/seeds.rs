@@ -37,6 +37,12 @@ mod plain {
         hold(1251..=2500);
     }
 
+    /// Longer runs, with processes that fall far behind.
+    #[test]
+    fn i1_to_i22_hold_in_long_runs() {
+        hold(61_000..61_200);
+    }
+
     #[test]
     fn what_was_found_once_is_not_there_any_more() {
         hold(FOUND.iter().copied());

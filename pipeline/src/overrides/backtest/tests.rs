@@ -29,7 +29,7 @@ fn event(error: bool) -> Event<'static> {
         host: "",
         outcome: if error { Outcome::Error } else { Outcome::Ok },
         error_type: "",
-        status: Status::default(),
+        status: &Status::NONE,
         status_class: StatusClass::None,
         weight: 1,
         trace: None,
