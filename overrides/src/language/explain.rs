@@ -118,8 +118,8 @@ pub fn explain<R: Rule>(source: &str, scope: &dyn Scope) -> Option<Explanation> 
 fn variables(reads: &Reads, scope: &dyn Scope) -> Vec<Variable> {
     let number = |name: &Number| Variable { name: name.name().to_owned(), value: read(scope, *name).ok().map(Value::Number) };
     let text = |name: &Text| Variable { name: name.name().to_owned(), value: Some(Value::Text(scope.text(*name).to_owned())) };
-    let tag = |name: &Box<str>| Variable { name: format!("tag({name:?})"), value: Some(Value::Text(scope.tag(name).to_owned())) };
-    reads.numbers.iter().map(number).chain(reads.texts.iter().map(text)).chain(reads.tags.iter().map(tag)).collect()
+    let tag = |name: &str| Variable { name: format!("tag({name:?})"), value: Some(Value::Text(scope.tag(name).to_owned())) };
+    reads.numbers.iter().map(number).chain(reads.texts.iter().map(text)).chain(reads.tags.iter().map(|name| tag(name))).collect()
 }
 
 struct Walk<'a> {
