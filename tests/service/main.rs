@@ -19,11 +19,11 @@ mod namespace;
 #[cfg(test)]
 mod overrides;
 #[cfg(test)]
+mod overrides_backtest;
+#[cfg(test)]
 mod overrides_kafka;
 #[cfg(test)]
 mod poison;
-#[cfg(test)]
-mod overrides_backtest;
 #[cfg(test)]
 mod process;
 #[cfg(test)]

@@ -79,10 +79,12 @@ pub fn recount(groupings: &Groupings, before: &BTreeMap<Identity, Sums>, after: 
             let Identity { namespace, service, grouping, values, .. } = identity;
             let add = |both: &mut Both| if side == 0 { both.before.add(sums) } else { both.after.add(sums) };
             let of = services.entry((namespace, service)).or_default();
-            (of.namespace.clone_from(namespace), of.service.clone_from(service));
-            match grouping.as_str() {
-                "service" => add(&mut of.all),
-                _ => add(series.entry((namespace, service, grouping, values)).or_default()),
+            of.namespace.clone_from(namespace);
+            of.service.clone_from(service);
+            if grouping == "service" {
+                add(&mut of.all);
+            } else {
+                add(series.entry((namespace, service, grouping, values)).or_default());
             }
         }
     }

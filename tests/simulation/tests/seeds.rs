@@ -81,28 +81,31 @@ mod planted {
     use platform_core::planted::Bug;
 
     /// For each mistake a seed that finds it; docs/simulation.md says how it was found.
-    const PINNED: [(Bug, u64); 21] = [
+    const PINNED: [(Bug, u64); 24] = [
         (Bug::NoSeekAfterAbort, 1),
-        (Bug::ClaimRefreshed, 7),
+        (Bug::ClaimRefreshed, 10),
         (Bug::PositionsApart, 1),
         (Bug::PositionOfLastRecord, 1),
-        (Bug::UnchangedPositionsLeftOut, 528),
+        (Bug::UnchangedPositionsLeftOut, 10),
         (Bug::WriterKeptAfterDoubt, 7),
         (Bug::EndIsStableOffset, 4),
-        (Bug::EpochIgnored, 7),
-        (Bug::StoreBeforeCommit, 7),
-        (Bug::ReplayFromPosition, 3),
+        (Bug::EpochIgnored, 8),
+        (Bug::StoreBeforeCommit, 4),
+        (Bug::ReplayFromPosition, 2),
         (Bug::CursorForgotten, 4),
         (Bug::ClockInClose, 4),
         (Bug::EmitAtBatchEnd, 1),
         (Bug::FloatSum, 1),
-        (Bug::NoClampAbove, 5),
-        (Bug::NoClampBelow, 3),
-        (Bug::IdleTimeAfterEnd, 9),
+        (Bug::NoClampAbove, 1),
+        (Bug::NoClampBelow, 2),
+        (Bug::IdleTimeAfterEnd, 13),
         (Bug::AbsenceByGaps, 3),
-        (Bug::PurgePastAbsent, 32),
+        (Bug::PurgePastAbsent, 62),
         (Bug::LateByClose, 2),
         (Bug::DeadLettersApart, 1),
+        (Bug::CountsWhenRead, 1),
+        (Bug::ControlToItsEnd, 2),
+        (Bug::ControlNotAwaited, 26),
     ];
 
     #[test]
