@@ -61,8 +61,11 @@ pub(super) fn markdown(reports: &[Report], against: &str, length: &str) -> Strin
     out
 }
 
+/// Name of a figure, and the figure as text.
+type Row = (&'static str, fn(&Side) -> String);
+
 /// Figures of a side, in the order of columns.
-const ROWS: [(&str, fn(&Side) -> String); 9] = [
+const ROWS: [Row; 9] = [
     ("healthy, minutes", |side| minutes(side.minutes.healthy)),
     ("degraded, minutes", |side| minutes(side.minutes.degraded)),
     ("impaired, minutes", |side| minutes(side.minutes.impaired)),

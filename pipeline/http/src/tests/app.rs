@@ -160,7 +160,7 @@ impl Published {
                 operation: "",
                 outcome,
                 error_type: "",
-                status: outcome::Status::default(),
+                status: &outcome::Status::NONE,
                 status_class: StatusClass::None,
                 host: "",
                 tags: &[],
