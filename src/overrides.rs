@@ -52,7 +52,7 @@ enum OverridesCommand {
 
 #[derive(Debug, Args)]
 struct FolderArgs {
-    /// Folder with a folder per team: DIR/<team>/<service>.yaml
+    /// Folder with a folder per team: DIR/TEAM/SERVICE.yaml
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     /// Form of what is found

@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 #[derive(Debug, Args)]
 pub(super) struct BacktestArgs {
-    /// Folder with a folder per team: DIR/<team>/<service>.yaml
+    /// Folder with a folder per team: DIR/TEAM/SERVICE.yaml
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     /// What it is compared with: `current` (the newest version), `default` (the default rule), or another folder

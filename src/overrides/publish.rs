@@ -20,7 +20,7 @@ use std::process::Command;
 
 #[derive(Debug, Args)]
 pub(super) struct PublishArgs {
-    /// Folder with a folder per team: DIR/<team>/<service>.yaml
+    /// Folder with a folder per team: DIR/TEAM/SERVICE.yaml
     #[arg(value_name = "DIR", required_unless_present = "rollback")]
     folder: Option<PathBuf>,
     /// Where to: s3://BUCKET/PREFIX or a folder

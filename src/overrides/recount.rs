@@ -24,7 +24,7 @@ const SHOWN: usize = 20;
 
 #[derive(Debug, Args)]
 pub(super) struct RecountArgs {
-    /// Folder with a folder per team: DIR/<team>/<service>.yaml
+    /// Folder with a folder per team: DIR/TEAM/SERVICE.yaml
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     /// Start of the first window, as in 2026-01-01T00:00:00Z

@@ -59,7 +59,7 @@ fn level(level: Option<u8>) -> String {
 
 #[derive(Debug, Args)]
 pub(super) struct PromoteArgs {
-    /// Folder with a folder per team: DIR/<team>/<service>.yaml
+    /// Folder with a folder per team: DIR/TEAM/SERVICE.yaml
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     /// Name of the service
