@@ -323,7 +323,7 @@ fn the_jenkinsfile_checks_and_publishes() {
         assert_eq!(code.matches(open).count(), code.matches(close).count(), "{open}");
     }
     assert!(code.starts_with("pipeline {") && code.contains("when { branch 'main' }"));
-    let scripts: Vec<String> = code
+    let mut scripts: Vec<String> = code
         .split("sh '")
         .skip(1)
         .map(|rest| match rest.strip_prefix("''") {
@@ -331,7 +331,9 @@ fn the_jenkinsfile_checks_and_publishes() {
             None => rest.split('\'').next().unwrap().to_owned(),
         })
         .collect();
-    assert_eq!(scripts.len(), 3, "{scripts:?}");
+    assert_eq!(scripts.len(), 4, "{scripts:?}");
+    // That one needs a running service: tests/service/overrides_backtest.rs runs its like.
+    scripts.retain(|script| !script.contains("backtest"));
     let clone = Clone::new();
     clone.done(&["keygen", "key.pem"]);
     let run = |commit: &str| -> Vec<(i32, String, String)> {

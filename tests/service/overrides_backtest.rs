@@ -116,6 +116,7 @@ fn a_backtest_says_what_the_service_publishes_and_a_level_can_be_explained() {
     let agreement = &current["published"];
     assert_eq!((&agreement["compared"], &agreement["differing"]), (&json!(ours.len()), &json!(0)), "{current}");
     assert_eq!((&current["changed"], &current["old"]), (&json!(0), &current["new"]));
+    the_workflow_comments(&world, &service.url);
     let comment = world.golden(&["overrides", "backtest", "git", "--server", &service.url, "--against", "default", "--format", "markdown"]);
     assert!(comment.contains("| cart |"), "{comment}");
 
@@ -169,6 +170,25 @@ fn a_backtest_says_what_the_service_publishes_and_a_level_can_be_explained() {
         (&json!("ec2"), &cart["all"]["before"]["events"])
     );
     assert_eq!((&till["all"]["before"], &till["series"]), (&till["all"]["after"], &json!({})));
+}
+
+/// The step of the ready workflow that tells a pull request, with a `gh` that keeps what it is given.
+fn the_workflow_comments(world: &World, url: &str) {
+    let workflow = std::fs::read_to_string(format!("{}/overrides/ci/github-actions.yml", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let workflow: serde_yaml_ng::Value = serde_yaml_ng::from_str(&workflow).unwrap();
+    let steps = workflow["jobs"]["backtest"]["steps"].as_sequence().unwrap();
+    let script = steps.iter().find_map(|step| step["run"].as_str()).unwrap();
+    std::os::unix::fs::symlink(world.path("git"), world.path("overrides")).unwrap();
+    world.write("bin/gh", "#!/bin/sh\necho \"$@\" > told\n");
+    assert!(Command::new("chmod").arg("+x").arg(world.path("bin/gh")).status().unwrap().success());
+    let golden = Path::new(env!("CARGO_BIN_EXE_golden")).parent().unwrap();
+    let run = format!("PATH={}:{}:$PATH\n{script}", world.text("bin"), golden.display());
+    let mut shell = Command::new("bash");
+    shell.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", &run]).current_dir(world.dir.path());
+    let done = shell.env("GOLDEN_SERVER", url).env("PULL_REQUEST", "7").output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(std::fs::read_to_string(world.path("told")).unwrap(), "pr comment 7 --body-file backtest.md\n");
+    assert!(std::fs::read_to_string(world.path("backtest.md")).unwrap().contains("cart"));
 }
 
 #[test]
