@@ -155,3 +155,88 @@ fn publish_unchecked(world: &World) {
     let order = Order { what: What::Files(&files), by: "somebody", commit: None, at: "2026-01-01T00:00:00Z", nonce: "5eed", key: None };
     publish(&Folder::new(Path::new(&world.path("bundles"))), &order, &|_| Ok(())).unwrap();
 }
+
+/// What `publish` makes of a folder, in a place of its own: pointer, and bundle with its name.
+fn offered(world: &World, folder: &str, to: &str) -> (Vec<u8>, String, Vec<u8>) {
+    let (done, said) = world.overrides(&["publish", &world.path(folder), "--to", &world.path(to), "--sign", &world.path("key.pem")]);
+    assert!(done, "{said}");
+    let pointer = std::fs::read(world.dir.path().join(to).join("current.json")).unwrap();
+    let name = serde_json::from_slice::<Value>(&pointer).unwrap()["sha256"].as_str().unwrap().to_owned();
+    let bundle = std::fs::read(world.dir.path().join(to).join("bundles").join(&name)).unwrap();
+    (pointer, name, bundle)
+}
+
+#[test]
+fn a_damaged_bundle_changes_nothing_under_load_and_a_mended_one_is_enough() {
+    let world = World::new();
+    let (done, key) = world.overrides(&["keygen", &world.path("key.pem")]);
+    assert!(done, "{key}");
+    let key = key.lines().find_map(|line| line.split_whitespace().find(|word| word.len() == 44 && word.ends_with('='))).unwrap().to_owned();
+    world.write("shop/cart.yaml", "owner: shop\nhealth: 'requestCount > 0 ? 2 : 0'\n");
+    let (first, first_name, first_bundle) = offered(&world, "git", "bundles");
+    let settings = format!("{SETTINGS}overrides: {{from: {:?}, poll: 1s, public_key: {key:?}}}\n", world.path("bundles"));
+    std::fs::write(world.path("golden.yaml"), settings).unwrap();
+    let service = Service::start(&["--data", &world.path("data")], Some(Path::new(&world.path("golden.yaml"))));
+    feeding(&service, "the first version in force", 60, || service.get("/api/v1/overrides").is_some_and(|shown| shown["in_force"] == 1));
+
+    // The second version, and another first one, as their publishers made them elsewhere.
+    world.write("shop/cart.yaml", "owner: shop\nhealth: 'requestCount > 0 ? 3 : 0'\n");
+    let (other, _, _) = offered(&world, "git", "elsewhere");
+    for (path, content) in [("next/current.json", &first), (&format!("next/bundles/{first_name}"), &first_bundle)] {
+        let path = world.dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    let (second, name, bundle) = offered(&world, "git", "next");
+    let (pointer_path, bundle_path) = (world.path("bundles/current.json"), world.path(&format!("bundles/bundles/{name}")));
+    let changed = |from: &str, to: &str| String::from_utf8(second.clone()).unwrap().replacen(from, to, 1).into_bytes();
+    let edited = |edit: fn(&mut Value)| {
+        let mut pointer: Value = serde_json::from_slice(&second).unwrap();
+        edit(&mut pointer);
+        pointer.to_string().into_bytes()
+    };
+    let unsigned = edited(|pointer| drop(pointer.as_object_mut().unwrap().remove("signature")));
+    let forged = edited(|pointer| pointer["published_by"] = json!("somebody else"));
+    let mut flipped = bundle.clone();
+    let last = flipped.len() - 1;
+    flipped[last] ^= 1;
+    let whole = Some(bundle.clone());
+    let damages: [(&str, Option<Vec<u8>>, Option<Vec<u8>>); 14] = [
+        ("EOF", Some(vec![]), whole.clone()),
+        ("EOF", Some(second[..100].to_vec()), whole.clone()),
+        ("expected value", Some(b"<Error><Code>AccessDenied</Code></Error>".to_vec()), whole.clone()),
+        ("8192", Some(vec![b' '; 9000]), whole.clone()),
+        ("unknown field", Some(changed("{", "{\"more\": 1,")), whole.clone()),
+        ("version 1 stays", None, whole.clone()),
+        ("--sign", Some(unsigned), whole.clone()),
+        ("not signed with the key", Some(forged), whole.clone()),
+        ("`sha256`", Some(changed(&name, "../../etc/passwd")), whole.clone()),
+        ("versions never change", Some(other), whole),
+        ("is missing", Some(second.clone()), None),
+        ("1048576", Some(second.clone()), Some(vec![0; (1 << 20) + 1])),
+        ("another hash", Some(second.clone()), Some(flipped)),
+        ("another hash", Some(second.clone()), Some(bundle[..bundle.len() / 2].to_vec())),
+    ];
+    let put = |path: &str, content: Option<&[u8]>| match content {
+        Some(content) => {
+            // Whole at once, as stores do it.
+            std::fs::write(format!("{path}.new"), content).unwrap();
+            std::fs::rename(format!("{path}.new"), path).unwrap();
+        }
+        None => drop(std::fs::remove_file(path)),
+    };
+    let error = || service.get("/api/v1/overrides").and_then(|shown| shown["polls"]["error"].as_str().map(str::to_owned));
+    for (why, pointer, content) in &damages {
+        put(&bundle_path, content.as_deref());
+        put(&pointer_path, pointer.as_deref());
+        feeding(&service, why, 20, || error().is_some_and(|said| said.contains(why)));
+        put(&pointer_path, Some(&first));
+        feeding(&service, "a poll that succeeds", 20, || error().is_none());
+    }
+    let shown = service.get("/api/v1/overrides").unwrap();
+    assert_eq!((&shown["in_force"], shown["versions"].as_array().unwrap().len()), (&json!(1), 1), "nothing of all this counts");
+    put(&bundle_path, Some(&bundle));
+    put(&pointer_path, Some(&second));
+    feeding(&service, "the second version in records", 60, || versions(&records(&service, "cart", "service")).ends_with(&[2]));
+    assert!(records(&service, "till", "service").values().all(|record| record["override"]["version"] == 0));
+}
