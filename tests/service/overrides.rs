@@ -156,6 +156,9 @@ fn publish_unchecked(world: &World) {
     publish(&Folder::new(Path::new(&world.path("bundles"))), &order, &|_| Ok(())).unwrap();
 }
 
+/// What the error says, and the pointer and the bundle that it is about, where they are.
+type Damage = (&'static str, Option<Vec<u8>>, Option<Vec<u8>>);
+
 /// What `publish` makes of a folder, in a place of its own: pointer, and bundle with its name.
 fn offered(world: &World, folder: &str, to: &str) -> (Vec<u8>, String, Vec<u8>) {
     let (done, said) = world.overrides(&["publish", &world.path(folder), "--to", &world.path(to), "--sign", &world.path("key.pem")]);
@@ -201,7 +204,7 @@ fn a_damaged_bundle_changes_nothing_under_load_and_a_mended_one_is_enough() {
     let last = flipped.len() - 1;
     flipped[last] ^= 1;
     let whole = Some(bundle.clone());
-    let damages: [(&str, Option<Vec<u8>>, Option<Vec<u8>>); 14] = [
+    let damages: [Damage; 14] = [
         ("EOF", Some(vec![]), whole.clone()),
         ("EOF", Some(second[..100].to_vec()), whole.clone()),
         ("expected value", Some(b"<Error><Code>AccessDenied</Code></Error>".to_vec()), whole.clone()),
