@@ -33,8 +33,8 @@ pub struct WorkerSettings {
     pub routes: Vec<(&'static str, Topic)>,
     /// Schema of progress records, which number no revision.
     pub progress: &'static str,
-    /// How long an identity is remembered after its window's start at least, in ns; longer while results of it may come. 0: until the process ends, in memory only, which is for
-    /// bounded runs without corrections.
+    /// How long an identity is remembered after its window's start at least, in ns; longer while results of it may come. 0: until the
+    /// process ends, in memory only, which is for bounded runs without corrections.
     pub remember: i64,
 }
 
@@ -154,12 +154,7 @@ fn splice(value: &[u8], at: usize, revision: u64, out: &mut Vec<u8>) {
 }
 
 fn owned(record: &Record<'_>) -> Vec<(String, Vec<u8>)> {
-    record
-        .headers
-        .iter()
-        .filter(|(name, _)| ![GROWTH_HEADER, FORGOTTEN_HEADER].contains(name))
-        .map(|(name, value)| (name.to_owned(), value.to_vec()))
-        .collect()
+    record.headers.iter().filter(|(name, _)| *name != GROWTH_HEADER).map(|(name, value)| (name.to_owned(), value.to_vec())).collect()
 }
 
 fn published_key(identity: &[u8]) -> Vec<u8> {

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use golden_pipeline::overrides::backtest::{HistoryError, Unusable};
 use platform_core::log::LogError;
 use platform_core::store::StoreError;
 use serde::Serialize;
@@ -87,6 +88,23 @@ fn unavailable(what: &str, error: &dyn std::fmt::Display) -> Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         unavailable("the history", &error)
+    }
+}
+
+impl From<HistoryError> for Problem {
+    fn from(error: HistoryError) -> Self {
+        match error {
+            HistoryError::Store(error) => error.into(),
+            HistoryError::Record(error) => error.into(),
+        }
+    }
+}
+
+/// A record of the history that this program cannot have written.
+impl From<Unusable> for Problem {
+    fn from(error: Unusable) -> Self {
+        tracing::error!(%error, "the history cannot be used");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "a defect", error.to_string())
     }
 }
 

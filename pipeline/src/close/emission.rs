@@ -329,7 +329,8 @@ impl Emission {
         Ok(())
     }
 
-    /// The progress record of a closed window: the watermark, and up to where windows are forgotten; its finals, and the events of its services and the sum of their hashes.
+    /// The progress record of a closed window: the watermark, and up to where windows are forgotten; its finals, and the events of its
+    /// services and the sum of their hashes.
     pub(super) fn progress(
         &mut self,
         window: Window,

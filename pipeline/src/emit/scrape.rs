@@ -8,8 +8,9 @@ use crate::aggregate::Aggregate;
 use crate::emit::prometheus::{Format, PageSettings, ScrapeState, put_page};
 use crate::emit::read::PublicRecord;
 use crate::identity::{Identity, sortable};
-use crate::names::{AGGREGATE, IDENTITY, SCHEMA, SCHEMA_LATE, SCHEMA_SIGNALS};
+use crate::names::{AGGREGATE, IDENTITY, SCHEMA, SCHEMA_LATE, SCHEMA_PROGRESS, SCHEMA_SIGNALS};
 use platform_core::codec::{CodecError, Cursor};
+use platform_core::growth::FORGOTTEN_HEADER;
 use platform_core::map::Map;
 use platform_core::reach::Reach;
 use platform_core::record::{Offset, Record};
@@ -55,7 +56,7 @@ impl Scrapes {
 pub struct Scrape {
     schema: &'static str,
     state: Shared,
-    /// How long after its window's start a counted aggregate is remembered, in ns.
+    /// How long after its window's start a counted aggregate is remembered at least, in ns; longer while corrections of it may come.
     remember: i64,
     /// How long after its last window a series is shown, in ns.
     ttl: i64,
@@ -64,6 +65,8 @@ pub struct Scrape {
     gone: Vec<Vec<u8>>,
     reach: Reach,
     newest: EventTime,
+    /// Windows before this one get no corrections any more; the least number while nobody has said so.
+    forgotten: u64,
     expired_through: EventTime,
 }
 
@@ -71,16 +74,17 @@ impl Scrape {
     /// The sink of the public topic.
     #[must_use]
     pub fn signals(scrapes: &Scrapes, partition: u32, remember: i64, ttl: i64) -> Self {
-        Self::new(SCHEMA_SIGNALS, scrapes, partition, remember, ttl)
+        Self::new(SCHEMA_SIGNALS, scrapes, partition, remember, ttl, 0)
     }
 
     /// The sink of the late ledger.
     #[must_use]
     pub fn late(scrapes: &Scrapes, partition: u32, remember: i64, ttl: i64) -> Self {
-        Self::new(SCHEMA_LATE, scrapes, partition, remember, ttl)
+        // No progress is told beside its lines.
+        Self::new(SCHEMA_LATE, scrapes, partition, remember, ttl, u64::MAX)
     }
 
-    fn new(schema: &'static str, scrapes: &Scrapes, partition: u32, remember: i64, ttl: i64) -> Self {
+    fn new(schema: &'static str, scrapes: &Scrapes, partition: u32, remember: i64, ttl: i64, forgotten: u64) -> Self {
         Self {
             schema,
             state: scrapes.of(schema, partition),
@@ -91,6 +95,7 @@ impl Scrape {
             gone: vec![],
             reach: Reach::default(),
             newest: EventTime::MIN,
+            forgotten,
             expired_through: EventTime::MIN,
         }
     }
@@ -161,7 +166,12 @@ impl KeyedStage for Scrape {
     }
 
     fn apply(&mut self, record: &Record<'_>, store: &dyn Store) -> Result<(), StageError> {
-        if record.headers.get(SCHEMA) != Some(self.schema.as_bytes()) {
+        let schema = record.headers.get(SCHEMA).unwrap_or_default();
+        if schema == SCHEMA_PROGRESS.as_bytes() {
+            let said = record.headers.get(FORGOTTEN_HEADER).and_then(|bytes| bytes.try_into().ok());
+            self.forgotten = said.map_or(u64::MAX, u64::from_be_bytes);
+        }
+        if schema != self.schema.as_bytes() {
             return Ok(());
         }
         self.count(record, store).map_err(|trouble| match trouble {
@@ -189,9 +199,9 @@ impl KeyedStage for Scrape {
             changes.put(&[&[COUNTED], identity.as_slice()].concat(), aggregate);
         }
         if self.newest > EventTime::MIN {
-            let oldest = self.newest.plus(-self.remember);
-            changes.delete_range(&[COUNTED], &[&[COUNTED][..], &sortable(oldest)].concat());
-            self.reach.forget_before(window_number(oldest));
+            let oldest = window_number(self.newest.plus(-self.remember)).min(self.forgotten);
+            changes.delete_range(&[COUNTED], &[&[COUNTED][..], &oldest.to_be_bytes()].concat());
+            self.reach.forget_before(oldest);
             changes.put(&REACH, self.reach.encode());
         }
     }
@@ -200,3 +210,6 @@ impl KeyedStage for Scrape {
         self.counted.iter().map(|(k, v)| k.len() + v.len() + 64).sum()
     }
 }
+
+#[cfg(test)]
+mod tests;

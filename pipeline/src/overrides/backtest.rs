@@ -25,6 +25,7 @@ use crate::signal::completeness::Completeness;
 use crate::signal::health::{self, DEFAULT_RULE_SHA256, Health, Level};
 use golden_overrides::file::Override;
 use platform_core::codec::Cursor;
+use platform_core::store::StoreError;
 use platform_core::time::EventTime;
 use platform_core::window::WindowLength;
 use serde::{Deserialize, Serialize};
@@ -90,6 +91,17 @@ pub enum Unusable {
     /// It was kept without its integers.
     #[error("a record of the history has no exact counts")]
     Counts,
+}
+
+/// Why nothing is said of what the history holds.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What stands in it cannot be used.
+    #[error(transparent)]
+    Record(#[from] Unusable),
 }
 
 impl Published {

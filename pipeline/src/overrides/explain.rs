@@ -6,7 +6,7 @@
 use crate::emit::read::PublicRecord;
 use crate::history::{History, Query, ServiceKey, Stored};
 use crate::overrides::activation::Activation;
-use crate::overrides::backtest::{Judging, Published, Unusable};
+use crate::overrides::backtest::{HistoryError, Judging, Published, Unusable};
 use crate::overrides::of_windows::WindowScope;
 use crate::overrides::rules::Timeline;
 use crate::settings::Checked;
@@ -15,7 +15,6 @@ use golden_overrides::file::Override;
 use golden_overrides::language::HealthRule;
 use golden_overrides::language::explain::{Explanation, explain};
 use golden_overrides::report::place;
-use platform_core::store::StoreError;
 use platform_core::time::EventTime;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -110,17 +109,6 @@ pub struct Contributor {
     pub latency_p99: Option<f64>,
 }
 
-/// Why nothing is explained.
-#[derive(Debug, thiserror::Error)]
-pub enum ExplainError {
-    /// The history cannot be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// What stands in it cannot be used.
-    #[error(transparent)]
-    Record(#[from] Unusable),
-}
-
 /// Explains the window of a service that holds `at`. `None`: nothing was published of it.
 ///
 /// # Errors
@@ -131,7 +119,7 @@ pub fn explained(
     timeline: &Timeline,
     key: &ServiceKey,
     at: EventTime,
-) -> Result<Option<Explained>, ExplainError> {
+) -> Result<Option<Explained>, HistoryError> {
     let window = settings.window.window_of(at);
     let query = Query { from: window.start, to: window.end, limit: 1 };
     let Some(stored) = history.signals(key, "service", &query)?.records.pop() else { return Ok(None) };

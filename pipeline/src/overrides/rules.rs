@@ -4,7 +4,7 @@
 //! and says in its messages how far it came; CLOSE reads exactly that far. Versions that no retained window can ask for are dropped from memory.
 //! A version in the log that cannot be used changes nothing and is counted: what was in force stays.
 
-use crate::emit::json::put_time;
+use crate::emit::json::rfc3339;
 use crate::names::SCHEMA;
 use crate::overrides::activation::Activation;
 use crate::overrides::record::{Activate, BadActivate, Pieces, SCHEMA_ACTIVATE, SCHEMA_CONTENT};
@@ -152,10 +152,8 @@ impl Shared {
             }
             match self.compiled(&record) {
                 Ok(activation) => {
-                    let mut from = Vec::new();
-                    put_time(&mut from, activation.from.0);
-                    let (version, from) = (activation.said.version, String::from_utf8_lossy(&from));
-                    tracing::info!(version, %from, "overrides activated");
+                    let (version, from) = (activation.said.version, rfc3339(activation.from));
+                    tracing::info!(version, from, "overrides activated");
                     self.versions.push(Arc::new(activation));
                     self.forget(record.append);
                 }

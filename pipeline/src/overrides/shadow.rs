@@ -3,8 +3,7 @@
 //! They count the newest file that is tried, and no other: a changed file begins anew.
 
 use crate::history::{History, Query, ServiceKey};
-use crate::overrides::backtest::{Levels, MAX_LISTED, Unusable};
-use platform_core::store::StoreError;
+use crate::overrides::backtest::{HistoryError, Levels, MAX_LISTED, Unusable};
 use serde::{Deserialize, Serialize};
 
 /// Name under which the history has these lines, where records have their grouping.
@@ -29,17 +28,6 @@ pub struct Trial {
     pub agreeing: u64,
     /// Those with another one, oldest first; `old` is the level that counts, `new` the one that is tried. At most `MAX_LISTED`.
     pub differing: Vec<Levels>,
-}
-
-/// Why there are no figures.
-#[derive(Debug, thiserror::Error)]
-pub enum TrialError {
-    /// The history cannot be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// What stands in it cannot be used.
-    #[error(transparent)]
-    Record(#[from] Unusable),
 }
 
 #[derive(Deserialize)]
@@ -84,7 +72,7 @@ impl Trial {
 ///
 /// # Errors
 /// When the history cannot be read.
-pub fn trial(history: &History, key: &ServiceKey, mut query: Query) -> Result<Trial, TrialError> {
+pub fn trial(history: &History, key: &ServiceKey, mut query: Query) -> Result<Trial, HistoryError> {
     let mut trial = Trial::default();
     query.limit = PAGE;
     loop {

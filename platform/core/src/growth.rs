@@ -8,7 +8,7 @@ use crate::codec::{CodecError, Cursor, put_u64};
 /// Header: identity of a result; any bytes that sort by window first.
 pub const IDENTITY_HEADER: &str = "identity";
 /// Header of a progress record: the end of the newest window of which no result can come any more, in eight bytes that sort, as identities
-/// begin. It concerns whoever numbers revisions and goes no further.
+/// begin. Whoever remembers results, to number their revisions or to count what they add, needs those behind it only.
 pub const FORGOTTEN_HEADER: &str = "forgotten";
 /// Header: the growth of a result.
 pub const GROWTH_HEADER: &str = "growth";

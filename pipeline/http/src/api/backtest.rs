@@ -131,15 +131,9 @@ fn tested(state: &AppState, order: Order) -> Result<Json<Backtested>, Problem> {
     let reports = replay::backtest(&parts.history, Judging::of(&parts.settings), &order).map_err(|error| match error {
         BacktestError::Store(error) => error.into(),
         BacktestError::TooMany { .. } | BacktestError::Empty => Problem::bad_request(error.to_string()),
-        BacktestError::Record(error) => unusable(&error),
+        BacktestError::Record(error) => error.into(),
     })?;
     Ok(Json(Backtested { reports }))
-}
-
-/// A record of the history that this program cannot have written.
-pub(super) fn unusable(error: &dyn std::fmt::Display) -> Problem {
-    tracing::error!(%error, "the history cannot be used");
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "a defect", error.to_string())
 }
 
 fn compiled(files: BTreeMap<String, String>, name: &str) -> Result<Set, Problem> {

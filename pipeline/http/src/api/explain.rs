@@ -1,6 +1,5 @@
 //! `GET /api/v1/services/{service}/explain`: why a service had the level it had in a window.
 
-use super::backtest::unusable;
 use super::params::Params;
 use super::{find_service, service_name};
 use crate::instant::rfc3339;
@@ -10,7 +9,7 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::Uri;
-use golden_pipeline::overrides::explain::{ExplainError, Explained, explained};
+use golden_pipeline::overrides::explain::{Explained, explained};
 
 /// Explains the health of a service in one window.
 ///
@@ -42,10 +41,7 @@ pub(crate) async fn explain(
         let parts = &state.inner().parts;
         let found = find_service(&parts.history, &service, params.text("namespace"))?;
         let at = at.unwrap_or(found.window_start);
-        let told = explained(&parts.history, &parts.settings, &parts.board.timeline(), &found.key, at).map_err(|error| match error {
-            ExplainError::Store(error) => error.into(),
-            ExplainError::Record(error) => unusable(&error),
-        })?;
+        let told = explained(&parts.history, &parts.settings, &parts.board.timeline(), &found.key, at)?;
         let newest = rfc3339(found.window_start);
         let nothing = || Problem::not_found(format!("{service:?} has no window at {}; its newest starts at {newest}", rfc3339(at)));
         told.map(Json).ok_or_else(nothing)

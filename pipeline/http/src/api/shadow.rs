@@ -1,6 +1,5 @@
 //! `GET /api/v1/overrides/{service}/shadow`: how a rule that is tried agrees with the one in force.
 
-use super::backtest::unusable;
 use super::params::Params;
 use super::signals::range;
 use super::{find_service, service_name};
@@ -10,7 +9,7 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::Uri;
-use golden_pipeline::overrides::shadow::{Trial, TrialError, trial};
+use golden_pipeline::overrides::shadow::{Trial, trial};
 use platform_core::time::SECOND;
 
 /// Span of time when none is asked for.
@@ -48,10 +47,7 @@ pub(crate) async fn shadow(
         let found = find_service(history, &service, params.text("namespace"))?;
         let to = to.unwrap_or(found.window_start.plus(found.window_nanos));
         let query = range(from.unwrap_or(to.plus(-DEFAULT_SPAN)), to, usize::MAX)?;
-        let trial = trial(history, &found.key, query).map_err(|error| match error {
-            TrialError::Store(error) => error.into(),
-            TrialError::Record(error) => unusable(&error),
-        })?;
+        let trial = trial(history, &found.key, query)?;
         if trial.sha256.is_empty() {
             let detail = format!("nothing was tried for {service:?} in this time: a file with `shadow: true` is");
             return Err(Problem::not_found(detail));
