@@ -50,15 +50,10 @@ pub const SCHEMA: &str = "schema";
 pub const FORMAT: &str = "format";
 /// Header: media type of the value.
 pub const CONTENT_TYPE: &str = "content-type";
-pub use platform_core::growth::{GROWTH_HEADER as GROWTH, IDENTITY_HEADER as IDENTITY, REVISION_HEADER as REVISION};
+pub use platform_core::growth::{COLOUR_HEADER, EPOCH_HEADER, SUMS_HEADER as SUMS};
+pub use platform_core::growth::{GROWTH_HEADER as GROWTH, HASH_HEADER as HASH, IDENTITY_HEADER as IDENTITY, REVISION_HEADER as REVISION};
 /// Header: tenant.
 pub const TENANT: &str = "tenant";
-/// Header: colour that computed it.
-pub const COLOUR_HEADER: &str = "colour";
-/// Header: deployment counter of that colour, decimal text.
-pub const EPOCH_HEADER: &str = "epoch";
-/// Header: sum of the coordinate hashes of the counted events, 16 hex digits.
-pub const HASH: &str = "hash";
 /// Header: the integers that the value was made from (`aggregate::Aggregate`), encoded.
 pub const AGGREGATE: &str = "aggregate";
 /// A signals record (SIGNALS §8).

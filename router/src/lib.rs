@@ -1,9 +1,17 @@
-//! The router: the last stage before the public topic.
+//! The router: the last stage before the public topic, and the controller that chooses what it forwards.
 //!
-//! It forwards results without reading them and numbers their revisions, so that the same input again publishes nothing. It knows no golden
-//! signal: identity, completeness and totals come in headers (`platform_core::growth`), values pass through as bytes. With one colour
-//! there is nothing to choose; the rule is the same that makes a choice between two safe.
+//! Two complete deployments of a pipeline (blue, green) compute side by side. Workers forward exactly one of them to the public topic, without
+//! reading results: identity, completeness and totals come in headers (`platform_core::growth`), values pass through as bytes. The control
+//! log says which one (`orders`); each worker cuts its own partition by a record in it (`marks`). It knows no golden signal.
 
+/// Orders read from the control log, and given.
+pub mod control;
+/// Colours and epochs.
+pub mod deployment;
+/// What workers write beside results.
+pub mod marks;
+/// What the control log says.
+pub mod orders;
 /// The growth rule: whether a result is published, and under which number.
 pub mod rule;
 /// The stage of one partition.

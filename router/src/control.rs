@@ -1,0 +1,94 @@
+//! Orders read from the control log, and orders written into it.
+//!
+//! One writer at a time: taking the transactional id fences whoever had it, then the log is read to its end, and only then something is
+//! written; so a newcomer either fences the old writer or sees what it wrote (GUARANTEES R2). An order that would not follow from what
+//! stands there by then is not written. Records of others in the same log are passed over.
+
+use crate::orders::{Entry, Orders, Passed, SCHEMA_ORDER};
+use platform_core::control::ControlReader;
+use platform_core::log::{Claim, CommitError, Log, LogError};
+use platform_core::record::{NewRecord, Partition, Topic};
+use std::sync::Arc;
+
+/// Polls without a record before a read to the end gives up for now; each waits 100 ms at most.
+const PATIENCE: u32 = 20;
+/// Header that says which form a value has.
+const SCHEMA: &str = "schema";
+
+/// Orders as far as they were read.
+pub struct OrdersReader {
+    control: ControlReader,
+    orders: Orders,
+}
+
+/// Why no order was given. Nothing changed; `Write` alone leaves open whether it was.
+#[derive(Debug, thiserror::Error)]
+pub enum GiveError {
+    /// The control log cannot be read.
+    #[error("the control log cannot be read: {0}")]
+    Read(#[from] LogError),
+    /// Its end did not come in time.
+    #[error("the control log was not read to its end in time")]
+    End,
+    /// The transaction did not take place, or nobody knows.
+    #[error("the control log cannot be written: {0}")]
+    Write(#[from] CommitError),
+    /// It would not follow from what others ordered meanwhile.
+    #[error("{0}")]
+    Passed(#[from] Passed),
+}
+
+impl OrdersReader {
+    /// A reader that has read nothing.
+    #[must_use]
+    pub fn new(log: Arc<dyn Log>, topic: &Topic) -> Self {
+        Self { control: ControlReader::new(log, topic), orders: Orders::default() }
+    }
+
+    /// What was read so far.
+    #[must_use]
+    pub fn orders(&self) -> &Orders {
+        &self.orders
+    }
+
+    /// Reads to the end as it is now. `false`: it did not come in time.
+    ///
+    /// # Errors
+    /// When the log cannot be read; what was read before stays read.
+    pub fn refresh(&mut self) -> Result<bool, LogError> {
+        let orders = &mut self.orders;
+        self.control.read_to_end(PATIENCE, &mut |record| {
+            if record.headers.get(SCHEMA) != Some(SCHEMA_ORDER.as_bytes()) {
+                return;
+            }
+            let at = record.append_time.map_or(0, |time| time.0);
+            if let Err(passed) = Entry::decode(record.value.unwrap_or_default()).and_then(|entry| orders.apply(entry, at)) {
+                tracing::warn!(offset = record.offset.0, %passed, "an order in the control log is passed over");
+            }
+        })
+    }
+}
+
+/// Gives an order: `decide` is shown what stands in the log once nobody else can write, and says what to order, or nothing.
+///
+/// # Errors
+/// What failed. After `Write` the log itself says whether it took place.
+pub fn give(
+    log: &Arc<dyn Log>,
+    pipeline: &str,
+    topic: &Topic,
+    decide: impl FnOnce(&Orders) -> Option<Entry>,
+) -> Result<Option<Entry>, GiveError> {
+    let mut writer = log.writer(&format!("{pipeline}.control"))?;
+    let mut reader = OrdersReader::new(Arc::clone(log), topic);
+    if !reader.refresh()? {
+        return Err(GiveError::End);
+    }
+    let Some(entry) = decide(reader.orders()) else { return Ok(None) };
+    reader.orders.clone().apply(entry.clone(), i64::MAX)?;
+    let headers = [(SCHEMA, SCHEMA_ORDER.as_bytes()), ("content-type", b"application/json".as_slice())];
+    writer.append(&Partition::new(topic, 0), NewRecord { key: None, headers: &headers, value: Some(&entry.encode()) })?;
+    // No positions are committed with it, so no claim is looked at.
+    writer.commit(&Claim { group: String::new(), member: 0, generation: 0 }, &[])?;
+    Ok(Some(entry))
+}
