@@ -230,9 +230,8 @@ impl Worker {
 
     /// Up to which window no result can come any more, of any deployment that answers for some; 0 when one has not said.
     fn forgotten(&self) -> u64 {
-        let owners = self.authority.cuts.iter().filter(|cut| !cut.sealed).map(|cut| cut.from).chain(self.authority.live());
         let said = |of: Deployment| self.inputs.iter().find_map(|i| i.forgotten.filter(|(d, _)| *d == of)).map_or(0, |(_, at)| at);
-        owners.map(said).min().unwrap_or(0)
+        self.authority.owners().map(said).min().unwrap_or(0)
     }
 
     /// Inputs that were held back are offered again: something has changed.
@@ -278,20 +277,24 @@ impl Worker {
     }
 
     fn take(&mut self, place: usize, record: &Record<'_>, store: &dyn Store, out: &mut dyn Emit) -> Result<Taken, Unusable> {
-        let mut facts = self.facts(record)?;
-        if planted(Bug::EpochIgnoredByRouter) {
-            facts.of = self.orders.running(facts.of.colour).map_or(facts.of, |start| start.deployment);
-        }
-        let known = self.orders.start_of(facts.of).is_some();
-        if !known && self.orders.next_epoch() <= facts.of.epoch {
+        let Some(colour) = self.inputs.get(place).map(|input| input.colour) else { return Ok(Taken::Yes) };
+        let of = match deployment(record) {
+            Ok(of) if planted(Bug::EpochIgnoredByRouter) => self.orders.running(of.colour).map_or(of, |start| start.deployment),
+            Ok(of) => of,
+            // Whoever had the place then: what has ended does not stand in the way of what comes behind it.
+            Err(error) => self.orders.at(colour, record.append_time.map_or(i64::MAX, |time| time.0)).ok_or(error)?,
+        };
+        let known = self.orders.start_of(of).is_some();
+        if !known && self.orders.next_epoch() <= of.epoch {
             // Its order is on the way, or it is nothing of ours: then somebody must look.
             return Ok(Taken::Held);
         }
-        let ended = self.orders.is_abandoned(facts.of) && !planted(Bug::AbandonedForwarded);
-        if !known || ended || self.inputs.get(place).is_none_or(|input| input.colour != facts.of.colour) {
+        let ended = self.orders.is_abandoned(of) && !planted(Bug::AbandonedForwarded);
+        if !known || ended || of.colour != colour {
             self.count("foreign");
             return Ok(Taken::Yes);
         }
+        let facts = Facts { of, ..self.facts(record)? };
         self.note(place, &facts, record);
         loop {
             match self.authority.judge(facts.of, facts.window, self.through) {
@@ -356,14 +359,15 @@ impl Worker {
         self.authority.cuts.iter().filter(due).collect()
     }
 
-    /// A piece of reading the live deployment's results once more. `true`: there is more.
+    /// A piece of reading an heir's results once more. `true`: there is more.
     fn reconcile(&mut self, store: &dyn Store, out: &mut dyn Emit) -> Result<bool, StageError> {
         if self.reconcile.is_none() {
-            let flips: Vec<u64> = self.unsealed().iter().map(|cut| cut.flip).collect();
-            let (Some(live), Some(log)) = (self.authority.live(), self.feed.log()) else { return Ok(false) };
-            let input = self.inputs.iter().find(|input| input.colour == live.colour);
-            let Some(input) = input.filter(|_| !flips.is_empty()) else { return Ok(false) };
-            match Reconcile::new(&**log, live, flips, &input.partition, input.next) {
+            let due: Vec<u64> = self.unsealed().iter().map(|cut| cut.flip).collect();
+            let heir = |flip: &u64| self.authority.heir(*flip);
+            let (Some(of), Some(log)) = (due.first().and_then(heir), self.feed.log()) else { return Ok(false) };
+            let flips = due.into_iter().filter(|flip| heir(flip) == Some(of)).collect();
+            let Some(input) = self.inputs.iter().find(|input| input.colour == of.colour) else { return Ok(false) };
+            match Reconcile::new(&**log, of, flips, &input.partition, input.next) {
                 Ok(reconcile) => self.reconcile = Some(reconcile),
                 Err(error) => {
                     tracing::warn!(%error, "results cannot be read once more: tried again");
@@ -372,14 +376,15 @@ impl Worker {
             }
         }
         let Some(mut reconcile) = self.reconcile.take() else { return Ok(false) };
-        if self.authority.live() != Some(reconcile.of()) {
+        let of = reconcile.of();
+        if reconcile.flips().iter().any(|flip| self.authority.heir(*flip) != Some(of)) {
             return Ok(true);
         }
-        let limit = self.through;
+        let limit = self.authority.cuts.iter().filter(|cut| reconcile.flips().contains(&cut.flip)).map(|cut| cut.at).max().unwrap_or(0);
         let read = reconcile.read(|record| {
             let Ok(facts) = self.facts(record) else { return Ok(None) };
             // What lies behind goes the usual way.
-            if Some(facts.of) != self.authority.live() || facts.route.is_none() || facts.window > limit {
+            if facts.of != of || facts.route.is_none() || facts.window > limit {
                 return Ok(None);
             }
             match self.offer(&facts, record, store, out) {
