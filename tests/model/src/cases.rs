@@ -83,3 +83,24 @@ impl Case {
         }
     }
 }
+
+/// Each mistake, and the small situation in which it is looked for.
+pub const PLANTED: &[(Planted, &str)] = &[
+    (Planted::StandbyNotHeld, "there and back"),
+    (Planted::NoGrowthRule, "half a window"),
+    (Planted::EpochIgnored, "a zombie colour"),
+    (Planted::AbandonedForwarded, "a zombie colour"),
+    (Planted::CutAsOrdered, "there and back"),
+    (Planted::FailureCutNewest, "half a window"),
+    (Planted::NoReconcile, "half a window"),
+    (Planted::ReconcileForgotten, "forgotten windows"),
+    (Planted::ForwardForgotten, "forgotten windows"),
+    (Planted::ForgetWhileOwed, "forgotten windows"),
+    (Planted::CutsOutOfOrder, "a slow controller"),
+    (Planted::StaleNumber, "a slow controller"),
+    (Planted::OutToLive, "a new epoch"),
+    (Planted::UnknownPassedOver, "a new epoch"),
+    (Planted::NotFenced, "a paused worker"),
+    (Planted::OwnedFromIgnored, "a new epoch"),
+    (Planted::NeverAbandons, "half a window"),
+];
