@@ -264,6 +264,12 @@ impl Orders {
         self.started.get(&deployment)
     }
 
+    /// Everything that was given up.
+    #[must_use]
+    pub fn abandoned(&self) -> &BTreeSet<Deployment> {
+        &self.abandoned
+    }
+
     /// Whether a deployment was given up.
     #[must_use]
     pub fn is_abandoned(&self, deployment: Deployment) -> bool {
