@@ -98,7 +98,7 @@ pub const PLANTED: &[(Planted, &str)] = &[
     (Planted::ForgetWhileOwed, "forgotten windows"),
     (Planted::CutsOutOfOrder, "a slow controller"),
     (Planted::StaleNumber, "a slow controller"),
-    (Planted::OutToLive, "a new epoch"),
+    (Planted::OutToLive, "sealed, then back"),
     (Planted::UnknownPassedOver, "a new epoch"),
     (Planted::NotFenced, "a paused worker"),
     (Planted::OwnedFromIgnored, "a new epoch"),
