@@ -1,7 +1,7 @@
 //! Authority: which deployment answers for a window of one public partition, and so what becomes of a record.
 //!
-//! Cuts divide the windows into segments, each with one owner; segments of a deployment that was abandoned or sealed go to the live one. The
-//! router is *through* up to the newest published window, or up to a cut that the owner before it has been seen to pass. Only the owner of
+//! Cuts divide the windows into segments, each with one owner; segments of a deployment that was abandoned or sealed go to
+//! the one behind it, and stay there whatever is live later: it has been read once more, a third one has not. The router is *through* up to the newest published window, or up to a cut that the owner before it has been seen to pass. Only the owner of
 //! what comes next is read on; the other input is *held* at its first record behind that, because what it has emitted already is what a
 //! flip must forward (GUARANTEES §3.7, *held position*). Facts in, decision out: no log, no clock.
 //!
@@ -36,6 +36,8 @@ pub struct Authority {
     pub cuts: Vec<CutAt>,
     /// Given up for good.
     pub abandoned: BTreeSet<Deployment>,
+    /// Flips whose old deployment is to be sealed. From the order on the new one answers: what it says while it is read once more counts.
+    pub sealing: BTreeSet<u64>,
 }
 
 /// What becomes of a record.
@@ -61,17 +63,30 @@ impl Authority {
     /// Who answers for a window.
     #[must_use]
     pub fn owner(&self, window: u64) -> Option<Deployment> {
-        self.cuts.iter().find(|cut| window <= cut.at).map_or(self.live(), |cut| self.owner_of(cut))
+        self.cuts.iter().position(|cut| window <= cut.at).map_or(self.live(), |place| self.owner_from(place))
     }
 
     /// Who answers for what comes behind `through`, and up to which window; `None`: without an end.
     #[must_use]
     pub fn next(&self, through: u64) -> (Option<Deployment>, Option<u64>) {
-        self.cuts.iter().find(|cut| through < cut.at).map_or((self.live(), None), |cut| (self.owner_of(cut), Some(cut.at)))
+        let end = self.cuts.iter().enumerate().find(|(_, cut)| through < cut.at);
+        end.map_or((self.live(), None), |(place, cut)| (self.owner_from(place), Some(cut.at)))
     }
 
-    fn owner_of(&self, cut: &CutAt) -> Option<Deployment> {
-        if cut.sealed || self.abandoned.contains(&cut.from) { self.live() } else { Some(cut.from) }
+    /// Whether the old deployment of a cut answers for no window before it any more.
+    #[must_use]
+    pub fn is_out(&self, cut: &CutAt) -> bool {
+        cut.sealed || self.sealing.contains(&cut.flip) || self.abandoned.contains(&cut.from)
+    }
+
+    /// Who answers for the windows before the cut of a flip.
+    #[must_use]
+    pub fn heir(&self, flip: u64) -> Option<Deployment> {
+        self.cuts.iter().position(|cut| cut.flip == flip).and_then(|place| self.owner_from(place))
+    }
+
+    fn owner_from(&self, place: usize) -> Option<Deployment> {
+        self.cuts.iter().skip(place).find(|cut| !self.is_out(cut)).map(|cut| cut.from).or(self.live())
     }
 
     /// What becomes of a record of deployment `of` and this window, when the router is through up to `through`.
@@ -135,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_of_what_is_gone_go_to_the_live_one() {
+    fn windows_of_what_is_gone_go_to_the_one_behind_it() {
         let mut one = flipped(7);
         one.cuts[0].sealed = true;
         assert_eq!(one.judge(GREEN, 3, 7), Verdict::Forward);
@@ -144,6 +159,19 @@ mod tests {
         one.abandoned.insert(BLUE);
         assert_eq!([3, 6, 7].map(|w| one.judge(GREEN, w, 5)), [Verdict::Forward; 3]);
         assert_eq!(one.judge(GREEN, 8, 5), Verdict::Passed(7), "its own segments follow each other");
+    }
+
+    #[test]
+    fn windows_of_what_is_gone_stay_with_its_heir_when_a_third_one_is_live() {
+        let blue = Deployment { colour: Colour::Blue, epoch: 3 };
+        let mut one = flipped(7);
+        one.abandoned.insert(BLUE);
+        one.cuts.push(CutAt { flip: 2, from: GREEN, to: blue, at: 9, sealed: false });
+        assert_eq!([3, 7, 9, 10].map(|w| one.owner(w)), [Some(GREEN), Some(GREEN), Some(GREEN), Some(blue)]);
+        assert_eq!((one.heir(1), one.heir(2)), (Some(GREEN), Some(GREEN)));
+        one.sealing.insert(2);
+        assert_eq!([3, 9].map(|w| one.owner(w)), [Some(blue); 2], "from the order on, before its windows are read once more");
+        assert_eq!((one.heir(1), one.heir(2)), (Some(blue), Some(blue)));
     }
 
     #[test]
