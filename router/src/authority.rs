@@ -1,9 +1,10 @@
 //! Authority: which deployment answers for a window of one public partition, and so what becomes of a record.
 //!
-//! Cuts divide the windows into segments, each with one owner; those of a deployment that was abandoned or sealed go to its heir, the one behind
-//! it in the list of cuts, and not to whoever is live: a later planned flip reads nothing once more (docs/model.md). The router is *through* up to the newest published window, or up to a cut that the owner before it has been seen to pass. Only the owner of
-//! what comes next is read on; the other input is *held* at its first record behind that, because what it has emitted already is what a
-//! flip must forward (GUARANTEES §3.7, *held position*). Facts in, decision out: no log, no clock.
+//! Cuts divide the windows into segments, each with one owner; segments of a deployment that was abandoned or sealed go to the one behind it,
+//! and stay there whatever is live later: it has been read once more, a third one has not (docs/model.md). The router is *through* up to the
+//! newest published window, or up to a cut that the owner before it has been seen to pass. Only the owner of what comes next is read on; the
+//! other input is *held* at its first record behind that, because what it has emitted already is what a flip must forward (GUARANTEES §3.7,
+//! *held position*). Facts in, decision out: no log, no clock.
 //!
 //! Windows are numbers that rise with time: the first eight bytes of identities. 0 stands for none.
 
@@ -36,6 +37,8 @@ pub struct Authority {
     pub cuts: Vec<CutAt>,
     /// Given up for good.
     pub abandoned: BTreeSet<Deployment>,
+    /// Flips whose old deployment is to be sealed. From the order on the new one answers: what it says while it is read once more counts.
+    pub sealing: BTreeSet<u64>,
 }
 
 /// What becomes of a record.
@@ -61,37 +64,35 @@ impl Authority {
     /// Who answers for a window.
     #[must_use]
     pub fn owner(&self, window: u64) -> Option<Deployment> {
-        self.cuts.iter().position(|cut| window <= cut.at).map_or(self.live(), |place| self.owner_of(place))
+        self.cuts.iter().position(|cut| window <= cut.at).map_or(self.live(), |place| self.owner_from(place))
     }
 
     /// Who answers for what comes behind `through`, and up to which window; `None`: without an end.
     #[must_use]
     pub fn next(&self, through: u64) -> (Option<Deployment>, Option<u64>) {
-        let place = self.cuts.iter().position(|cut| through < cut.at);
-        place.map_or((self.live(), None), |place| (self.owner_of(place), self.cuts.get(place).map(|cut| cut.at)))
+        let end = self.cuts.iter().enumerate().find(|(_, cut)| through < cut.at);
+        end.map_or((self.live(), None), |(place, cut)| (self.owner_from(place), Some(cut.at)))
     }
 
-    /// Who answers for the windows that a cut gave to the deployment before it.
-    fn owner_of(&self, place: usize) -> Option<Deployment> {
-        let here = self.cuts.get(place..).unwrap_or_default();
-        here.iter().find(|cut| !self.is_out(cut)).map_or(self.live(), |cut| Some(cut.from))
-    }
-
-    /// Who answers for the windows before a cut once its old deployment does not.
-    #[must_use]
-    pub fn heir(&self, flip: u64) -> Option<Deployment> {
-        self.cuts.iter().find(|cut| cut.flip > flip && !self.is_out(cut)).map_or(self.live(), |cut| Some(cut.from))
-    }
-
-    /// Whether the old deployment of a cut answers for nothing any more.
+    /// Whether the old deployment of a cut answers for no window before it any more.
     #[must_use]
     pub fn is_out(&self, cut: &CutAt) -> bool {
-        cut.sealed || self.abandoned.contains(&cut.from)
+        cut.sealed || self.sealing.contains(&cut.flip) || self.abandoned.contains(&cut.from)
+    }
+
+    /// Who answers for the windows before the cut of a flip.
+    #[must_use]
+    pub fn heir(&self, flip: u64) -> Option<Deployment> {
+        self.cuts.iter().position(|cut| cut.flip == flip).and_then(|place| self.owner_from(place))
     }
 
     /// Everybody who answers for some window.
     pub fn owners(&self) -> impl Iterator<Item = Deployment> + '_ {
         self.cuts.iter().filter(|cut| !self.is_out(cut)).map(|cut| cut.from).chain(self.live())
+    }
+
+    fn owner_from(&self, place: usize) -> Option<Deployment> {
+        self.cuts.iter().skip(place).find(|cut| !self.is_out(cut)).map(|cut| cut.from).or(self.live())
     }
 
     /// What becomes of a record of deployment `of` and this window, when the router is through up to `through`.
@@ -155,20 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_of_what_is_gone_go_to_its_heir_and_stay_there_over_later_flips() {
-        let third = Deployment { colour: Colour::Blue, epoch: 3 };
-        let mut one = flipped(1);
-        one.abandoned.insert(BLUE);
-        one.cuts.push(CutAt { flip: 2, from: GREEN, to: third, at: 3, sealed: false });
-        assert_eq!([1, 3, 4].map(|w| one.owner(w)), [Some(GREEN), Some(GREEN), Some(third)]);
-        assert_eq!([one.heir(1), one.heir(2)], [Some(GREEN), Some(third)]);
-        one.cuts[1].sealed = true;
-        assert_eq!([1, 3, 4].map(|w| one.owner(w)), [Some(third); 3]);
-        assert_eq!(one.heir(1), Some(third));
-    }
-
-    #[test]
-    fn windows_of_what_is_gone_go_to_the_live_one_when_it_is_the_next() {
+    fn windows_of_what_is_gone_go_to_the_one_behind_it() {
         let mut one = flipped(7);
         one.cuts[0].sealed = true;
         assert_eq!(one.judge(GREEN, 3, 7), Verdict::Forward);
@@ -177,6 +165,19 @@ mod tests {
         one.abandoned.insert(BLUE);
         assert_eq!([3, 6, 7].map(|w| one.judge(GREEN, w, 5)), [Verdict::Forward; 3]);
         assert_eq!(one.judge(GREEN, 8, 5), Verdict::Passed(7), "its own segments follow each other");
+    }
+
+    #[test]
+    fn windows_of_what_is_gone_stay_with_its_heir_when_a_third_one_is_live() {
+        let blue = Deployment { colour: Colour::Blue, epoch: 3 };
+        let mut one = flipped(7);
+        one.abandoned.insert(BLUE);
+        one.cuts.push(CutAt { flip: 2, from: GREEN, to: blue, at: 9, sealed: false });
+        assert_eq!([3, 7, 9, 10].map(|w| one.owner(w)), [Some(GREEN), Some(GREEN), Some(GREEN), Some(blue)]);
+        assert_eq!((one.heir(1), one.heir(2)), (Some(GREEN), Some(GREEN)));
+        one.sealing.insert(2);
+        assert_eq!([3, 9].map(|w| one.owner(w)), [Some(blue); 2], "from the order on, before its windows are read once more");
+        assert_eq!((one.heir(1), one.heir(2)), (Some(blue), Some(blue)));
     }
 
     #[test]

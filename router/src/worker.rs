@@ -340,6 +340,7 @@ impl Worker {
         if !planted(Bug::AbandonedForwarded) {
             self.authority.abandoned = orders.abandoned().clone();
         }
+        self.authority.sealing = orders.flips().iter().filter(|flip| flip.sealed).map(|flip| flip.order.flip).collect();
         Ok(())
     }
 
@@ -353,21 +354,19 @@ impl Worker {
 
     /// Flips whose old deployment answers no more, and whose new one has not yet answered for the windows before the cut.
     fn unsealed(&self) -> Vec<&CutAt> {
-        let due = |cut: &&CutAt| {
-            !cut.sealed && (self.authority.abandoned.contains(&cut.from) || self.orders.flip(cut.flip).is_some_and(|flip| flip.sealed))
-        };
-        self.authority.cuts.iter().filter(due).collect()
+        self.authority.cuts.iter().filter(|cut| !cut.sealed && self.authority.is_out(cut)).collect()
     }
 
-    /// A piece of reading an heir's results once more. `true`: there is more.
+    /// A piece of reading results once more, of the deployment that answers for the windows of one that is out. `true`: there is more.
     fn reconcile(&mut self, store: &dyn Store, out: &mut dyn Emit) -> Result<bool, StageError> {
         if self.reconcile.is_none() {
-            let due: Vec<u64> = self.unsealed().iter().map(|cut| cut.flip).collect();
-            let heir = |flip: &u64| self.authority.heir(*flip);
-            let (Some(of), Some(log)) = (due.first().and_then(heir), self.feed.log()) else { return Ok(false) };
-            let flips = due.into_iter().filter(|flip| heir(flip) == Some(of)).collect();
-            let Some(input) = self.inputs.iter().find(|input| input.colour == of.colour) else { return Ok(false) };
-            match Reconcile::new(&**log, of, flips, &input.partition, input.next) {
+            let unsealed: Vec<u64> = self.unsealed().iter().map(|cut| cut.flip).collect();
+            let heir = unsealed.first().and_then(|flip| self.authority.heir(*flip));
+            let (Some(heir), Some(log)) = (heir, self.feed.log()) else { return Ok(false) };
+            let flips = unsealed.into_iter().filter(|flip| self.authority.heir(*flip) == Some(heir)).collect();
+            let input = self.inputs.iter().find(|input| input.colour == heir.colour);
+            let Some(input) = input else { return Ok(false) };
+            match Reconcile::new(&**log, heir, flips, &input.partition, input.next) {
                 Ok(reconcile) => self.reconcile = Some(reconcile),
                 Err(error) => {
                     tracing::warn!(%error, "results cannot be read once more: tried again");
@@ -380,11 +379,11 @@ impl Worker {
         if reconcile.flips().iter().any(|flip| self.authority.heir(*flip) != Some(of)) {
             return Ok(true);
         }
-        let limit = self.authority.cuts.iter().filter(|cut| reconcile.flips().contains(&cut.flip)).map(|cut| cut.at).max().unwrap_or(0);
+        let limit = self.through;
         let read = reconcile.read(|record| {
             let Ok(facts) = self.facts(record) else { return Ok(None) };
             // What lies behind goes the usual way.
-            if facts.of != of || facts.route.is_none() || facts.window > limit {
+            if facts.of != of || self.authority.owner(facts.window) != Some(of) || facts.route.is_none() || facts.window > limit {
                 return Ok(None);
             }
             match self.offer(&facts, record, store, out) {

@@ -1,4 +1,4 @@
-//! Reading the results of an heir once more, from the start of its log up to where the worker stands in it.
+//! Reading the results of the deployment behind one that is out once more, from the start of its log up to where the worker stands in it.
 //!
 //! What it published of windows before a cut was passed over when it came, because the other deployment answered for them then. The growth rule
 //! makes it safe to offer all of it again, as often as a restart wants. Keeps no state: a restart begins anew.

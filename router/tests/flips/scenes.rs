@@ -156,16 +156,16 @@ fn an_idle_pipeline_flips_and_the_first_window_afterwards_is_the_new_colours() {
 #[test]
 fn a_rollback_gives_each_window_to_one_colour_only() {
     let mut world = World::new(1000);
-    let mut both = |world: &mut World, window| [BLUE, GREEN].map(|of| world.window(of, window, 5));
+    let both = |world: &mut World, window| [BLUE, GREEN].iter().for_each(|of| world.window(*of, window, 5));
     both(&mut world, 1);
     world.settle();
     world.flip(1, BLUE, GREEN, FlipKind::Planned, 2);
     world.settle();
-    (2..=4).for_each(|window| drop(both(&mut world, window)));
+    (2..=4).for_each(|window| both(&mut world, window));
     world.settle();
     world.flip(2, GREEN, BLUE, FlipKind::Planned, 5);
     world.settle();
-    (5..=7).for_each(|window| drop(both(&mut world, window)));
+    (5..=7).for_each(|window| both(&mut world, window));
     world.settle();
     let by: Vec<Colour> =
         world.public().iter().filter_map(|s| if let Seen::Progress(_, by) = s { Some(by.colour) } else { None }).collect();
