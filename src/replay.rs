@@ -14,9 +14,11 @@ use golden_pipeline::overrides::rules::Rules;
 use golden_pipeline::settings::{Checked, PipelineSettings};
 use golden_pipeline::source::{Format, Source};
 use golden_pipeline::tally::Tally;
-use golden_pipeline::topology::{Deployment, SourceTopic, pipeline};
+use golden_pipeline::topology::{Deployment, SourceTopic, chain};
+use golden_router::deployment::Colour;
 use output::Output;
 use platform_core::clock::Clock;
+use platform_core::log::Positions;
 use platform_core::time::nanos;
 use platform_runtime::bounded::Bounded;
 use platform_runtime::clock::SystemClock;
@@ -46,6 +48,10 @@ pub(crate) fn replay(args: &ReplayArgs) -> Outcome {
     let dead_letters = DeadLetters::start(&log, &topics.dead_letters, args.dead_letters.as_deref())?;
     let output = Mutex::new(Output::new(args.output, checked.groupings.dimensions(), SCHEMA_SIGNALS));
     let deployment = Deployment {
+        colour: Colour::Blue.name(),
+        epoch: 1,
+        owned_from: 0,
+        starts: Positions::new(),
         settings: checked,
         topics: topics.clone(),
         sources: vec![SourceTopic {
@@ -66,7 +72,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> Outcome {
     let remember = if args.streaming { nanos(deployment.settings.plain.retain.0) * 2 } else { 0 };
     let router = crate::router::stage(&topics, remember);
     let bounded = Bounded {
-        pipeline: pipeline(deployment, router, vec![]),
+        pipeline: chain(deployment, router),
         log: log.clone(),
         stores: Arc::new(MemoryStores::default()),
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
