@@ -9,7 +9,7 @@
 use crate::controller::observe::{ColourSeen, InputSeen, Probe, WindowSeen};
 use crate::deployment::{Colour, Deployment};
 use crate::orders::{Flip, FlipKind, Flipped, Orders};
-use crate::settings::{Checks, shown};
+use crate::settings::{Checks, shown, start_of};
 use platform_core::time::nanos;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -226,6 +226,10 @@ impl<'a> Facts<'a> {
             return Some(format!(
                 "{to} answers for windows from {from} on only, and {at} was the last one published: wait until that is past"
             ));
+        }
+        if probe.published().is_none() && start.owned_from > 0 && start_of(start.owned_from) > probe.time {
+            let from = shown(start.owned_from);
+            return Some(format!("{to} answers for windows from {from} on only, and that is still to come: wait until it is past"));
         }
         let seen = probe.colours.get(&to.colour)?;
         let behind = seen.partitions.iter().zip(&probe.public).zip(0_u32..).find_map(|((input, public), index)| {
@@ -482,6 +486,3 @@ fn less_complete(probe: &Probe, colour: Colour) -> bool {
         common.is_some_and(|(mine, other)| mine.incomplete > other.incomplete)
     })
 }
-
-#[cfg(test)]
-mod tests;

@@ -172,6 +172,3 @@ fn side(log: &Arc<dyn Log>, settings: &ControllerSettings, of: Deployment, windo
     })?;
     Ok(side)
 }
-
-#[cfg(test)]
-mod tests;

@@ -30,3 +30,5 @@ pub mod status;
 pub mod tail;
 /// The stage of one partition.
 pub mod worker;
+#[cfg(test)]
+mod world;

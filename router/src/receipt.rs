@@ -415,6 +415,3 @@ impl Receipt {
         lines
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -100,6 +100,3 @@ impl<'a> Stand<'a> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
