@@ -3,6 +3,7 @@
 mod broker;
 mod controller;
 mod demo;
+mod router;
 mod vitals;
 
 use crate::commands::{Role, RunArgs};
@@ -87,6 +88,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     );
     let mut place = engine.place();
     place.moments = moments;
+    let instance = place.instance.clone();
     let readers = vitals::readers(&stages, &place, &*log);
     stages.stages.retain(|stage| has(&args.role, role_of(&stage.name)));
     let stores = engine.stores();
@@ -111,6 +113,8 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     };
     let polls = has(&args.role, Role::Control).then_some(&settings.overrides);
     let controller = Controller::start(controlled, polls)?;
+    let routes = has(&args.role, Role::Router);
+    let router = routes.then(|| router::Router::start(engine.log_of_requests(), &settings, &instance, Arc::clone(&clock))).transpose()?;
     let shared = RunVitals {
         watch: watch.clone(),
         log: engine.log_of_requests(),
@@ -133,6 +137,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         clock: Arc::clone(&clock),
         decoders: Box::new(move |format| decode::decoder(&for_edge.as_format(format), &wanted)),
         vitals: Arc::new(shared),
+        router: router.as_ref().map(|router| router.door() as _),
         limits: golden_http::Limits::default(),
     };
     let state = golden_http::AppState::new(parts).map_err(Failure::failed)?;
@@ -145,6 +150,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     // A question to a broker that is away takes seconds to end.
     engine.close_after(STOP_DEADLINE * 2 / 5).map_err(Failure::failed)?;
     drop(controller);
+    drop(router);
     let stopped = running.stop(STOP_DEADLINE);
     if let Some(failure) = running.watch().failure() {
         return Err(Failure::failed(format!("{failure}. What was acknowledged is safe: start again, and it goes on from there")));
