@@ -152,11 +152,11 @@ impl<'a> Facts<'a> {
         let automatic = |flip: &&Flipped| flip.by.starts_with(CONTROLLER);
         let time = self.time();
         let since = |flip: &Flipped| time.saturating_sub(flip.at);
-        let automatic = self.orders.flips().iter().filter(automatic);
+        let mut automatic = self.orders.flips().iter().filter(automatic);
         if automatic.clone().filter(|flip| since(flip) < HOUR).count() >= self.checks.most {
             return page("too many automatic flips in the last hour: a person must decide");
         }
-        if !trouble.is_dead() && automatic.last().is_some_and(|last| since(last) < nanos(self.checks.between)) {
+        if !trouble.is_dead() && automatic.next_back().is_some_and(|last| since(last) < nanos(self.checks.between)) {
             return page("the last automatic flip is too young for another one");
         }
         Action::Flip { to: standby, reason: format!("{failing}. {standby} is well") }
