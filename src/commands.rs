@@ -1,6 +1,7 @@
 //! The command line: every command and flag, with the help that a newcomer reads.
 
 use crate::overrides::OverridesArgs;
+use crate::router::command::RouterArgs;
 use crate::server::ServerArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use golden_pipeline::settings::Span;
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     Overrides(OverridesArgs),
     /// Tells why a service had the level it had in a window
     Explain(ExplainArgs),
+    /// Shows which deployment is forwarded, flips between both, and proves what a flip did (docs/router.md)
+    Router(RouterArgs),
     /// Prints completions for a shell: `golden completions bash > /etc/bash_completion.d/golden`
     Completions {
         /// For which shell
@@ -51,14 +54,14 @@ pub(crate) enum Command {
 }
 
 /// Where settings come from.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct SettingsArgs {
     /// Settings file; `golden.yaml` in this folder is read when there is one. Environment: GOLDEN_PIPELINE__WINDOW=10s and so on
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
@@ -98,7 +101,7 @@ pub(crate) enum Role {
     Fold,
     /// Closes windows
     Close,
-    /// Publishes one record for each series and window
+    /// Publishes one record for each series and window, of the deployment that is live, and flips between both
     Router,
     /// Keeps counters and gauges for Prometheus, at /metrics
     Sink,

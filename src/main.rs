@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Command::Topics(args) => topics::topics(&args),
         Command::Verify(args) => verify::verify(&args),
         Command::Explain(args) => explain::explain(&args),
+        Command::Router(args) => router::command::router(&args),
         Command::Overrides(args) => overrides::overrides(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "golden", &mut std::io::stdout());

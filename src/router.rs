@@ -1,5 +1,9 @@
 //! The router's stage, as both `run` and `replay` put it between CLOSE and the public topics.
 
+pub(crate) mod command;
+pub(crate) mod door;
+mod show;
+
 use golden_pipeline::names::{PIPELINE, SCHEMA_LATE, SCHEMA_PROGRESS, SCHEMA_SHADOW, SCHEMA_SIGNALS, Topics};
 use golden_router::control::OrdersFeed;
 use golden_router::deployment::Colour;

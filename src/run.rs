@@ -4,6 +4,7 @@ mod broker;
 mod colours;
 mod controller;
 mod demo;
+mod router;
 mod vitals;
 
 use crate::commands::{Role, RunArgs};
@@ -123,6 +124,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let own = starts.iter().map(|start| start.deployment).collect();
     let lookout = Lookout::start(engine.log_of_requests(), &topics.control, own).map_err(Failure::failed)?;
     let standing = lookout.standing();
+    let instance = place.instance.clone();
     let stores = engine.stores();
     let runtime = RuntimeSettings {
         commit_interval: settings.runtime.commit_interval.0,
@@ -145,6 +147,8 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     };
     let polls = has(&args.role, Role::Control).then_some(&settings.overrides);
     let controller = Controller::start(controlled, polls)?;
+    let routes = has(&args.role, Role::Router);
+    let router = routes.then(|| router::Router::start(engine.log_of_requests(), &settings, &instance, Arc::clone(&clock))).transpose()?;
     let shared = RunVitals {
         watch: watch.clone(),
         log: engine.log_of_requests(),
@@ -167,6 +171,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         clock: Arc::clone(&clock),
         decoders: Box::new(move |format| decode::decoder(&for_edge.as_format(format), &wanted)),
         vitals: Arc::new(shared),
+        router: router.as_ref().map(|router| router.door() as _),
         limits: golden_http::Limits::default(),
     };
     let state = golden_http::AppState::new(parts).map_err(Failure::failed)?;
@@ -179,7 +184,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     // A question to a broker that is away takes seconds to end.
     engine.close_after(STOP_DEADLINE * 2 / 5).map_err(Failure::failed)?;
     drop(controller);
-    drop(lookout);
+    drop((lookout, router));
     let stopped = running.stop(STOP_DEADLINE);
     if let Some(failure) = running.watch().failure() {
         return Err(Failure::failed(format!("{failure}. What was acknowledged is safe: start again, and it goes on from there")));

@@ -33,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) overrides: OverridesSettings,
     /// How work is spread and committed.
     pub(crate) runtime: TaskSettings,
+    /// By what a router's controller judges and flips.
+    pub(crate) router: RouterSettings,
     /// What is kept for the API and pages.
     pub(crate) history: HistorySettings,
     /// Where traces of the program itself go.
@@ -147,6 +149,56 @@ pub(crate) struct TracesSettings {
     pub(crate) endpoint: Option<String>,
 }
 
+/// By what a router's controller judges and flips (docs/router.md).
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RouterSettings {
+    /// Whether it flips, seals and gives up dead deployments without being asked.
+    pub(crate) automatic: bool,
+    /// Time between two probes.
+    pub(crate) probe: Span,
+    /// How many probes in a row must show a failure before it counts.
+    pub(crate) failed: usize,
+    /// How many probes in a row must show none before a standby is fit.
+    pub(crate) recovered: usize,
+    /// For how long the standby must have been ahead before the live one counts as behind.
+    pub(crate) behind: Span,
+    /// Most time by which a warm deployment lags behind its input and behind the live one.
+    pub(crate) lag: Span,
+    /// For how long it must have done so.
+    pub(crate) warm: Span,
+    /// How many windows must be equal in both before a planned flip.
+    pub(crate) windows: usize,
+    /// Least time between two automatic flips, unless the live deployment is dead.
+    pub(crate) between: Span,
+    /// Most automatic flips in an hour.
+    pub(crate) most: usize,
+    /// How long the old deployment of a planned flip stays ready for a flip back.
+    pub(crate) seal_after: Span,
+    /// How long a receipt waits for the first window behind the cut.
+    pub(crate) proof: Span,
+}
+
+impl Default for RouterSettings {
+    fn default() -> Self {
+        let checks = golden_router::settings::Checks::default();
+        Self {
+            automatic: checks.automatic,
+            probe: Span(checks.probe),
+            failed: checks.failed,
+            recovered: checks.recovered,
+            behind: Span(checks.behind),
+            lag: Span(checks.lag),
+            warm: Span(checks.warm),
+            windows: checks.windows,
+            between: Span(checks.between),
+            most: checks.most,
+            seal_after: Span(checks.seal_after),
+            proof: Span(checks.proof),
+        }
+    }
+}
+
 fn seconds(s: u64) -> Span {
     Span(Duration::from_secs(s))
 }
@@ -161,6 +213,7 @@ impl Default for Settings {
             mapping: None,
             overrides: OverridesSettings::default(),
             runtime: TaskSettings::default(),
+            router: RouterSettings::default(),
             history: HistorySettings::default(),
             traces: TracesSettings::default(),
         }
@@ -291,6 +344,15 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
     }
     if settings.overrides.poll < seconds(1) {
         return Err(Failure::usage(format!("{place}: overrides.poll is {}, and must be at least 1s", settings.overrides.poll)));
+    }
+    let RouterSettings { probe, failed, recovered, windows, .. } = &settings.router;
+    if *probe < seconds(1) {
+        return Err(Failure::usage(format!("{place}: router.probe is {probe}, and must be at least 1s")));
+    }
+    for (name, count, most) in [("failed", *failed, 30), ("recovered", *recovered, 30), ("windows", *windows, 60)] {
+        if count == 0 || count > most {
+            return Err(Failure::usage(format!("{place}: router.{name} is {count}, and must be from 1 to {most}")));
+        }
     }
     if settings.runtime.close_tasks == 0 {
         return Err(Failure::usage(format!("{place}: runtime.close_tasks is 0, and must be at least 1")));

@@ -8,7 +8,7 @@ use crate::deployment::Deployment;
 use crate::orders::{Entry, Order, Orders, Passed, SCHEMA_ORDER, Start};
 use platform_core::control::ControlReader;
 use platform_core::log::{Claim, CommitError, Log, LogError};
-use platform_core::record::{NewRecord, Partition, Record, Topic};
+use platform_core::record::{NewRecord, Offset, Partition, Record, Topic};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Polls without a record before a read to the end gives up for now; each waits 100 ms at most.
@@ -16,10 +16,14 @@ const PATIENCE: u32 = 20;
 /// Header that says which form a value has.
 const SCHEMA: &str = "schema";
 
+/// What schemas of orders begin with, of whatever version.
+const FAMILY: &str = "platform-order/";
+
 /// Orders as far as they were read.
 pub struct OrdersReader {
     control: ControlReader,
     orders: Orders,
+    newer: Option<String>,
 }
 
 /// Why no order was given. Nothing changed; `Write` alone leaves open whether it was.
@@ -31,6 +35,14 @@ pub enum GiveError {
     /// Its end did not come in time.
     #[error("the control log was not read to its end in time")]
     End,
+    /// Its beginning is gone, so nobody can know what is live.
+    #[error(
+        "the control log begins at offset {0}, so what was ordered before is gone: restore the topic from a copy, and set its retention to unlimited"
+    )]
+    Truncated(Offset),
+    /// It holds orders of a version that this program does not know.
+    #[error("the control log holds orders of version `{0}`, which this program does not know: upgrade it first")]
+    Newer(String),
     /// The transaction did not take place, or nobody knows.
     #[error("the control log cannot be written: {0}")]
     Write(#[from] CommitError),
@@ -43,7 +55,7 @@ impl OrdersReader {
     /// A reader that has read nothing.
     #[must_use]
     pub fn new(log: Arc<dyn Log>, topic: &Topic) -> Self {
-        Self { control: ControlReader::new(log, topic), orders: Orders::default() }
+        Self { control: ControlReader::new(log, topic), orders: Orders::default(), newer: None }
     }
 
     /// What was read so far.
@@ -52,27 +64,37 @@ impl OrdersReader {
         &self.orders
     }
 
+    /// Schema of orders that were passed over because they are of another version: what follows from them is not known here.
+    #[must_use]
+    pub fn newer(&self) -> Option<&str> {
+        self.newer.as_deref()
+    }
+
     /// Reads to the end as it is now. `false`: it did not come in time.
     ///
     /// # Errors
     /// When the log cannot be read; what was read before stays read.
     pub fn refresh(&mut self) -> Result<bool, LogError> {
-        let orders = &mut self.orders;
-        self.control.read_to_end(PATIENCE, &mut |record| {
-            take(orders, record);
+        let Self { control, orders, newer } = self;
+        control.read_to_end(PATIENCE, &mut |record| {
+            take(orders, newer, record);
         })
     }
 
     /// Reads what has come, and waits for nothing. `changed` is set when an order was among it.
     fn read_on(&mut self, changed: &mut bool) -> Result<(), LogError> {
-        let orders = &mut self.orders;
-        self.control.read_on(&mut |record| *changed |= take(orders, record))
+        let Self { control, orders, newer } = self;
+        control.read_on(&mut |record| *changed |= take(orders, newer, record))
     }
 }
 
 /// Takes a record of the control log; `true` for an order.
-fn take(orders: &mut Orders, record: &Record<'_>) -> bool {
-    if record.headers.get(SCHEMA) != Some(SCHEMA_ORDER.as_bytes()) {
+fn take(orders: &mut Orders, newer: &mut Option<String>, record: &Record<'_>) -> bool {
+    let schema = record.headers.get(SCHEMA).unwrap_or_default();
+    if schema != SCHEMA_ORDER.as_bytes() {
+        if schema.starts_with(FAMILY.as_bytes()) {
+            *newer = Some(String::from_utf8_lossy(schema).into_owned());
+        }
         return false;
     }
     let at = record.append_time.map_or(0, |time| time.0);
@@ -143,10 +165,17 @@ pub fn give(
     topic: &Topic,
     decide: impl FnOnce(&Orders) -> Option<Entry>,
 ) -> Result<Option<Entry>, GiveError> {
+    let start = log.bounds(&Partition::new(topic, 0))?.0;
+    if start > Offset(0) {
+        return Err(GiveError::Truncated(start));
+    }
     let mut writer = log.writer(&format!("{pipeline}.control"))?;
     let mut reader = OrdersReader::new(Arc::clone(log), topic);
     if !reader.refresh()? {
         return Err(GiveError::End);
+    }
+    if let Some(newer) = reader.newer {
+        return Err(GiveError::Newer(newer));
     }
     let Some(entry) = decide(reader.orders()) else { return Ok(None) };
     reader.orders.clone().apply(entry.clone(), i64::MAX)?;

@@ -8,13 +8,29 @@
 pub mod authority;
 /// Orders read from the control log, and given.
 pub mod control;
+/// The controller: sees, decides, orders.
+pub mod controller;
+/// What is seen → what is done.
+pub mod decide;
 /// Colours and epochs.
 pub mod deployment;
+/// How the results of both deployments differ.
+pub mod diff;
 /// What workers write beside results.
 pub mod marks;
 /// What the control log says.
 pub mod orders;
+/// What can be proved of a flip.
+pub mod receipt;
 /// The growth rule: whether a result is published, and under which number.
 pub mod rule;
+/// What a controller looks at, and by what it judges.
+pub mod settings;
+/// How everything stands, for people.
+pub mod status;
+/// The newest part of a topic.
+pub mod tail;
 /// The stage of one partition.
 pub mod worker;
+#[cfg(test)]
+mod world;

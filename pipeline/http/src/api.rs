@@ -1,6 +1,6 @@
 //! The JSON API, version 1: what was published, read from the history; dead letters, read from their topic.
 //!
-//! Nothing here changes anything. Unknown query parameters are refused, so that a misspelt one is not silently passed over.
+//! Nothing here changes anything but which deployment the router forwards. Unknown query parameters are refused, so that a misspelt one is not silently passed over.
 
 pub(crate) mod backtest;
 pub(crate) mod dead_letters;
@@ -10,6 +10,7 @@ pub(crate) mod late;
 pub(crate) mod overrides;
 mod params;
 mod record;
+pub(crate) mod router;
 pub(crate) mod services;
 pub(crate) mod shadow;
 pub(crate) mod signals;

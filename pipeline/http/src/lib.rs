@@ -27,7 +27,9 @@ mod state;
 mod tests;
 
 pub use serve::serve;
-pub use state::{AppState, Lag, Limits, MakeDecoder, Parts, Status, TaskStatus, Vitals};
+pub use state::{
+    AppState, Lag, Limits, MakeDecoder, Parts, RouterDoor, RouterError, RouterOrder, RouterRequest, Status, TaskStatus, Vitals,
+};
 
 pub use axum::Router;
 use axum::routing::{get, post};
@@ -69,6 +71,12 @@ pub fn router(state: AppState, doors: Doors) -> Router {
             .route("/api/v1/overrides/backtest", post(api::backtest::backtest))
             .route("/api/v1/overrides/{service}", get(api::overrides::of_service))
             .route("/api/v1/overrides/{service}/shadow", get(api::shadow::shadow))
+            .route("/api/v1/router", get(api::router::status))
+            .route("/api/v1/router/flip", post(api::router::flip))
+            .route("/api/v1/router/rollback", post(api::router::rollback))
+            .route("/api/v1/router/hold", post(api::router::hold))
+            .route("/api/v1/router/receipts/{id}", get(api::router::receipt))
+            .route("/api/v1/router/diff", get(api::router::diff))
             .route("/api/v1/dead-letters", get(api::dead_letters::dead_letters))
             .merge(pages::routes());
     }

@@ -25,6 +25,12 @@ use utoipa::OpenApi;
         api::overrides::of_service,
         api::backtest::backtest,
         api::shadow::shadow,
+        api::router::status,
+        api::router::flip,
+        api::router::rollback,
+        api::router::hold,
+        api::router::receipt,
+        api::router::diff,
         api::status::status,
         ops::metrics,
         ops::healthy,
@@ -33,6 +39,7 @@ use utoipa::OpenApi;
     tags(
         (name = "signals", description = "What was computed"),
         (name = "overrides", description = "What teams decide for their services"),
+        (name = "router", description = "Which deployment is forwarded"),
         (name = "ingest", description = "Events in"),
         (name = "operation", description = "The program itself")
     )

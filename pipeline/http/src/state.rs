@@ -38,6 +38,8 @@ pub struct Parts {
     pub decoders: MakeDecoder,
     /// What the running pipeline says about itself.
     pub vitals: Arc<dyn Vitals>,
+    /// The router, in a process that has one.
+    pub router: Option<Arc<dyn RouterDoor>>,
     /// How much is taken in.
     pub limits: Limits,
 }
@@ -77,6 +79,81 @@ pub trait Vitals: Send + Sync {
 
     /// Appends all metrics in Prometheus' text format.
     fn metrics(&self, out: &mut String);
+}
+
+/// What a router answers; this crate does not know how. Calls may wait for a log.
+pub trait RouterDoor: Send + Sync {
+    /// How everything stands.
+    ///
+    /// # Errors
+    /// When it cannot be known.
+    fn status(&self) -> Result<serde_json::Value, RouterError>;
+
+    /// Does what a person asks for.
+    ///
+    /// # Errors
+    /// Why not.
+    fn ask(&self, request: &RouterRequest) -> Result<serde_json::Value, RouterError>;
+
+    /// The receipt of a flip or a refusal; with `verify` compared with the public topic.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    fn receipt(&self, id: &str, verify: bool) -> Result<serde_json::Value, RouterError>;
+
+    /// How both deployments differ in the newest `windows` windows.
+    ///
+    /// # Errors
+    /// When they cannot be compared.
+    fn diff(&self, windows: usize) -> Result<serde_json::Value, RouterError>;
+}
+
+/// What a person asks a router for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouterRequest {
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Only says what would happen.
+    pub dry_run: bool,
+    /// What.
+    pub order: RouterOrder,
+}
+
+/// What may be asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouterOrder {
+    /// Forward another colour.
+    Flip {
+        /// Which one; none: the one that is not live.
+        to: Option<String>,
+        /// Whether windows may differ.
+        accept_difference: bool,
+    },
+    /// Forward again what was forwarded before.
+    Rollback {
+        /// Whether windows may differ.
+        accept_difference: bool,
+    },
+    /// No automatic flips, or again.
+    Hold {
+        /// Whether.
+        hold: bool,
+    },
+}
+
+/// Why a router did not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouterError {
+    /// It cannot be understood.
+    Bad(String),
+    /// There is no such thing.
+    Unknown(String),
+    /// Something does not hold; nothing changed.
+    Refused(String),
+    /// A log cannot be read or written just now.
+    Away(String),
 }
 
 /// How the pipeline is doing.

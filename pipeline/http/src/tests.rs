@@ -5,4 +5,5 @@ mod app;
 mod ingest;
 mod overrides;
 mod pages;
+mod router;
 mod serve;

@@ -214,6 +214,7 @@ pub(super) struct Setup {
     pub refuse: Option<AppendError>,
     pub limits: Limits,
     pub late_by: i64,
+    pub router: Option<Arc<dyn crate::RouterDoor>>,
 }
 
 pub(super) struct Answer {
@@ -255,6 +256,7 @@ impl App {
             clock: Arc::new(FixedClock(WINDOW + 2 * MINUTE + setup.late_by)),
             decoders: Box::new(|format| decoder(&Source::for_format(format), &Wanted::default())),
             vitals: vitals.clone(),
+            router: setup.router,
             limits: setup.limits,
         };
         Self { router: router(AppState::new(parts).unwrap(), Doors { ingest: true, api: true }), log, topics, stores, vitals, board }

@@ -1,0 +1,294 @@
+//! What a controller sees, and nothing else: ends and committed positions, progress records, marks. All of it stands in logs.
+//!
+//! A probe reads on from where the one before ended, without a group; it commits nothing and asks no process. Times are append times: the
+//! clock of this machine says only how long ago the log last gave one, so a clock that is off by minutes changes nothing.
+//! What this does not do: it judges nothing (`decide`).
+
+use crate::deployment::{Colour, Deployment};
+use crate::marks::{Cut, SCHEMA_CUT, SCHEMA_SEALED, Sealed};
+use crate::orders::Orders;
+use crate::settings::{ControllerSettings, start_of};
+use crate::tail::{Tail, back_to};
+use platform_core::growth::{COLOUR_HEADER, EPOCH_HEADER, GROWTH_HEADER, Growth, IDENTITY_HEADER, SUMS_HEADER, Sums};
+use platform_core::log::{Log, LogError};
+use platform_core::record::{Partition, Record, Topic};
+use platform_core::time::nanos;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Header that says which form a value has.
+pub(crate) const SCHEMA: &str = "schema";
+/// How many windows of a deployment are remembered in each partition.
+const WINDOWS: usize = 64;
+/// First byte of the metadata beside a router's position that says: this input is torn.
+const TORN: u8 = 1;
+
+/// Everything that was seen at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Probe {
+    /// When, on this process's own steady clock.
+    pub at: Duration,
+    /// What time it is by the log's clock, in ns; 0 while no record was seen.
+    pub time: i64,
+    /// Partitions of the public topic.
+    pub partitions: u32,
+    /// What runs, by colour. A colour without a running deployment, or without topics, is not there.
+    pub colours: BTreeMap<Colour, ColourSeen>,
+    /// The public topic, by partition.
+    pub public: Vec<PublicSeen>,
+}
+
+/// What is seen of a deployment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ColourSeen {
+    /// Which one.
+    pub deployment: Deployment,
+    /// Partitions of its `partials` and of its `signals`, which should be as many as of the public topic.
+    pub counts: (u32, u32),
+    /// By partition.
+    pub partitions: Vec<InputSeen>,
+}
+
+/// What is seen of a deployment in one partition.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct InputSeen {
+    /// End of its `partials`.
+    pub end: u64,
+    /// How far its last stage has read them; `None`: it has committed nothing.
+    pub position: Option<u64>,
+    /// Its newest windows, with their progress records.
+    pub windows: BTreeMap<u64, WindowSeen>,
+    /// Where router workers stand in its `signals`.
+    pub router: Option<u64>,
+    /// Whether router workers will not go on with this input: it is damaged, or says other sums than it has.
+    pub torn: bool,
+}
+
+impl InputSeen {
+    /// Its newest closed window.
+    #[must_use]
+    pub fn newest(&self) -> Option<u64> {
+        self.windows.last_key_value().map(|(window, _)| *window)
+    }
+}
+
+/// A closed window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WindowSeen {
+    /// When the log took its progress record, in ns.
+    pub at: i64,
+    /// What its progress record says.
+    pub sums: Option<Sums>,
+    /// Results that were not made from all of their input.
+    pub incomplete: u64,
+}
+
+/// What is seen in one partition of the public topic.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PublicSeen {
+    /// Its end.
+    pub end: u64,
+    /// The newest published window, by which deployment, and when the log took its progress record.
+    pub newest: Option<(u64, Deployment, i64)>,
+    /// Cuts, by flip.
+    pub cuts: BTreeMap<u64, Cut>,
+    /// Sealed marks, by flip.
+    pub sealed: BTreeMap<u64, Sealed>,
+}
+
+/// Looks at the logs.
+pub struct Observer {
+    log: Arc<dyn Log>,
+    settings: ControllerSettings,
+    signals: BTreeMap<Colour, (Tail, Vec<SignalsSeen>)>,
+    public: Option<(Tail, Vec<PublicSeen>)>,
+    /// Newest append time of all, and when it was first seen.
+    newest: Option<(i64, Duration)>,
+}
+
+/// Windows of one partition of `signals`, of all deployments that wrote there.
+#[derive(Default)]
+struct SignalsSeen {
+    closed: BTreeMap<(Deployment, u64), WindowSeen>,
+    /// Incomplete results by window, until its progress record comes.
+    incomplete: BTreeMap<(Deployment, u64), u64>,
+}
+
+impl Observer {
+    /// An observer that has looked at nothing.
+    #[must_use]
+    pub fn new(log: Arc<dyn Log>, settings: ControllerSettings) -> Self {
+        Self { log, settings, signals: BTreeMap::new(), public: None, newest: None }
+    }
+
+    /// Looks. `now` is this process's steady clock.
+    ///
+    /// # Errors
+    /// When the public topic or what is committed cannot be read.
+    pub fn probe(&mut self, orders: &Orders, now: Duration) -> Result<Probe, LogError> {
+        let (count, public) = self.look_at_public(orders)?;
+        let mut probe = Probe { at: now, time: 0, partitions: count, colours: BTreeMap::new(), public };
+        for colour in Colour::ALL {
+            let Some(start) = orders.running(colour) else { continue };
+            match self.look_at(start.deployment) {
+                Ok(seen) => drop(probe.colours.insert(colour, seen)),
+                // A colour may not be there yet.
+                Err(LogError::UnknownTopic(_)) => drop(self.signals.remove(&colour)),
+                Err(error) => return Err(error),
+            }
+        }
+        let newest = probe.public.iter().filter_map(|p| p.newest.map(|(_, _, at)| at));
+        let signals = self.signals.values().flat_map(|(_, seen)| seen.iter().flat_map(|p| p.closed.values().map(|w| w.at)));
+        let orders = orders.flips().last().map(|flip| flip.at);
+        if let Some(newest) = newest.chain(signals).chain(orders).max()
+            && self.newest.is_none_or(|(before, _)| newest > before)
+        {
+            self.newest = Some((newest, now));
+        }
+        probe.time = self.newest.map_or(0, |(time, seen)| time.saturating_add(nanos(now.saturating_sub(seen))));
+        Ok(probe)
+    }
+
+    fn look_at(&mut self, deployment: Deployment) -> Result<ColourSeen, LogError> {
+        let Self { log, settings, signals, .. } = self;
+        let topics =
+            settings.colours.get(&deployment.colour).ok_or_else(|| LogError::UnknownTopic(Topic::new(deployment.colour.name())))?;
+        let counts = (log.partitions(&topics.partials)?, log.partitions(&topics.signals)?);
+        let (tail, seen) = match signals.remove(&deployment.colour) {
+            Some(known) => signals.entry(deployment.colour).or_insert(known),
+            None => {
+                let wanted = settings.window.saturating_mul(i64::try_from(settings.checks.windows).unwrap_or(i64::MAX).saturating_add(3));
+                let from = back_to(log, &topics.signals, &|newest| newest.saturating_sub(wanted))?;
+                let tail = Tail::new(Arc::clone(log), &topics.signals, from);
+                signals.entry(deployment.colour).or_insert((tail, Vec::new()))
+            }
+        };
+        seen.resize_with(seen.len().max(counts.1 as usize), SignalsSeen::default);
+        let progress = settings.progress.as_bytes();
+        tail.read(&mut |index, record| {
+            if let Some(partition) = seen.get_mut(index as usize) {
+                partition.take(record, progress);
+            }
+        })?;
+        let group = (settings.close_group)(deployment);
+        let mut partitions = Vec::new();
+        for (index, windows) in (0..counts.0.min(counts.1)).zip(seen.iter()) {
+            let partials = Partition::new(&topics.partials, index);
+            let routed = log.committed(&settings.router_group, &Partition::new(&topics.signals, index))?;
+            partitions.push(InputSeen {
+                end: log.bounds(&partials)?.1.0,
+                position: log.committed(&group, &partials)?.map(|committed| committed.offset.0),
+                windows: windows.of(deployment),
+                router: routed.as_ref().map(|committed| committed.offset.0),
+                torn: routed.is_some_and(|committed| committed.metadata.first() == Some(&TORN)),
+            });
+        }
+        Ok(ColourSeen { deployment, counts, partitions })
+    }
+
+    fn look_at_public(&mut self, orders: &Orders) -> Result<(u32, Vec<PublicSeen>), LogError> {
+        let Self { log, settings, public, .. } = self;
+        let count = log.partitions(&settings.public)?;
+        let (tail, seen) = match public.take() {
+            Some(known) => public.insert(known),
+            None => {
+                // Marks of a flip that is not over lie behind its order.
+                let open = orders.flips().iter().find(|flip| flip.receipt.is_none() || !flip.sealed).map(|flip| flip.at);
+                let wanted = settings.window.saturating_mul(3);
+                let since = |newest: i64| newest.saturating_sub(wanted).min(open.unwrap_or(i64::MAX));
+                let tail = Tail::new(Arc::clone(log), &settings.public, back_to(log, &settings.public, &since)?);
+                public.insert((tail, Vec::new()))
+            }
+        };
+        seen.resize_with(seen.len().max(count as usize), PublicSeen::default);
+        let progress = settings.progress.as_bytes();
+        tail.read(&mut |index, record| {
+            if let Some(partition) = seen.get_mut(index as usize) {
+                partition.take(record, progress);
+            }
+        })?;
+        for (index, partition) in (0..).zip(seen.iter_mut()) {
+            partition.end = log.bounds(&Partition::new(&settings.public, index))?.1.0;
+        }
+        Ok((count, seen.clone()))
+    }
+}
+
+impl SignalsSeen {
+    fn take(&mut self, record: &Record<'_>, progress: &[u8]) {
+        let Some(deployment) = deployment_of(record) else { return };
+        let Some(window) = record.headers.get(IDENTITY_HEADER).and_then(window_of) else { return };
+        let of = (deployment, window);
+        if record.headers.get(SCHEMA) == Some(progress) {
+            let sums = record.headers.get(SUMS_HEADER).and_then(|bytes| Sums::decode(bytes).ok());
+            let incomplete = self.incomplete.remove(&of).unwrap_or(0);
+            self.closed.insert(of, WindowSeen { at: record.append_time.map_or(0, |time| time.0), sums, incomplete });
+            let mine = |(d, _): &&(Deployment, u64)| *d == deployment;
+            while self.closed.keys().filter(mine).count() > WINDOWS {
+                let Some(oldest) = self.closed.keys().find(mine).copied() else { break };
+                self.closed.remove(&oldest);
+            }
+            self.incomplete.retain(|(d, w), _| *d != deployment || *w > window);
+        } else if !self.closed.contains_key(&of)
+            && let Some(Ok(growth)) = record.headers.get(GROWTH_HEADER).map(Growth::decode)
+            && !growth.complete
+        {
+            *self.incomplete.entry(of).or_default() += 1;
+        }
+    }
+
+    fn of(&self, deployment: Deployment) -> BTreeMap<u64, WindowSeen> {
+        self.closed.iter().filter(|((d, _), _)| *d == deployment).map(|((_, window), seen)| (*window, *seen)).collect()
+    }
+}
+
+impl PublicSeen {
+    fn take(&mut self, record: &Record<'_>, progress: &[u8]) {
+        let value = record.value.unwrap_or_default();
+        match record.headers.get(SCHEMA) {
+            Some(schema) if schema == progress => {
+                let window = record.headers.get(IDENTITY_HEADER).and_then(window_of);
+                if let Some((window, deployment)) = window.zip(deployment_of(record)) {
+                    self.newest = Some((window, deployment, record.append_time.map_or(0, |time| time.0)));
+                }
+            }
+            Some(schema) if schema == SCHEMA_CUT.as_bytes() => match Cut::decode(value) {
+                Ok(cut) => drop(self.cuts.insert(cut.flip, cut)),
+                Err(error) => tracing::error!(offset = record.offset.0, %error, "a cut in the public topic cannot be read"),
+            },
+            Some(schema) if schema == SCHEMA_SEALED.as_bytes() => match Sealed::decode(value) {
+                Ok(sealed) => drop(self.sealed.insert(sealed.flip, sealed)),
+                Err(error) => tracing::error!(offset = record.offset.0, %error, "a sealed mark in the public topic cannot be read"),
+            },
+            _ => {}
+        }
+    }
+}
+
+/// Which deployment wrote a record.
+pub(crate) fn deployment_of(record: &Record<'_>) -> Option<Deployment> {
+    let text = |name| record.headers.get(name).and_then(|bytes| std::str::from_utf8(bytes).ok());
+    Some(Deployment { colour: text(COLOUR_HEADER)?.parse().ok()?, epoch: text(EPOCH_HEADER)?.parse().ok()? })
+}
+
+/// The window of an identity: its first eight bytes.
+pub(crate) fn window_of(identity: &[u8]) -> Option<u64> {
+    identity.first_chunk::<8>().map(|start| u64::from_be_bytes(*start))
+}
+
+impl Probe {
+    /// The oldest and the newest published window over the partitions that have one.
+    #[must_use]
+    pub fn published(&self) -> Option<(u64, u64)> {
+        let windows = || self.public.iter().filter_map(|p| p.newest.map(|(window, _, _)| window));
+        windows().min().zip(windows().max())
+    }
+
+    /// The worst freshness of what is published: how long ago the newest window of a partition ended, in ns by the log's clock.
+    #[must_use]
+    pub fn age(&self, window_nanos: i64) -> Option<i64> {
+        let (oldest, _) = self.published()?;
+        Some(self.time.saturating_sub(start_of(oldest).saturating_add(window_nanos)))
+    }
+}

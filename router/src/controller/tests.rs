@@ -1,0 +1,381 @@
+#![allow(clippy::panic, reason = "a test stops at what it does not expect")]
+
+use super::*;
+use crate::deployment::Deployment;
+use crate::receipt::{Receipt, verify};
+use crate::world::{BLUE, GREEN, World, settings};
+use platform_core::record::{NewRecord, Offset, Partition};
+use platform_runtime::memory::TopicSettings;
+use platform_testkit::log::{Fault, FaultyLog};
+
+fn request(wanted: Wanted) -> Request {
+    Request { by: "mina".to_owned(), reason: "a release".to_owned(), dry_run: false, wanted }
+}
+
+fn flip_to_green() -> Request {
+    request(Wanted::Flip { to: Some(Colour::Green), accept_difference: false })
+}
+
+/// A world in which both have run for ten windows, and a controller that leads.
+fn warm() -> (World, Controller) {
+    let mut world = World::new(2);
+    let mut controller = world.controller("a", true);
+    world.run(&mut controller, 600);
+    (world, controller)
+}
+
+fn receipt_of(controller: &Controller, flip: u64) -> Receipt {
+    let found = controller.orders().flip(flip).unwrap_or_else(|| panic!("no flip {flip}"));
+    serde_json::from_value(found.receipt.clone().unwrap_or_else(|| panic!("flip {flip} has no receipt"))).unwrap()
+}
+
+fn assert_proved(world: &World, controller: &Controller, flip: u64) -> Receipt {
+    let receipt = receipt_of(controller, flip);
+    assert!(receipt.is_clean(), "{receipt:#?}");
+    let flipped = controller.orders().flip(flip).unwrap();
+    let lines = verify(&world.log(), &settings(), controller.orders(), flipped, &receipt).unwrap();
+    assert!(lines.len() > 20 && lines.iter().all(crate::receipt::Line::holds), "{lines:#?}");
+    receipt
+}
+
+#[test]
+fn nothing_is_done_while_both_are_well() {
+    let (mut world, mut controller) = warm();
+    world.run(&mut controller, 600);
+    assert!(controller.orders().flips().is_empty() && controller.orders().refused().is_empty());
+    let status = controller.status();
+    assert!(status.leads && status.page.is_none() && status.live == Some(BLUE), "{status:#?}");
+    assert!(status.colours.iter().all(|colour| colour.trouble.is_none() && colour.torn.is_empty()), "{status:#?}");
+    assert!(status.shadow.compared >= 30 && status.shadow.different == 0, "{status:#?}");
+}
+
+#[test]
+fn a_planned_flip_is_ordered_cut_proved_and_sealed() {
+    let (mut world, mut controller) = warm();
+    let dry = controller.ask(&Request { dry_run: true, ..flip_to_green() }).unwrap();
+    assert!(dry.granted && controller.orders().flips().is_empty(), "{dry:#?}");
+    let answer = controller.ask(&flip_to_green()).unwrap();
+    assert_eq!(answer.flip.as_ref().map(|flip| (flip.flip, flip.kind)), Some((1, FlipKind::Planned)), "{answer:#?}");
+    world.run(&mut controller, 200);
+    let receipt = assert_proved(&world, &controller, 1);
+    assert_eq!((receipt.lost, receipt.doubled, receipt.by.as_str()), (0, 0, "mina"));
+    assert!(receipt.partitions.iter().all(|p| p.last_old.is_some() && p.first_new.is_some() && p.windows >= 5), "{receipt:#?}");
+    assert!(receipt.observed.iter().all(|both| both.from.is_some() && both.from == both.to), "{receipt:#?}");
+    assert!(!controller.orders().flips()[0].sealed);
+    world.run(&mut controller, 900);
+    assert!(controller.orders().flips()[0].sealed);
+    assert_eq!(controller.status().flips[0].state, "sealed");
+    assert_eq!(controller.orders().live(), Some(GREEN));
+}
+
+#[test]
+fn a_rollback_is_a_flip_back_while_the_old_one_is_ready() {
+    let (mut world, mut controller) = warm();
+    let refused = controller.ask(&request(Wanted::Rollback { accept_difference: false })).unwrap();
+    assert!(refused.said.contains("nothing was flipped yet"), "{refused:?}");
+    assert!(controller.ask(&flip_to_green()).unwrap().granted);
+    world.run(&mut controller, 200);
+    assert!(controller.ask(&request(Wanted::Rollback { accept_difference: false })).unwrap().granted);
+    world.run(&mut controller, 200);
+    assert_proved(&world, &controller, 2);
+    assert_eq!(controller.orders().live(), Some(BLUE));
+    // What was asked for and refused stands in the log, as what was granted does.
+    assert_eq!(controller.orders().refused()[0].asked, "rollback");
+}
+
+#[test]
+fn a_dead_live_deployment_is_left_within_thirty_seconds() {
+    let (mut world, mut controller) = warm();
+    world.stop_folding(Colour::Blue);
+    world.run(&mut controller, 30);
+    let flip = controller.orders().flips().first().unwrap_or_else(|| panic!("no flip: {:#?}", controller.status())).clone();
+    assert_eq!((flip.order.kind, flip.order.to, flip.by.as_str()), (FlipKind::Failure, GREEN, "controller a"));
+    assert!(flip.reason.contains("FOLD writes nothing"), "{}", flip.reason);
+    world.run(&mut controller, 200);
+    assert_proved(&world, &controller, 1);
+    assert!(controller.orders().is_abandoned(BLUE));
+}
+
+#[test]
+fn a_close_that_commits_nothing_and_a_torn_input_are_left_too() {
+    for broken in [World::stop_closing as fn(&mut World, Colour), World::tear] {
+        let (mut world, mut controller) = warm();
+        broken(&mut world, Colour::Blue);
+        world.run(&mut controller, 40);
+        assert_eq!(controller.orders().live(), Some(GREEN), "{:#?}", controller.status());
+    }
+}
+
+#[test]
+fn an_idle_pipeline_flips_as_a_busy_one_does() {
+    let mut world = World::new(2);
+    world.idle();
+    let mut controller = world.controller("a", true);
+    world.run(&mut controller, 600);
+    assert!(controller.status().partitions.iter().all(|p| p.window.is_none()));
+    assert!(controller.ask(&flip_to_green()).unwrap().granted);
+    world.run(&mut controller, 200);
+    let receipt = receipt_of(&controller, 1);
+    assert_eq!((receipt.lost, receipt.doubled, receipt.gap), (0, 0, None));
+    world.stop_folding(Colour::Green);
+    world.run(&mut controller, 30);
+    assert_eq!(controller.orders().live(), Some(BLUE), "{:#?}", controller.status());
+}
+
+#[test]
+fn an_input_that_is_away_flips_nothing_and_calls_a_person() {
+    let (mut world, mut controller) = warm();
+    world.stop_folding(Colour::Blue);
+    world.stop_folding(Colour::Green);
+    world.run(&mut controller, 120);
+    assert!(controller.orders().flips().is_empty());
+    assert!(controller.status().page.is_some_and(|page| page.contains("the input is away")));
+}
+
+#[test]
+fn nothing_flips_to_a_deployment_that_is_no_better() {
+    let (mut world, mut controller) = warm();
+    world.tear(Colour::Green);
+    world.run(&mut controller, 40);
+    world.stop_folding(Colour::Blue);
+    world.run(&mut controller, 120);
+    assert!(controller.orders().flips().is_empty());
+    assert!(controller.status().page.is_some_and(|page| page.contains("is no better")));
+}
+
+#[test]
+fn on_hold_a_person_is_called_and_once_released_it_flips() {
+    let (mut world, mut controller) = warm();
+    controller.ask(&request(Wanted::Hold { hold: true })).unwrap();
+    world.stop_folding(Colour::Blue);
+    world.run(&mut controller, 120);
+    assert!(controller.orders().flips().is_empty());
+    assert!(controller.status().hold && controller.status().page.is_some_and(|page| page.contains("on hold")));
+    controller.ask(&request(Wanted::Hold { hold: false })).unwrap();
+    world.run(&mut controller, 20);
+    assert_eq!(controller.orders().live(), Some(GREEN));
+}
+
+#[test]
+fn a_person_may_flip_away_from_a_dead_deployment_on_hold() {
+    let (mut world, mut controller) = warm();
+    controller.ask(&request(Wanted::Hold { hold: true })).unwrap();
+    world.stop_folding(Colour::Blue);
+    world.run(&mut controller, 60);
+    let answer = controller.ask(&flip_to_green()).unwrap();
+    assert_eq!(answer.flip.map(|flip| flip.kind), Some(FlipKind::Failure));
+}
+
+#[test]
+fn an_old_deployment_that_dies_before_the_cut_is_reached_is_given_up() {
+    let (mut world, mut controller) = warm();
+    assert!(controller.ask(&flip_to_green()).unwrap().granted);
+    world.run(&mut controller, 2);
+    world.stop_folding(Colour::Blue);
+    world.run(&mut controller, 300);
+    assert!(controller.orders().is_abandoned(BLUE), "{:#?}", controller.status());
+    assert_proved(&world, &controller, 1);
+}
+
+#[test]
+fn controllers_that_begin_anew_at_every_step_finish_what_others_began() {
+    for failure in [false, true] {
+        let (mut world, controller) = warm();
+        if failure {
+            world.stop_folding(Colour::Blue);
+            let mut one = world.controller("b", true);
+            drop(controller);
+            world.run(&mut one, 40);
+        } else {
+            assert!(controller.ask(&flip_to_green()).unwrap().granted);
+            drop(controller);
+        }
+        for _ in 0..50 {
+            let mut next = world.controller("b", true);
+            world.run(&mut next, 5);
+        }
+        let mut last = world.controller("b", true);
+        world.run(&mut last, 5);
+        assert_proved(&world, &last, 1);
+        assert_eq!(last.orders().flips().len(), 1);
+    }
+}
+
+#[test]
+fn of_two_controllers_one_leads_and_the_other_takes_over() {
+    let mut world = World::new(2);
+    let (mut one, mut two) = (world.controller("a", true), world.controller("b", true));
+    for _ in 0..300 {
+        world.run(&mut one, 1);
+        two.step(world.now()).unwrap();
+    }
+    assert!(one.status().leads != two.status().leads);
+    world.stop_folding(Colour::Blue);
+    for _ in 0..40 {
+        world.run(&mut one, 1);
+        two.step(world.now()).unwrap();
+    }
+    assert_eq!(one.orders().flips().len(), 1);
+    let (stays, goes) = if one.status().leads { (two, one) } else { (one, two) };
+    drop(goes);
+    let mut stays = stays;
+    world.run(&mut stays, 10);
+    assert!(stays.status().leads);
+}
+
+#[test]
+fn of_two_operators_at_once_the_second_is_refused() {
+    let (world, one) = warm();
+    let mut two = world.controller("b", false);
+    two.look(world.now()).unwrap();
+    assert!(one.ask(&flip_to_green()).unwrap().granted);
+    let second = one.ask(&flip_to_green()).unwrap();
+    assert!(!second.granted && second.said.contains("is live already"), "{second:?}");
+    let back = one.ask(&request(Wanted::Flip { to: Some(Colour::Blue), accept_difference: false })).unwrap();
+    assert!(!back.granted && back.said.contains("flip 1 to green.2 by mina is under way"), "{back:?}");
+    let other = two.ask(&flip_to_green()).unwrap();
+    assert!(!other.granted && other.said.contains("is live already"), "{other:?}");
+}
+
+#[test]
+fn clocks_that_are_off_by_minutes_flip_nothing() {
+    for off in [-600, 600] {
+        let (mut world, mut controller) = warm();
+        world.step_clock(off);
+        world.run(&mut controller, 300);
+        assert!(controller.orders().flips().is_empty() && controller.status().page.is_none(), "{off}: {:#?}", controller.status());
+    }
+}
+
+#[test]
+fn a_cold_deployment_is_refused_with_what_to_do() {
+    let mut world = World::new(2);
+    world.stop_closing(Colour::Green);
+    let mut controller = world.controller("a", true);
+    world.run(&mut controller, 600);
+    let refused = controller.ask(&flip_to_green()).unwrap();
+    assert!(!refused.granted, "{refused:?}");
+    for what in ["has not closed window", "is cold: in partition 0", "CLOSE commits nothing", "Wait until it has caught up"] {
+        assert!(refused.said.contains(what), "{what}: {}", refused.said);
+    }
+}
+
+#[test]
+fn windows_that_differ_are_refused_until_a_person_accepts_them() {
+    let mut world = World::new(2);
+    world.miscount(Colour::Green);
+    let mut controller = world.controller("a", true);
+    world.run(&mut controller, 600);
+    let refused = controller.ask(&flip_to_green()).unwrap();
+    assert!(!refused.granted && refused.said.contains("both are of version 1"), "{refused:?}");
+    assert!(controller.status().shadow.different > 0);
+    let diff = crate::diff::diff(&world.log(), &settings(), controller.orders(), 5).unwrap();
+    assert!(diff.different > 0 && diff.different == diff.differences.len() && diff.compared >= diff.different, "{diff:#?}");
+    assert_eq!(diff.windows, 10);
+    let accepted = request(Wanted::Flip { to: Some(Colour::Green), accept_difference: true });
+    assert!(controller.ask(&accepted).unwrap().granted);
+}
+
+#[test]
+fn deployments_that_agree_have_no_differences() {
+    let (world, controller) = warm();
+    let diff = crate::diff::diff(&world.log(), &settings(), controller.orders(), 5).unwrap();
+    assert_eq!((diff.different, diff.windows, diff.why.as_str()), (0, 10, ""));
+    assert!(diff.compared >= 20, "{diff:#?}");
+}
+
+#[test]
+fn a_deployment_that_answers_from_later_on_only_is_refused() {
+    let (mut world, mut controller) = warm();
+    let later = world.window_in(3600);
+    world.redeploy(Deployment { colour: Colour::Green, epoch: 3 }, later);
+    world.run(&mut controller, 600);
+    let refused = controller.ask(&flip_to_green()).unwrap();
+    assert!(!refused.granted && refused.said.contains("answers for windows from"), "{refused:?}");
+    world.stop_folding(Colour::Blue);
+    world.run(&mut controller, 60);
+    assert!(controller.orders().flips().is_empty());
+    assert!(controller.status().page.is_some_and(|page| page.contains("answers for windows from")));
+}
+
+#[test]
+fn a_colour_that_does_not_run_or_was_given_up_is_refused() {
+    let (mut world, mut controller) = warm();
+    world.stop_folding(Colour::Blue);
+    world.run(&mut controller, 240);
+    let back = controller.ask(&request(Wanted::Rollback { accept_difference: false })).unwrap();
+    assert!(!back.granted && back.said.contains("blue.1 was given up and does not come back: deploy blue anew, under epoch 3"), "{back:?}");
+}
+
+#[test]
+fn other_partition_counts_are_refused() {
+    let mut world = World::with_counts(2, 3);
+    let mut controller = world.controller("a", true);
+    world.run(&mut controller, 600);
+    let refused = controller.ask(&flip_to_green()).unwrap();
+    assert!(!refused.granted && refused.said.contains("3 partitions of partials"), "{refused:?}");
+    world.stop_folding(Colour::Blue);
+    world.run(&mut controller, 60);
+    assert!(controller.orders().flips().is_empty());
+}
+
+#[test]
+fn a_control_log_that_lost_its_beginning_or_is_newer_takes_no_orders() {
+    let (world, controller) = warm();
+    let control = Partition::new(&settings().control, 0);
+    let headers = [("schema", b"platform-order/2".as_slice())];
+    let newer = [NewRecord { key: None, headers: &headers, value: Some(b"{}") }];
+    world.log().producer().unwrap().append(&control, &newer).unwrap();
+    let error = controller.ask(&flip_to_green()).unwrap_err();
+    assert!(error.to_string().contains("platform-order/2") && error.to_string().contains("upgrade it first"), "{error}");
+    world.memory().forget_before(&control, Offset(1));
+    let error = controller.ask(&flip_to_green()).unwrap_err();
+    assert!(error.to_string().contains("begins at offset 1") && error.to_string().contains("restore the topic"), "{error}");
+}
+
+#[test]
+fn without_the_right_to_write_nothing_changes_and_the_error_says_so() {
+    let (mut world, controller) = warm();
+    drop(controller);
+    let faulty = FaultyLog::new(world.log());
+    let mut controller = Controller::new(std::sync::Arc::new(faulty.clone()), settings(), "a", false);
+    world.run(&mut controller, 30);
+    faulty.script([Some(Fault::Failed)]);
+    let error = controller.ask(&flip_to_green()).unwrap_err();
+    assert!(error.to_string().contains("the control log cannot be written"), "{error}");
+    controller.look(world.now()).unwrap();
+    assert!(controller.orders().flips().is_empty());
+}
+
+#[test]
+fn only_so_many_automatic_flips_are_made_in_an_hour() {
+    let mut world = World::new(2);
+    let mut controller = world.controller("a", true);
+    world.run(&mut controller, 600);
+    let (mut live, mut epoch) = (BLUE, 3);
+    for flips in 1..=4 {
+        world.stop_folding(live.colour);
+        world.run(&mut controller, 240);
+        let expected = if flips <= 3 { flips } else { 3 };
+        assert_eq!(controller.orders().flips().len(), expected, "{:#?}", controller.status());
+        if flips <= 3 {
+            let to = controller.orders().live().unwrap();
+            world.redeploy(Deployment { colour: live.colour, epoch }, 0);
+            epoch += 1;
+            live = to;
+            world.run(&mut controller, 240);
+        }
+    }
+    assert!(controller.status().page.is_some_and(|page| page.contains("too many automatic flips")));
+}
+
+#[test]
+fn a_topic_that_comes_later_is_seen_when_it_is_there() {
+    let world = World::new(1);
+    let mut one = settings();
+    one.public = platform_core::record::Topic::new("later");
+    let mut controller = Controller::new(world.log(), one, "a", false);
+    assert!(controller.look(world.now()).is_err());
+    world.memory().create_topic(&platform_core::record::Topic::new("later"), 1, TopicSettings::default());
+    assert!(controller.look(world.now()).is_ok());
+}

@@ -1,0 +1,313 @@
+//! A small world for tests: two deployments and router workers on a log in memory, as simple as they can be, under time that is moved.
+
+use crate::control::give;
+use crate::controller::Controller;
+use crate::controller::observe::SCHEMA;
+use crate::deployment::{Colour, Deployment};
+use crate::marks::{Cut, SCHEMA_CUT};
+use crate::orders::{Entry, FlipKind, Order, Orders, Start};
+use crate::settings::{Checks, ColourTopics, ControllerSettings};
+use platform_core::clock::Clock;
+use platform_core::growth::{
+    COLOUR_HEADER, EPOCH_HEADER, GROWTH_HEADER, Growth, HASH_HEADER, IDENTITY_HEADER, REVISION_HEADER, SUMS_HEADER, Sums,
+};
+use platform_core::log::{Claim, Committed, Log};
+use platform_core::record::{NewRecord, Offset, Partition, Topic};
+use platform_core::time::SECOND;
+use platform_runtime::memory::{AppendTimes, MemoryLog, TopicSettings};
+use platform_testkit::clock::SimClock;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) const BLUE: Deployment = Deployment { colour: Colour::Blue, epoch: 1 };
+pub(crate) const GREEN: Deployment = Deployment { colour: Colour::Green, epoch: 2 };
+const WINDOW: i64 = 60 * SECOND;
+const RESULTS: &str = "results/1";
+const PROGRESS: &str = "progress/1";
+
+pub(crate) fn settings() -> ControllerSettings {
+    let topics = |colour: Colour| ColourTopics {
+        partials: Topic::new(&format!("p.{colour}.partials")),
+        signals: Topic::new(&format!("p.{colour}.signals")),
+    };
+    ControllerSettings {
+        pipeline: "p".to_owned(),
+        control: Topic::new("p.control"),
+        public: Topic::new("p"),
+        colours: Colour::ALL.into_iter().map(|colour| (colour, topics(colour))).collect(),
+        close_group: |of| format!("p.{of}.close"),
+        router_group: "p.router".to_owned(),
+        controller_group: "p.controller".to_owned(),
+        progress: PROGRESS,
+        results: RESULTS,
+        name_of: |identity| format!("{} bytes", identity.len()),
+        window: WINDOW,
+        checks: Checks::default(),
+    }
+}
+
+#[derive(Default)]
+struct Side {
+    folds: bool,
+    closes: bool,
+    torn: bool,
+    miscounts: bool,
+    /// Newest closed window, by its start.
+    closed: i64,
+    /// Windows from here on.
+    results: BTreeSet<u64>,
+}
+
+pub(crate) struct World {
+    clock: Arc<SimClock>,
+    memory: MemoryLog,
+    partitions: u32,
+    sides: BTreeMap<Colour, (Deployment, u32, Side)>,
+    idle: bool,
+    /// By partition: newest published window, and cuts by flip.
+    published: Vec<(u64, BTreeMap<u64, u64>)>,
+    /// True time, which the clock of the log may be off from.
+    now: i64,
+}
+
+fn sortable(start: i64) -> u64 {
+    start.cast_unsigned() ^ (1 << 63)
+}
+
+impl World {
+    pub(crate) fn new(partitions: u32) -> Self {
+        Self::with_counts(partitions, partitions)
+    }
+
+    /// The second count is of green.
+    pub(crate) fn with_counts(partitions: u32, green: u32) -> Self {
+        let now = 1_767_225_600 * SECOND;
+        let clock = Arc::new(SimClock::at(now));
+        let memory = MemoryLog::new(AppendTimes::Clock(Arc::clone(&clock) as _));
+        let set = settings();
+        memory.create_topic(&set.control, 1, TopicSettings::default());
+        memory.create_topic(&set.public, partitions, TopicSettings { markers: true, ..TopicSettings::default() });
+        let mut sides = BTreeMap::new();
+        for (deployment, count) in [(BLUE, partitions), (GREEN, green)] {
+            let topics = &set.colours[&deployment.colour];
+            memory.create_topic(&topics.partials, count, TopicSettings { markers: true, ..TopicSettings::default() });
+            memory.create_topic(&topics.signals, count, TopicSettings { markers: true, ..TopicSettings::default() });
+            sides.insert(deployment.colour, (deployment, count, Side { folds: true, closes: true, closed: now, ..Side::default() }));
+        }
+        let world = Self { clock, memory, partitions, sides, idle: false, published: vec![(0, BTreeMap::new()); partitions as usize], now };
+        world.start(BLUE, 0);
+        world.start(GREEN, 0);
+        world
+    }
+
+    fn start(&self, deployment: Deployment, owned_from: u64) {
+        let order = Order::Start(Start { deployment, version: "1".to_owned(), owned_from, positions: vec![] });
+        let entry = Entry { by: "world".to_owned(), reason: "a deploy".to_owned(), order };
+        give(&self.log(), "p", &settings().control, |_| Some(entry)).unwrap();
+    }
+
+    pub(crate) fn redeploy(&mut self, deployment: Deployment, owned_from: u64) {
+        self.start(deployment, owned_from);
+        let (of, _, side) = self.sides.get_mut(&deployment.colour).unwrap();
+        *of = deployment;
+        *side = Side { folds: true, closes: true, closed: side.closed, ..Side::default() };
+        // It reads back as far as results may still be needed.
+        side.closed = self.now - self.now.rem_euclid(WINDOW) - 10 * WINDOW;
+    }
+
+    pub(crate) fn window_in(&self, seconds: i64) -> u64 {
+        sortable(self.now - self.now.rem_euclid(WINDOW) + seconds * SECOND)
+    }
+
+    pub(crate) fn log(&self) -> Arc<dyn Log> {
+        Arc::new(self.memory.clone())
+    }
+
+    pub(crate) fn memory(&self) -> &MemoryLog {
+        &self.memory
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    pub(crate) fn controller(&self, name: &str, leads: bool) -> Controller {
+        Controller::new(self.log(), settings(), name, leads)
+    }
+
+    pub(crate) fn idle(&mut self) {
+        self.idle = true;
+    }
+
+    pub(crate) fn stop_folding(&mut self, colour: Colour) {
+        self.sides.get_mut(&colour).unwrap().2.folds = false;
+    }
+
+    pub(crate) fn stop_closing(&mut self, colour: Colour) {
+        self.sides.get_mut(&colour).unwrap().2.closes = false;
+    }
+
+    pub(crate) fn tear(&mut self, colour: Colour) {
+        self.sides.get_mut(&colour).unwrap().2.torn = true;
+    }
+
+    pub(crate) fn miscount(&mut self, colour: Colour) {
+        self.sides.get_mut(&colour).unwrap().2.miscounts = true;
+    }
+
+    /// The clock of this machine and of the log is set to another time; nothing else notices.
+    pub(crate) fn step_clock(&self, seconds: i64) {
+        self.clock.step_wall(seconds * SECOND);
+    }
+
+    /// Seconds pass; each with a step of everybody.
+    pub(crate) fn run(&mut self, controller: &mut Controller, seconds: u64) {
+        for _ in 0..seconds {
+            self.clock.advance(Duration::from_secs(1));
+            self.now += SECOND;
+            self.fold_and_close();
+            self.forward();
+            controller.step(self.now()).unwrap();
+        }
+    }
+
+    fn fold_and_close(&mut self) {
+        let set = settings();
+        for (deployment, count, side) in self.sides.values_mut() {
+            let topics = &set.colours[&deployment.colour];
+            let mut writer = self.memory.writer(&format!("{deployment}.fold")).unwrap();
+            if side.folds {
+                for index in 0..*count {
+                    let record = NewRecord { value: Some(b"entries"), ..NewRecord::default() };
+                    writer.append(&Partition::new(&topics.partials, index), record).unwrap();
+                }
+                writer.commit(&Claim { group: String::new(), member: 0, generation: 0 }, &[]).unwrap();
+            }
+            if !side.closes {
+                continue;
+            }
+            let mut writer = self.memory.writer(&format!("{deployment}.close")).unwrap();
+            if side.folds && !self.idle {
+                while side.closed + WINDOW + 30 * SECOND <= self.now {
+                    let window = sortable(side.closed);
+                    (0..*count).for_each(|index| {
+                        close(*deployment, side.miscounts, &mut *writer, &Partition::new(&topics.signals, index), window, None)
+                    });
+                    side.results.insert(window);
+                    side.closed += WINDOW;
+                }
+            }
+            let group = (set.close_group)(*deployment);
+            let read: Vec<_> = (0..*count)
+                .map(|index| {
+                    let partition = Partition::new(&topics.partials, index);
+                    let end = self.memory.bounds(&partition).unwrap().1;
+                    (partition, Committed { offset: Offset(end.0.saturating_sub(1)), metadata: vec![] })
+                })
+                .collect();
+            writer.commit(&Claim { group, member: 0, generation: 0 }, &read).unwrap();
+        }
+    }
+
+    /// Router workers: one for each partition, all in one.
+    fn forward(&mut self) {
+        let set = settings();
+        let mut reader = crate::control::OrdersReader::new(self.log(), &set.control);
+        assert!(reader.refresh().unwrap());
+        let orders = reader.orders();
+        let mut writer = self.memory.writer("p.router").unwrap();
+        let claim = Claim { group: set.router_group.clone(), member: 0, generation: 0 };
+        let torn = |deployment: Deployment| self.sides[&deployment.colour].2.torn;
+        let read: Vec<_> = Colour::ALL
+            .into_iter()
+            .flat_map(|colour| (0..self.partitions).map(move |index| (colour, index)))
+            .map(|(colour, index)| {
+                let metadata = vec![u8::from(torn(self.sides[&colour].0))];
+                (Partition::new(&set.colours[&colour].signals, index), Committed { offset: Offset(0), metadata })
+            })
+            .collect();
+        for (index, (newest, cuts)) in (0..).zip(&mut self.published) {
+            let to = Partition::new(&set.public, index);
+            for flip in orders.flips() {
+                let order = &flip.order;
+                if cuts.contains_key(&order.flip) {
+                    continue;
+                }
+                let at = if order.kind == FlipKind::Planned { order.window.max(*newest) } else { *newest };
+                let (partition, flip, from, behind, kind) = (index, order.flip, order.from, order.to, order.kind);
+                let cut = Cut { flip, partition, from, to: behind, kind, cut: at, positions: (1, 2), compared: None };
+                let headers = [(SCHEMA, SCHEMA_CUT.as_bytes())];
+                writer.append(&to, NewRecord { key: None, headers: &headers, value: Some(&cut.encode()) }).unwrap();
+                cuts.insert(order.flip, at);
+            }
+            loop {
+                let next = if *newest == 0 {
+                    self.sides.values().filter_map(|s| s.2.results.first().copied()).min()
+                } else {
+                    Some(*newest + WINDOW as u64)
+                };
+                let Some(next) = next else { break };
+                let owner = owner(orders, cuts, next);
+                let (deployment, _, side) = &self.sides[&owner.colour];
+                if *deployment != owner || side.torn || !side.results.contains(&next) {
+                    break;
+                }
+                close(owner, side.miscounts, &mut *writer, &to, next, Some("0"));
+                *newest = next;
+            }
+        }
+        writer.commit(&claim, &read).unwrap();
+    }
+}
+
+/// Who answers for a window: the old one of the first flip whose cut it is not behind, unless that was given up.
+fn owner(orders: &Orders, cuts: &BTreeMap<u64, u64>, window: u64) -> Deployment {
+    let live = orders.live().unwrap();
+    let of = orders.flips().iter().find(|flip| window <= cuts[&flip.order.flip]).map_or(live, |flip| flip.order.from);
+    if orders.is_abandoned(of) { live } else { of }
+}
+
+/// Writes a window of three results and its progress record.
+fn close(
+    deployment: Deployment,
+    miscounts: bool,
+    writer: &mut dyn platform_core::log::Writer,
+    to: &Partition,
+    window: u64,
+    revision: Option<&str>,
+) {
+    let epoch = deployment.epoch.to_string();
+    let mut sums = Sums::default();
+    for series in 0..3_u64 {
+        let mut identity = window.to_be_bytes().to_vec();
+        identity.extend_from_slice(&[to.index as u8, series as u8]);
+        let events = 10 + series + u64::from(miscounts && series == 1);
+        sums.add(events, window ^ series);
+        let mut growth = Vec::new();
+        Growth { revision_at: 0, complete: true, totals: vec![events] }.encode(&mut growth);
+        let hash = format!("{:016x}", window ^ series);
+        let mut headers: Vec<(&str, &[u8])> = vec![
+            (SCHEMA, RESULTS.as_bytes()),
+            (IDENTITY_HEADER, &identity),
+            (GROWTH_HEADER, &growth),
+            (HASH_HEADER, hash.as_bytes()),
+            (COLOUR_HEADER, deployment.colour.name().as_bytes()),
+            (EPOCH_HEADER, epoch.as_bytes()),
+        ];
+        if let Some(revision) = revision {
+            headers.push((REVISION_HEADER, revision.as_bytes()));
+        }
+        writer.append(to, NewRecord { key: None, headers: &headers, value: Some(b"{}") }).unwrap();
+    }
+    let identity = window.to_be_bytes();
+    let sums = sums.encode();
+    let headers: [(&str, &[u8]); 5] = [
+        (SCHEMA, PROGRESS.as_bytes()),
+        (IDENTITY_HEADER, &identity),
+        (SUMS_HEADER, &sums),
+        (COLOUR_HEADER, deployment.colour.name().as_bytes()),
+        (EPOCH_HEADER, epoch.as_bytes()),
+    ];
+    writer.append(to, NewRecord { key: None, headers: &headers, value: Some(b"{}") }).unwrap();
+}
