@@ -479,9 +479,9 @@ impl World {
         self.log.pause(process.number);
         if self.plan.replaced {
             // Another process under the same name, or under a name of its own.
-            let (instance, pipeline) = (process.instance.clone(), process.pipeline);
+            let (instance, old) = (process.instance.clone(), process.old);
             let instance = if self.seed.chance(500) { instance } else { format!("q{}", self.numbers) };
-            self.start(instance, pipeline, FaultyStores::default());
+            self.start(instance, old, FaultyStores::default());
         }
     }
 
