@@ -135,8 +135,11 @@ fn joined(start: Start, version: &str) -> Start {
     start
 }
 
+/// First window, and topic, partition and offset of each place to read from.
+type Beginning = (u64, Vec<(String, u32, u64)>);
+
 /// First window that is seen whole, and where its sources are read from for that.
-fn beginning(parts: &Parts<'_>) -> Result<(u64, Vec<(String, u32, u64)>), LogError> {
+fn beginning(parts: &Parts<'_>) -> Result<Beginning, LogError> {
     // A clock that is wrong makes it more or less that is read, and not wrong.
     let from = AppendTime(parts.clock.wall().saturating_sub(parts.retain).saturating_sub(parts.skew));
     let mut positions = Vec::new();
