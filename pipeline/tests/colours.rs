@@ -213,7 +213,7 @@ impl World {
         let topic = topics(colour).signals;
         let mut said = Said::default();
         let mut reader = self.log.reader(&Subscription { group: None, topics: vec![topic.clone()] }).unwrap();
-        let epoch = epoch.to_string();
+        let (number, epoch) = (u64::from(epoch), epoch.to_string());
         let is_read = |reader: &dyn platform_core::log::Reader| {
             (0..PARTITIONS).map(|i| Partition::new(&topic, i)).all(|p| reader.end(&p).unwrap() == Some(reader.position(&p)))
         };
@@ -225,7 +225,7 @@ impl World {
                 let identity = header(IDENTITY).unwrap();
                 let value: serde_json::Value = serde_json::from_slice(record.value.unwrap()).unwrap();
                 if schema == SCHEMA_PROGRESS {
-                    if value["epoch"].to_string() == epoch {
+                    if value["epoch"].as_u64() == Some(number) {
                         said.progress.push(identity);
                     }
                     continue;
@@ -247,10 +247,12 @@ impl World {
 }
 
 type Key = (String, Vec<u8>);
+/// Totals, whether complete, and hash.
+type Totals = (Vec<u64>, bool, Option<Vec<u8>>);
 
 #[derive(Default)]
 struct Said {
-    last: BTreeMap<Key, (Vec<u64>, bool, Option<Vec<u8>>)>,
+    last: BTreeMap<Key, Totals>,
     /// Late events in it, and the value.
     finals: BTreeMap<Key, (u64, Vec<u8>)>,
     progress: Vec<Vec<u8>>,
@@ -259,7 +261,7 @@ struct Said {
 impl Said {
     /// Of windows that start here or later, without services that were silent in them: who is known to have been there before is another
     /// question, which the past decides.
-    fn of(&self, owned_from: u64) -> BTreeMap<&Key, &(Vec<u64>, bool, Option<Vec<u8>>)> {
+    fn of(&self, owned_from: u64) -> BTreeMap<&Key, &Totals> {
         self.last.iter().filter(|((_, identity), (totals, ..))| window(identity) >= owned_from && totals[0] > 0).collect()
     }
 }

@@ -81,10 +81,10 @@ pub(super) fn join_or_begin(parts: &Parts<'_>, colour: Colour) -> Result<Start, 
             }
             Choice::Begin(_) => {
                 let first = orders.next_epoch() == 1;
-                // Records of a deployment that no order speaks of are none of this one.
+                // What no order speaks of carries the first epoch and has published what it closed: it counts as a deployment.
                 let epoch = orders.next_epoch() + u32::from(first && used);
                 // The very first one answers for everything.
-                let (owned_from, positions) = if first { (0, Vec::new()) } else { (owned_from, positions) };
+                let (owned_from, positions) = if first && !used { (0, Vec::new()) } else { (owned_from, positions) };
                 let deployment = Deployment { colour, epoch };
                 let start = Start { deployment, version: parts.version.to_owned(), owned_from, positions };
                 found = Some(start.clone());
@@ -135,8 +135,11 @@ fn joined(start: Start, version: &str) -> Start {
     start
 }
 
+/// First window, and topic, partition and offset of each place to read from.
+type Beginning = (u64, Vec<(String, u32, u64)>);
+
 /// First window that is seen whole, and where its sources are read from for that.
-fn beginning(parts: &Parts<'_>) -> Result<(u64, Vec<(String, u32, u64)>), LogError> {
+fn beginning(parts: &Parts<'_>) -> Result<Beginning, LogError> {
     // A clock that is wrong makes it more or less that is read, and not wrong.
     let from = AppendTime(parts.clock.wall().saturating_sub(parts.retain).saturating_sub(parts.skew));
     let mut positions = Vec::new();

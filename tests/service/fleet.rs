@@ -65,6 +65,13 @@ impl Cluster {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// Deletes a topic.
+    pub(crate) fn delete(&self, topic: &str) {
+        let output =
+            self.script(&["tool", &self.folder.path().display().to_string(), "TopicCommand", "--delete", "--topic", topic]).unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// The broker that leads a partition.
     pub(crate) fn leader(&self, topic: &str, partition: u32) -> String {
         let output = self.script(&["tool", &self.folder.path().display().to_string(), "TopicCommand", "--describe", "--topic", topic]);

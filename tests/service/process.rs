@@ -91,6 +91,16 @@ impl Service {
         self.child.try_wait().unwrap().is_some()
     }
 
+    /// Whether one that has ended did so with success.
+    pub(crate) fn was_success(&mut self) -> bool {
+        self.child.wait().unwrap().success()
+    }
+
+    /// The last lines it said.
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().unwrap().iter().cloned().collect::<Vec<_>>().join("\n")
+    }
+
     /// SIGSTOP: it stands still and knows nothing of it.
     pub(crate) fn pause(&self) {
         self.signal("-STOP");
@@ -116,8 +126,7 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let said: Vec<String> = self.said.lock().unwrap().iter().cloned().collect();
-            eprintln!("--- {} said last:\n{}", self.url, said.join("\n"));
+            eprintln!("--- {} said last:\n{}", self.url, self.said());
         }
         // An error says that it has ended already.
         drop(self.child.kill().and_then(|()| self.child.wait()));

@@ -267,6 +267,34 @@ fn corrections_carry_full_totals_once_in_a_commit() {
 }
 
 #[test]
+fn nothing_leaves_of_windows_before_the_first_that_is_answered_for() {
+    let owned_from = u64::from_be_bytes(sortable(EventTime(120 * SECOND)));
+    let owns = CloseSettings { owned_from, empty_windows: true, ..settings() };
+    let mut run = Run::new(&owns);
+    assert!(run.step(&message(&[range(0, 0, 1, 60)], &[folded(0, "a/x", 2), late(0, "a", 1), folded(60, "a/x", 1)])).is_empty());
+    // Neither a correction, nor a line of the ledger, nor a final.
+    assert!(run.step(&message(&[range(0, 1, 2, 120)], &[folded(0, "a/x", 3), late(0, "a", 1)])).is_empty());
+    let told = run.step(&message(&[range(0, 2, 3, 180)], &[folded(120, "a/x", 1)]));
+    assert_eq!(told.last().unwrap(), "done 120 finals=2 events=1");
+    // A window that began before it and is corrected beside one that is answered for.
+    let told = run.step(&message(&[range(0, 3, 4, 180)], &[folded(60, "a/x", 1), folded(120, "a/x", 1)]));
+    assert!(told.len() == 2 && told.iter().all(|text| text.contains(" 120 ")), "{told:?}");
+    // A restart is no reason to say more.
+    let Run { store, next, .. } = run;
+    let told = Run::over(&owns, store, next).step(&message(&[range(0, 4, 5, 240)], &[folded(60, "a/x", 1)]));
+    assert_eq!(told.last().unwrap(), "done 180 finals=1 events=0");
+}
+
+#[test]
+fn what_was_passed_over_is_not_asked_for_again() {
+    let mut run = Run::new(&settings());
+    run.next = 7;
+    let foreign = Head { epoch: EPOCH + 1, ..head(&[range(0, 0, 9, 600)]) };
+    assert!(run.step(&chunk(&foreign, &[folded(0, "a/x", 1)])).is_empty());
+    assert_eq!(run.close.replay_from(Offset(8)), Offset(8));
+}
+
+#[test]
 fn a_foreign_epoch_is_passed_over() {
     let mut run = Run::new(&settings());
     let foreign = Head { epoch: EPOCH + 1, ..head(&[range(0, 0, 9, 600)]) };

@@ -1,5 +1,8 @@
 use super::*;
 use golden_router::orders::Flip;
+use platform_core::record::NewRecord;
+use platform_runtime::clock::SystemClock;
+use platform_runtime::memory::{AppendTimes, MemoryLog, TopicSettings};
 
 fn start(colour: Colour, epoch: u32, version: &str) -> Order {
     Order::Start(Start { deployment: Deployment { colour, epoch }, version: version.to_owned(), owned_from: 0, positions: vec![] })
@@ -59,4 +62,71 @@ fn the_first_window_is_one_that_is_seen_whole() {
     assert_eq!(owned_from(AppendTime(60 * second), 60 * second, minute), of(120));
     assert_eq!(owned_from(AppendTime(60 * second + 1), 60 * second, minute), of(180));
     assert_eq!(owned_from(AppendTime(-61 * second), 60 * second, minute), of(0));
+}
+
+struct Place {
+    log: MemoryLog,
+    clock: Arc<SystemClock>,
+}
+
+impl Place {
+    fn new() -> Self {
+        let clock = Arc::new(SystemClock::new());
+        let log = MemoryLog::new(AppendTimes::Clock(Arc::clone(&clock) as _));
+        for topic in ["events", "control", "partials"] {
+            log.create_topic(&Topic::new(topic), 1, TopicSettings::default());
+        }
+        Self { log, clock }
+    }
+
+    fn append(&self, topic: &str) {
+        let record = NewRecord { value: Some(b"x"), ..NewRecord::default() };
+        self.log.producer().unwrap().append(&Partition::new(&Topic::new(topic), 0), &[record]).unwrap();
+    }
+
+    fn begin(&self, colour: Colour) -> Start {
+        let parts = Parts {
+            log: Arc::new(self.log.clone()),
+            pipeline: "p",
+            control: &Topic::new("control"),
+            sources: vec![Topic::new("events")],
+            partials: &|_| Topic::new("partials"),
+            clock: &*self.clock,
+            window: WindowLength::new(Duration::from_secs(10)).unwrap(),
+            retain: 60_000_000_000,
+            skew: 0,
+            version: "a",
+            fresh: false,
+            by: "t".to_owned(),
+        };
+        join_or_begin(&parts, colour).unwrap()
+    }
+}
+
+#[test]
+fn the_first_owns_everything_unless_there_was_something_before_it() {
+    let place = Place::new();
+    place.append("events");
+    let blue = place.begin(Colour::Blue);
+    assert_eq!((blue.deployment, blue.owned_from, blue.positions.len()), (BLUE, 0, 0));
+    let green = place.begin(Colour::Green);
+    assert_eq!((green.deployment, &green.positions[..]), (GREEN, &[("events".to_owned(), 0, 0)][..]));
+    assert!(green.owned_from > 0);
+
+    let place = Place::new();
+    place.append("partials");
+    let blue = place.begin(Colour::Blue);
+    assert_eq!((blue.deployment.epoch, blue.positions.len()), (2, 1));
+    assert!(blue.owned_from > 0);
+}
+
+#[test]
+fn those_that_start_at_once_share_one_deployment() {
+    let place = Place::new();
+    place.begin(Colour::Blue);
+    let begun: Vec<Start> = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..4).map(|_| scope.spawn(|| place.begin(Colour::Green))).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert!(begun.iter().all(|start| *start == begun[0] && start.deployment == GREEN), "{begun:?}");
 }
