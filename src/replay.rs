@@ -9,12 +9,14 @@ use crate::failure::{Failure, Outcome, suggestion};
 use golden_pipeline::decode;
 use golden_pipeline::event::MAX_NAME;
 use golden_pipeline::fold::TimeMode;
-use golden_pipeline::names::{SCHEMA_SIGNALS, Topics};
+use golden_pipeline::names::{COLOUR, EPOCH, SCHEMA_SIGNALS, Topics};
 use golden_pipeline::overrides::rules::Rules;
 use golden_pipeline::settings::{Checked, PipelineSettings};
 use golden_pipeline::source::{Format, Source};
 use golden_pipeline::tally::Tally;
 use golden_pipeline::topology::{Deployment, SourceTopic, pipeline};
+use golden_router::control::OrdersFeed;
+use golden_router::deployment::{Colour, Deployment as Deployed};
 use output::Output;
 use platform_core::clock::Clock;
 use platform_core::time::nanos;
@@ -40,7 +42,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> Outcome {
     let inputs = input::open(args, mapping.as_ref().map(|m| m.format))?;
     let source = Arc::new(source(args, mapping, inputs.format)?);
     let tally = Arc::new(Tally::default());
-    let topics = Topics::of("replay");
+    let topics = Topics::of(COLOUR);
     let clock = Arc::new(SystemClock::new());
     let log = log(&topics, threads);
     let dead_letters = DeadLetters::start(&log, &topics.dead_letters, args.dead_letters.as_deref())?;
@@ -64,7 +66,8 @@ pub(crate) fn replay(args: &ReplayArgs) -> Outcome {
         tally: Arc::clone(&tally),
     };
     let remember = if args.streaming { nanos(deployment.settings.plain.retain.0) * 2 } else { 0 };
-    let router = crate::router::stage(&topics, remember);
+    let feed = OrdersFeed::only(Deployed { colour: Colour::Blue, epoch: EPOCH });
+    let router = crate::router::stage(&[Colour::Blue], feed, remember);
     let bounded = Bounded {
         pipeline: pipeline(deployment, router, vec![]),
         log: log.clone(),

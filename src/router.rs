@@ -5,23 +5,32 @@ pub(crate) mod door;
 mod show;
 
 use golden_pipeline::names::{PIPELINE, SCHEMA_LATE, SCHEMA_PROGRESS, SCHEMA_SHADOW, SCHEMA_SIGNALS, Topics};
+use golden_router::control::OrdersFeed;
+use golden_router::deployment::Colour;
 use golden_router::worker::{self, Worker, WorkerSettings};
 use platform_core::pipeline::{Kind, Stage};
 use platform_core::record::Topic;
+use std::sync::Arc;
 
-/// The stage. `remember` is how long an identity is known after its window's start, in ns; 0 when no window is ever corrected.
-pub(crate) fn stage(topics: &Topics, remember: i64) -> Stage {
+/// The stage, which forwards one of these colours as `feed` orders. `remember` is how long an identity is known after its window's start, in
+/// ns; 0 when no window is ever corrected.
+pub(crate) fn stage(colours: &[Colour], feed: Arc<OrdersFeed>, remember: i64) -> Stage {
+    let of = |colour: &Colour| Topics::of(colour.name());
+    let inputs: Vec<(Colour, Topic)> = colours.iter().map(|colour| (*colour, of(colour).signals)).collect();
+    let topics = of(&Colour::Blue);
     let routes: Vec<(&'static str, Topic)> = [SCHEMA_SIGNALS, SCHEMA_SHADOW]
         .map(|schema| (schema, topics.public.clone()))
         .into_iter()
         .chain([(SCHEMA_LATE, topics.late.clone())])
         .collect();
-    let settings = WorkerSettings { pipeline: PIPELINE.to_owned(), routes, progress: SCHEMA_PROGRESS, remember };
+    let reads = inputs.iter().map(|(_, topic)| topic.clone()).collect();
+    let settings =
+        WorkerSettings { pipeline: PIPELINE.to_owned(), inputs, routes, progress: SCHEMA_PROGRESS, summed: SCHEMA_SIGNALS, remember };
     Stage {
         name: "router".to_owned(),
-        reads: vec![topics.signals.clone()],
-        writes: vec![topics.public.clone(), topics.late.clone()],
+        reads,
+        writes: vec![topics.public, topics.late],
         tasks: 1,
-        kind: Kind::Keyed(Box::new(move |partition| Box::new(Worker::new(settings.clone(), partition))), worker::FORMAT),
+        kind: Kind::Merge(Box::new(move |index| Box::new(Worker::new(settings.clone(), Arc::clone(&feed), index))), worker::FORMAT),
     }
 }

@@ -23,6 +23,8 @@ use golden_pipeline::overrides::rules::Rules;
 use golden_pipeline::settings::{Checked, Span};
 use golden_pipeline::tally::Tally;
 use golden_pipeline::topology::{Deployment, SourceTopic, pipeline};
+use golden_router::control::OrdersFeed;
+use golden_router::deployment::Colour;
 use platform_core::clock::Clock;
 use platform_core::log::Log;
 use platform_core::pipeline::{Kind, Stage};
@@ -81,9 +83,10 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let reach = nanos(checked.plain.retain.0) * 2 + 3600 * SECOND;
     // Tasks go on for a while without the control log, so nobody waits for it as long as it takes.
     let rules = Rules::of_log(engine.log_of_requests(), &topics.control, checked.window, reach);
+    let feed = OrdersFeed::of_log(Arc::clone(&log), &topics.control);
     let mut stages = pipeline(
         deployment(&settings, &checked, &topics, &inlets, &rules, &tally, &*log)?,
-        crate::router::stage(&topics, nanos(checked.plain.retain.0) * 2),
+        crate::router::stage(&[Colour::Blue], feed, nanos(checked.plain.retain.0) * 2),
         sinks(&topics, &checked, &settings, &scrapes),
     );
     let mut place = engine.place();

@@ -27,7 +27,7 @@ use crate::overrides::rules::{Rules, Timeline};
 use crate::signal::completeness::Completeness;
 use crate::signal::health::Level;
 use crate::tally::Tally;
-use emission::{Closed, Emission, shadow_key};
+use emission::{Closed, Emission, Written, shadow_key};
 use index::{Caps, Index};
 use keys::{KeyKind, behind, in_window, of_window, split};
 use origins::{Origin, Origins};
@@ -144,9 +144,7 @@ struct Closing {
     /// Services in key order, each with its series in key order.
     plan: Vec<(u32, Vec<u32>)>,
     done: usize,
-    finals: u64,
-    events: u64,
-    hash: u64,
+    written: Written,
 }
 
 impl Close {
@@ -461,7 +459,7 @@ impl Close {
         if !completeness.is_full() {
             self.note_incomplete(window, completeness);
         }
-        self.closing = Some(Closing { window, completeness, plan, done: 0, finals: 0, events: 0, hash: 0 });
+        self.closing = Some(Closing { window, completeness, plan, done: 0, written: Written::default() });
     }
 
     /// Gives free places to new series, by errors, then requests, then name; what gets none becomes overflow.
@@ -524,10 +522,8 @@ impl Close {
             while let Some((service, list)) = closing.plan.get(closing.done) {
                 let skip = self.resume.is_some_and(|(start, done)| (closing.window.start.0, closing.done as u64) < (start, done));
                 let target: &mut dyn Emit = if skip { &mut Discard } else { &mut *out };
-                let sums = self.close_service(&closing, *service, list, target)?;
-                closing.finals += sums.0;
-                closing.events += sums.1;
-                closing.hash = closing.hash.wrapping_add(sums.2);
+                let written = self.close_service(&closing, *service, list, target)?;
+                closing.written.add(&written);
                 closing.done += 1;
                 if !skip && out.size() >= budget {
                     let mut cursor = Vec::new();
@@ -546,17 +542,17 @@ impl Close {
         }
     }
 
-    /// The finals of one service. Gives the number of records, events of whole services, and the sum of their hashes.
-    fn close_service(&mut self, closing: &Closing, service: u32, list: &[u32], out: &mut dyn Emit) -> Result<(u64, u64, u64), Failure> {
+    /// The finals of one service.
+    fn close_service(&mut self, closing: &Closing, service: u32, list: &[u32], out: &mut dyn Emit) -> Result<Written, Failure> {
         let state = self.windows.get(&closing.window.start.0);
         let series: Vec<(&[u8], &Aggregate)> =
             list.iter().filter_map(|s| Some((&*self.index.series(*s)?.key, state.and_then(|w| w.get(*s))?))).collect();
-        let Some(known) = self.index.service(service) else { return Ok((0, 0, 0)) };
+        let Some(known) = self.index.service(service) else { return Ok(Written::default()) };
         let ttl = self.settings.series_ttl;
         let previous = |level: Option<(u8, i64)>| level.filter(|(_, at)| *at >= closing.window.start.plus(-ttl).0).map(|(level, _)| level);
         let index = &self.index;
         let mut levels: Vec<(Box<[u8]>, u8, Option<u8>)> = Vec::new();
-        let sums = self.emission.service(
+        let written = self.emission.service(
             &Closed {
                 window: closing.window,
                 completeness: closing.completeness,
@@ -594,7 +590,7 @@ impl Close {
                 known.level = noted;
             }
         }
-        Ok(sums)
+        Ok(written)
     }
 
     /// The end of a closing: late ledger, progress record, expiry.
@@ -604,7 +600,7 @@ impl Close {
             self.emission.late(window, key, aggregate, out)?;
         }
         let times = (self.sources.watermark(), self.purged_through);
-        self.emission.progress(window, times, (closing.finals, closing.events, closing.hash), out)?;
+        self.emission.progress(window, times, &closing.written, out)?;
         self.closed_through = self.closed_through.max(window.end);
         if self.settings.keep == Keep::Nothing {
             self.windows.remove(&window.start.0);

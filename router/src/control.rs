@@ -4,11 +4,12 @@
 //! written; so a newcomer either fences the old writer or sees what it wrote (GUARANTEES R2). An order that would not follow from what
 //! stands there by then is not written. Records of others in the same log are passed over.
 
-use crate::orders::{Entry, Orders, Passed, SCHEMA_ORDER};
+use crate::deployment::Deployment;
+use crate::orders::{Entry, Order, Orders, Passed, SCHEMA_ORDER, Start};
 use platform_core::control::ControlReader;
 use platform_core::log::{Claim, CommitError, Log, LogError};
-use platform_core::record::{NewRecord, Offset, Partition, Topic};
-use std::sync::Arc;
+use platform_core::record::{NewRecord, Offset, Partition, Record, Topic};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Polls without a record before a read to the end gives up for now; each waits 100 ms at most.
 const PATIENCE: u32 = 20;
@@ -76,19 +77,82 @@ impl OrdersReader {
     pub fn refresh(&mut self) -> Result<bool, LogError> {
         let Self { control, orders, newer } = self;
         control.read_to_end(PATIENCE, &mut |record| {
-            let schema = record.headers.get(SCHEMA).unwrap_or_default();
-            if schema != SCHEMA_ORDER.as_bytes() {
-                if schema.starts_with(FAMILY.as_bytes()) {
-                    *newer = Some(String::from_utf8_lossy(schema).into_owned());
-                }
-                return;
-            }
-            let at = record.append_time.map_or(0, |time| time.0);
-            if let Err(passed) = Entry::decode(record.value.unwrap_or_default()).and_then(|entry| orders.apply(entry, at)) {
-                tracing::warn!(offset = record.offset.0, %passed, "an order in the control log is passed over");
-            }
+            take(orders, newer, record);
         })
     }
+
+    /// Reads what has come, and waits for nothing. `changed` is set when an order was among it.
+    fn read_on(&mut self, changed: &mut bool) -> Result<(), LogError> {
+        let Self { control, orders, newer } = self;
+        control.read_on(&mut |record| *changed |= take(orders, newer, record))
+    }
+}
+
+/// Takes a record of the control log; `true` for an order. Of one of another version its schema is kept.
+fn take(orders: &mut Orders, newer: &mut Option<String>, record: &Record<'_>) -> bool {
+    let schema = record.headers.get(SCHEMA).unwrap_or_default();
+    if schema != SCHEMA_ORDER.as_bytes() {
+        if schema.starts_with(FAMILY.as_bytes()) {
+            *newer = Some(String::from_utf8_lossy(schema).into_owned());
+        }
+        return false;
+    }
+    let at = record.append_time.map_or(0, |time| time.0);
+    if let Err(passed) = Entry::decode(record.value.unwrap_or_default()).and_then(|entry| orders.apply(entry, at)) {
+        tracing::warn!(offset = record.offset.0, %passed, "an order in the control log is passed over");
+    }
+    true
+}
+
+/// The newest orders, for all workers of a process: whoever asks reads what has come, and waits for nothing.
+pub struct OrdersFeed {
+    log: Option<Arc<dyn Log>>,
+    reader: Mutex<Option<OrdersReader>>,
+    newest: Mutex<Arc<Orders>>,
+}
+
+impl OrdersFeed {
+    /// Orders of a control log.
+    #[must_use]
+    pub fn of_log(log: Arc<dyn Log>, topic: &Topic) -> Arc<Self> {
+        let reader = OrdersReader::new(Arc::clone(&log), topic);
+        Arc::new(Self { log: Some(log), reader: Mutex::new(Some(reader)), newest: Mutex::default() })
+    }
+
+    /// One deployment, live for ever: for runs that have no control log.
+    #[must_use]
+    pub fn only(deployment: Deployment) -> Arc<Self> {
+        let mut orders = Orders::default();
+        let start = Start { deployment, version: String::new(), owned_from: 0, positions: Vec::new() };
+        let applied = orders.apply(Entry { by: String::new(), reason: String::new(), order: Order::Start(start) }, 0);
+        debug_assert!(applied.is_ok(), "a first deployment follows from nothing");
+        Arc::new(Self { log: None, reader: Mutex::default(), newest: Mutex::new(Arc::new(orders)) })
+    }
+
+    /// The log that they stand in.
+    pub(crate) fn log(&self) -> Option<&Arc<dyn Log>> {
+        self.log.as_ref()
+    }
+
+    /// What is known by now. While the control log cannot be read, what was known before.
+    #[must_use]
+    pub fn newest(&self) -> Arc<Orders> {
+        if let Some(reader) = &mut *lock(&self.reader) {
+            let mut changed = false;
+            if let Err(error) = reader.read_on(&mut changed) {
+                tracing::debug!(%error, "the control log cannot be read: what was ordered before stands");
+            }
+            if changed {
+                *lock(&self.newest) = Arc::new(reader.orders().clone());
+            }
+        }
+        Arc::clone(&lock(&self.newest))
+    }
+}
+
+/// Every change below is complete before its lock is given back, also after a panic elsewhere.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Gives an order: `decide` is shown what stands in the log once nobody else can write, and says what to order, or nothing.

@@ -4,6 +4,8 @@
 //! reading results: identity, completeness and totals come in headers (`platform_core::growth`), values pass through as bytes. The control
 //! log says which one (`orders`); each worker cuts its own partition by a record in it (`marks`). It knows no golden signal.
 
+/// Which deployment answers for a window.
+pub mod authority;
 /// Orders read from the control log, and given.
 pub mod control;
 /// The controller: sees, decides, orders.

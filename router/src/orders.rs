@@ -137,6 +137,8 @@ pub struct Refusal {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Orders {
     started: BTreeMap<Deployment, Start>,
+    /// When the log took their starts, in ns.
+    started_at: BTreeMap<Deployment, i64>,
     first: Option<Deployment>,
     flips: Vec<Flipped>,
     abandoned: BTreeSet<Deployment>,
@@ -179,7 +181,7 @@ impl Orders {
     pub fn apply(&mut self, entry: Entry, at: i64) -> Result<(), Passed> {
         let Entry { by, reason, order } = entry;
         match order {
-            Order::Start(start) => self.start(start)?,
+            Order::Start(start) => self.start(start, at)?,
             Order::Flip(order) => {
                 self.check(&order)?;
                 if order.kind == FlipKind::Failure {
@@ -204,7 +206,7 @@ impl Orders {
         Ok(())
     }
 
-    fn start(&mut self, start: Start) -> Result<(), Passed> {
+    fn start(&mut self, start: Start, at: i64) -> Result<(), Passed> {
         let deployment = start.deployment;
         if self.started.keys().any(|other| other.epoch >= deployment.epoch) {
             return Err(Passed::Order("its epoch does not rise"));
@@ -216,6 +218,7 @@ impl Orders {
         self.abandoned.extend(self.started.keys().filter(|other| other.colour == deployment.colour));
         self.first.get_or_insert(deployment);
         self.started.insert(deployment, start);
+        self.started_at.insert(deployment, at);
         Ok(())
     }
 
@@ -258,10 +261,22 @@ impl Orders {
         self.started.iter().rev().find(|(d, _)| d.colour == colour && !self.abandoned.contains(d)).map(|(_, start)| start)
     }
 
+    /// The deployment that had a colour's place at a time of the log, in ns: for what does not say who wrote it.
+    #[must_use]
+    pub fn at(&self, colour: Colour, time: i64) -> Option<Deployment> {
+        self.started_at.iter().rev().find(|(d, at)| d.colour == colour && **at <= time).map(|(d, _)| *d)
+    }
+
     /// What was said when a deployment began.
     #[must_use]
     pub fn start_of(&self, deployment: Deployment) -> Option<&Start> {
         self.started.get(&deployment)
+    }
+
+    /// Everything that was given up.
+    #[must_use]
+    pub fn abandoned(&self) -> &BTreeSet<Deployment> {
+        &self.abandoned
     }
 
     /// Whether a deployment was given up.

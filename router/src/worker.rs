@@ -1,144 +1,463 @@
-//! A router worker, a keyed stage: results of one colour in, the public topic out, partition by partition.
+//! A router worker, a merge stage: results of both colours in, the public topic out, partition by partition.
 //!
-//! The *published map* (identity → revision, totals) says what stands on the public topic. With one colour it is a fold over the input, since
-//! input, output and map move in one transaction. Bytes pass through undecoded; the revision's digit is replaced in the value.
-//! What this does not do: it makes no result, judges no window, and does not choose between colours.
+//! Its state (`state`) is a fold over its own output: what stands on the public topic under which identity, up to where windows are whole, and
+//! where it was cut. Which deployment answers for a window follows from the cuts (`authority`), what is published from the growth rule
+//! (`rule`). Bytes pass through undecoded; the revision's digit is replaced in the value. An input that cannot be right is *torn*: it stays
+//! where it is, says so beside its position, and the other one goes on.
+//! What this does not do: it makes no result, judges no window, and decides no flip.
 
+mod reconcile;
+mod state;
+
+use crate::authority::{Authority, CutAt, Verdict, cut_at};
+use crate::control::OrdersFeed;
+use crate::deployment::{Colour, Deployment};
+use crate::marks::{Cut, SCHEMA_CUT, SCHEMA_SEALED, Sealed};
+use crate::orders::{Flip, Orders};
 use crate::rule::{Decision, Published, decide};
 use platform_core::codec::CodecError;
-use platform_core::growth::{FORGOTTEN_HEADER, GROWTH_HEADER, Growth, IDENTITY_HEADER, REVISION_HEADER};
-use platform_core::map::Map;
-use platform_core::reach::Reach;
+use platform_core::growth::{
+    COLOUR_HEADER, EPOCH_HEADER, FORGOTTEN_HEADER, GROWTH_HEADER, Growth, HASH_HEADER, IDENTITY_HEADER, REVISION_HEADER, SUMS_HEADER, Sums,
+};
+use platform_core::log::{CommitError, Committed, Positions};
+use platform_core::planted::{Bug, planted};
 use platform_core::record::{NewRecord, Offset, Partition, Record, Topic};
-use platform_core::stage::{Emit, Emitted, KeyedStage, StageError};
+use platform_core::stage::{Emit, MergeStage, StageError, Taken};
 use platform_core::store::{Changes, Store};
+use reconcile::Reconcile;
+use state::State;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// Number of the state's format; another one starts from an empty store and replays.
-pub const FORMAT: u32 = 1;
+/// Number of the state's format; another one starts from an empty store and reads the own output.
+pub const FORMAT: u32 = 2;
 /// Header that says which form a value has.
 const SCHEMA: &str = "schema";
-/// Prefix of keys of the published map: `1 | identity` → `Published`. Identities sort by window, so old ones leave as a range.
-const PUBLISHED: u8 = 1;
-/// Key of the newest progress record's identity.
-const PROGRESS: [u8; 1] = [2];
-/// Key of how far back in the input the published map reaches.
-const REACH: [u8; 1] = [3];
+/// Windows of which the sums of both deployments are kept to be compared.
+const COMPARED: usize = 64;
 
 /// Settings of a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerSettings {
     /// Label `pipeline` of its metrics.
     pub pipeline: String,
-    /// Schema → public topic. Records of another schema stop the worker: it must not lose what it does not know.
+    /// Where each colour writes its results.
+    pub inputs: Vec<(Colour, Topic)>,
+    /// Schema → public topic; marks and progress records go to the first one. Records of another schema stop their input: nothing may be lost
+    /// because it is not known.
     pub routes: Vec<(&'static str, Topic)>,
     /// Schema of progress records, which number no revision.
     pub progress: &'static str,
-    /// How long an identity is remembered after its window's start at least, in ns; longer while results of it may come. 0: until the
-    /// process ends, in memory only, which is for bounded runs without corrections.
+    /// Schema of the results that progress records sum up.
+    pub summed: &'static str,
+    /// How long an identity is remembered after its window's start at least, in ns; longer while results of it may come. 0: not at all, which
+    /// is for bounded runs without corrections.
     pub remember: i64,
 }
 
-/// One worker, for one partition.
+/// One worker, for one partition number.
 pub struct Worker {
     settings: WorkerSettings,
+    feed: Arc<OrdersFeed>,
+    index: u32,
     routes: Vec<(&'static str, Partition)>,
-    /// The published map, as far as it is not in the store.
-    changed: Map<Vec<u8>, Published>,
-    progress: Option<Vec<u8>>,
-    unsaved_progress: bool,
-    /// Results of windows before this one cannot come any more, as the newest progress record says.
-    forgotten: u64,
-    reach: Reach,
-    /// The record to forward: encoded once it is decided.
-    due: Option<Due>,
+    inputs: Vec<Input>,
+    orders: Arc<Orders>,
+    authority: Authority,
+    state: State,
+    /// Newest public window, or a cut that its owner has passed: what comes behind is waited for.
+    through: u64,
+    reconcile: Option<Reconcile>,
+    /// Sums of windows as each deployment says them.
+    sums: BTreeMap<u64, Vec<(Deployment, Sums)>>,
     value: Vec<u8>,
 }
 
-struct Due {
-    route: usize,
-    revision: Option<u64>,
-    key: Option<Vec<u8>>,
-    headers: Vec<(String, Vec<u8>)>,
-    value: Vec<u8>,
+/// The results of one colour.
+struct Input {
+    colour: Colour,
+    partition: Partition,
+    next: Offset,
+    held: Held,
+    /// Its newest deployment heard of, and up to which window that has forgotten.
+    forgotten: Option<(Deployment, u64)>,
+}
+
+/// Whether an input is held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    No,
+    /// Until something changes.
+    Yes,
+    /// It cannot be right.
+    Torn,
+}
+
+/// What a worker reads of a record without its value.
+struct Facts<'a> {
+    of: Deployment,
+    /// `None`: a progress record.
+    route: Option<usize>,
+    identity: &'a [u8],
+    window: u64,
 }
 
 impl Worker {
-    /// A worker of partition `partition`.
+    /// A worker of partition number `index`. It takes orders from `feed`.
     #[must_use]
-    pub fn new(settings: WorkerSettings, partition: u32) -> Self {
-        let routes = settings.routes.iter().map(|(schema, topic)| (*schema, Partition::new(topic, partition))).collect();
+    pub fn new(settings: WorkerSettings, feed: Arc<OrdersFeed>, index: u32) -> Self {
+        let routes = settings.routes.iter().map(|(schema, topic)| (*schema, Partition::new(topic, index))).collect::<Vec<_>>();
+        let input = |(colour, topic): &(Colour, Topic)| Input {
+            colour: *colour,
+            partition: Partition::new(topic, index),
+            next: Offset(0),
+            held: Held::No,
+            forgotten: None,
+        };
+        let mut outputs: Vec<Partition> = Vec::new();
+        for (_, output) in &routes {
+            if !outputs.contains(output) {
+                outputs.push(output.clone());
+            }
+        }
         Self {
+            inputs: settings.inputs.iter().map(input).collect(),
+            state: State::new(outputs, settings.remember),
             settings,
+            feed,
+            index,
             routes,
-            changed: Map::default(),
-            progress: None,
-            unsaved_progress: false,
-            forgotten: u64::MAX,
-            reach: Reach::default(),
-            due: None,
+            orders: Arc::default(),
+            authority: Authority::default(),
+            through: 0,
+            reconcile: None,
+            sums: BTreeMap::new(),
             value: Vec::new(),
         }
     }
 
-    fn take(&mut self, record: &Record<'_>, store: &dyn Store) -> Result<(), StageError> {
-        let unreadable = |source| StageError::Unreadable { offset: record.offset, source };
-        let header = |name| record.headers.get(name).ok_or(unreadable(CodecError::Truncated));
+    fn count(&self, reason: &'static str) {
+        metrics::counter!("platform_router_passed_over_total", "pipeline" => self.settings.pipeline.clone(), "reason" => reason)
+            .increment(1);
+    }
+
+    fn violated(&self, name: &'static str) {
+        metrics::counter!("platform_invariant_violations_total", "pipeline" => self.settings.pipeline.clone(), "name" => name).increment(1);
+    }
+
+    /// What the headers say of a record of an input.
+    fn facts<'a>(&self, record: &Record<'a>) -> Result<Facts<'a>, CodecError> {
+        let header = |name| record.headers.get(name).ok_or(CodecError::Truncated);
         let schema = header(SCHEMA)?;
         let identity = header(IDENTITY_HEADER)?;
-        let value = record.value.ok_or(unreadable(CodecError::Truncated))?;
-        if schema == self.settings.progress.as_bytes() {
-            self.take_progress(record, identity, value);
-            return Ok(());
-        }
-        if self.settings.remember > 0 {
-            self.reach.note(window_of(identity), record.offset);
-        }
         let route = self.routes.iter().position(|(name, _)| name.as_bytes() == schema);
-        let route = route.ok_or(unreadable(CodecError::Unknown { what: "schema of length", value: schema.len() as u64 }))?;
-        let growth = Growth::decode(header(GROWTH_HEADER)?).map_err(unreadable)?;
-        let before = match self.changed.get(identity) {
-            Some(published) => Some(published.clone()),
-            None if self.settings.remember == 0 => None,
-            None => store.get(&published_key(identity))?.map(|bytes| Published::decode(&bytes)).transpose().map_err(unreadable)?,
-        };
-        let name = match decide(before.as_ref(), &growth) {
+        if route.is_none() && schema != self.settings.progress.as_bytes() {
+            return Err(CodecError::Unknown { what: "schema of length", value: schema.len() as u64 });
+        }
+        Ok(Facts { of: deployment(record)?, route, identity, window: window_of(identity) })
+    }
+
+    /// A result of whoever answers for its window. Gives whether it was published.
+    fn offer(&mut self, facts: &Facts<'_>, record: &Record<'_>, store: &dyn Store, out: &mut dyn Emit) -> Result<bool, Unusable> {
+        let Facts { of, route: Some(route), identity, window } = *facts else { return Ok(false) };
+        let growth = Growth::decode(record.headers.get(GROWTH_HEADER).ok_or(CodecError::Truncated)?)?;
+        let hash = record.headers.get(HASH_HEADER).map_or(Ok(0), hash_of)?;
+        let value = record.value.ok_or(CodecError::Truncated)?;
+        if window < self.state.purged() {
+            // Whether it was published, and as what, is not known any more.
+            self.count("forgotten");
+            return Ok(false);
+        }
+        let before = self.state.published(identity, store)?;
+        let decision = if planted(Bug::NoGrowthRule) { next_of(before.as_ref()) } else { decide(before.as_ref(), &growth) };
+        let summed = self.routes.get(route).is_some_and(|(schema, _)| *schema == self.settings.summed);
+        let passed = match decision {
             Decision::Publish(revision) => {
-                if self.settings.remember > 0 {
-                    self.changed.insert(identity.to_vec(), Published::of(revision, &growth));
-                }
+                self.state.publish(identity, Published::of(revision, &growth), facts.of, summed.then_some(hash));
                 self.value.clear();
                 splice(value, growth.revision_at, revision, &mut self.value);
-                self.due = Some(Due {
-                    route,
-                    revision: Some(revision),
-                    key: record.key.map(<[u8]>::to_vec),
-                    headers: owned(record),
-                    value: self.value.clone(),
-                });
-                return Ok(());
+                self.forward(route, record, Some(revision), out)?;
+                return Ok(true);
             }
             Decision::Same => "same",
             Decision::Stale => "stale",
             Decision::Conflict => {
-                metrics::counter!("platform_invariant_violations_total", "pipeline" => self.settings.pipeline.clone(), "name" => "I17 growing").increment(1);
+                self.violated("I17 growing");
                 tracing::error!(offset = record.offset.0, "two results of one identity cannot both be right; the first stands");
                 "conflict"
             }
         };
-        metrics::counter!("platform_router_passed_over_total", "pipeline" => self.settings.pipeline.clone(), "reason" => name).increment(1);
+        self.state.seen_again(window, of);
+        self.count(passed);
+        Ok(false)
+    }
+
+    /// The record with the value that lies ready, to its public partition.
+    fn forward(&self, route: usize, record: &Record<'_>, revision: Option<u64>, out: &mut dyn Emit) -> Result<(), CommitError> {
+        let number = revision.map(|revision| revision.to_string());
+        let mut headers: Vec<(&str, &[u8])> = record.headers.iter().collect();
+        if let Some(number) = &number {
+            headers.push((REVISION_HEADER, number.as_bytes()));
+        }
+        match self.routes.get(route) {
+            Some((_, to)) => out.append(to, NewRecord { key: record.key, headers: &headers, value: Some(&self.value) }),
+            None => Ok(()),
+        }
+    }
+
+    /// A progress record of whoever answers for its window: published when everything that it sums up stands on the public topic.
+    fn progress(&mut self, facts: &Facts<'_>, record: &Record<'_>, out: &mut dyn Emit) -> Result<(), Unusable> {
+        if facts.window <= self.state.progress() {
+            return Ok(());
+        }
+        let said = Sums::decode(record.headers.get(SUMS_HEADER).ok_or(CodecError::Truncated)?)?;
+        if !self.state.is_whole(facts.window, facts.of, said) {
+            return Err(Unusable::Sums { window: facts.window, said, published: self.state.tally_of(facts.window) });
+        }
+        self.value.clear();
+        self.value.extend_from_slice(record.value.ok_or(CodecError::Truncated)?);
+        self.forward(0, record, None, out)?;
+        self.state.progressed(facts.window);
+        self.through = self.through.max(facts.window);
+        let forgotten = self.forgotten();
+        self.state.forgets(forgotten);
+        if let Some(log) = self.feed.log().filter(|_| self.settings.remember > 0) {
+            self.state.look_at_ends(&**log);
+        }
+        self.wake();
         Ok(())
     }
 
-    /// A progress record goes out if it is newer than the last one, into the first route's topic.
-    fn take_progress(&mut self, record: &Record<'_>, identity: &[u8], value: &[u8]) {
-        if self.progress.as_deref().is_some_and(|last| last >= identity) {
+    /// Up to which window no result can come any more, of any deployment that answers for some; 0 when one has not said.
+    fn forgotten(&self) -> u64 {
+        let said = |of: Deployment| self.inputs.iter().find_map(|i| i.forgotten.filter(|(d, _)| *d == of)).map_or(0, |(_, at)| at);
+        self.authority.owners().map(said).min().unwrap_or(0)
+    }
+
+    /// Inputs that were held back are offered again: something has changed.
+    fn wake(&mut self) {
+        for input in self.inputs.iter_mut().filter(|input| input.held == Held::Yes) {
+            input.held = Held::No;
+        }
+    }
+
+    /// What a progress record says besides, also one that is not published.
+    fn note(&mut self, place: usize, facts: &Facts<'_>, record: &Record<'_>) {
+        if facts.route.is_some() {
             return;
         }
-        self.progress = Some(identity.to_vec());
-        self.unsaved_progress = true;
-        self.forgotten = record.headers.get(FORGOTTEN_HEADER).map_or(u64::MAX, window_of);
-        self.due = Some(Due { route: 0, revision: None, key: None, headers: owned(record), value: value.to_vec() });
+        let forgotten = record.headers.get(FORGOTTEN_HEADER).map_or(u64::MAX, window_of);
+        if let Some(input) = self.inputs.get_mut(place) {
+            input.forgotten = Some((facts.of, forgotten));
+        }
+        let Some(sums) = record.headers.get(SUMS_HEADER).and_then(|bytes| Sums::decode(bytes).ok()) else { return };
+        let known = self.sums.entry(facts.window).or_default();
+        if known.iter().any(|(of, _)| *of == facts.of) {
+            return;
+        }
+        known.push((facts.of, sums));
+        if let [(one, first), (other, second)] = known.as_slice()
+            && one.colour != other.colour
+        {
+            let version = |of: &Deployment| self.orders.start_of(*of).map(|start| &start.version);
+            let result = match (first == second, version(one) == version(other)) {
+                (true, _) => "equal",
+                (false, true) => "different",
+                (false, false) => "other_version",
+            };
+            metrics::counter!("platform_router_compared_windows_total", "pipeline" => self.settings.pipeline.clone(), "result" => result)
+                .increment(1);
+            if result == "different" {
+                tracing::warn!(partition = self.index, window = facts.window, ?first, ?second, "the two deployments differ in a window");
+            }
+        }
+        while self.sums.len() > COMPARED {
+            self.sums.pop_first();
+        }
     }
+
+    fn take(&mut self, place: usize, record: &Record<'_>, store: &dyn Store, out: &mut dyn Emit) -> Result<Taken, Unusable> {
+        let Some(colour) = self.inputs.get(place).map(|input| input.colour) else { return Ok(Taken::Yes) };
+        let of = match deployment(record) {
+            Ok(of) if planted(Bug::EpochIgnoredByRouter) => self.orders.running(of.colour).map_or(of, |start| start.deployment),
+            Ok(of) => of,
+            // Whoever had the place then: what has ended does not stand in the way of what comes behind it.
+            Err(error) => self.orders.at(colour, record.append_time.map_or(i64::MAX, |time| time.0)).ok_or(error)?,
+        };
+        let known = self.orders.start_of(of).is_some();
+        if !known && self.orders.next_epoch() <= of.epoch {
+            // Its order is on the way, or it is nothing of ours: then somebody must look.
+            return Ok(Taken::Held);
+        }
+        let ended = self.orders.is_abandoned(of) && !planted(Bug::AbandonedForwarded);
+        if !known || ended || of.colour != colour {
+            self.count("foreign");
+            return Ok(Taken::Yes);
+        }
+        let facts = Facts { of, ..self.facts(record)? };
+        self.note(place, &facts, record);
+        loop {
+            match self.authority.judge(facts.of, facts.window, self.through) {
+                Verdict::Hold if planted(Bug::StandbyNotHeld) => return Ok(Taken::Yes),
+                Verdict::Hold => return Ok(Taken::Held),
+                Verdict::Drop => {
+                    self.count("standby");
+                    return Ok(Taken::Yes);
+                }
+                Verdict::Passed(end) => {
+                    self.through = end;
+                    self.wake();
+                }
+                Verdict::Forward if facts.route.is_none() => return self.progress(&facts, record, out).map(|()| Taken::Yes),
+                Verdict::Forward => return self.offer(&facts, record, store, out).map(|_| Taken::Yes),
+            }
+        }
+    }
+
+    /// Makes the cuts that were ordered and are not made.
+    fn cut(&mut self, out: &mut dyn Emit) -> Result<(), CommitError> {
+        let orders = Arc::clone(&self.orders);
+        self.authority.first = orders.first();
+        for flipped in orders.flips() {
+            let Flip { flip, from, to, kind, window } = flipped.order;
+            if flip <= self.state.flip() {
+                if self.state.cuts().iter().all(|cut| cut.flip != flip) {
+                    // Made so long ago that its mark lies before everything that is remembered.
+                    self.state.cut(CutAt { flip, from, to, at: 0, sealed: true });
+                }
+                continue;
+            }
+            let at = cut_at(kind, window, self.state.newest(), self.state.progress());
+            let position = |of: Deployment| self.inputs.iter().find(|i| i.colour == of.colour).map_or(0, |i| i.next.0);
+            let sums = |of: Deployment| Some(self.sums.get(&self.state.progress())?.iter().find(|(d, _)| *d == of)?.1);
+            let compared = Some((self.state.progress(), sums(from), sums(to))).filter(|(window, ..)| *window > 0);
+            let mark = Cut { flip, partition: self.index, from, to, kind, cut: at, positions: (position(from), position(to)), compared };
+            self.mark(SCHEMA_CUT, &mark.encode(), out)?;
+            tracing::info!(partition = self.index, flip, %from, %to, cut = at, "cut");
+            self.state.cut(CutAt { flip, from, to, at, sealed: false });
+        }
+        self.authority.cuts = self.state.cuts().to_vec();
+        if !planted(Bug::AbandonedForwarded) {
+            self.authority.abandoned = orders.abandoned().clone();
+        }
+        self.authority.sealing = orders.flips().iter().filter(|flip| flip.sealed).map(|flip| flip.order.flip).collect();
+        Ok(())
+    }
+
+    fn mark(&self, schema: &str, value: &[u8], out: &mut dyn Emit) -> Result<(), CommitError> {
+        let headers = [(SCHEMA, schema.as_bytes()), ("content-type", b"application/json".as_slice())];
+        match self.routes.first() {
+            Some((_, to)) => out.append(to, NewRecord { key: None, headers: &headers, value: Some(value) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Flips whose old deployment answers no more, and whose new one has not yet answered for the windows before the cut.
+    fn unsealed(&self) -> Vec<&CutAt> {
+        self.authority.cuts.iter().filter(|cut| !cut.sealed && self.authority.is_out(cut)).collect()
+    }
+
+    /// A piece of reading results once more, of the deployment that answers for the windows of one that is out. `true`: there is more.
+    fn reconcile(&mut self, store: &dyn Store, out: &mut dyn Emit) -> Result<bool, StageError> {
+        if self.reconcile.is_none() {
+            let unsealed: Vec<u64> = self.unsealed().iter().map(|cut| cut.flip).collect();
+            let heir = unsealed.first().and_then(|flip| self.authority.heir(*flip));
+            let (Some(heir), Some(log)) = (heir, self.feed.log()) else { return Ok(false) };
+            let flips = unsealed.into_iter().filter(|flip| self.authority.heir(*flip) == Some(heir)).collect();
+            let input = self.inputs.iter().find(|input| input.colour == heir.colour);
+            let Some(input) = input else { return Ok(false) };
+            match Reconcile::new(&**log, heir, flips, &input.partition, input.next) {
+                Ok(reconcile) => self.reconcile = Some(reconcile),
+                Err(error) => {
+                    tracing::warn!(%error, "results cannot be read once more: tried again");
+                    return Ok(false);
+                }
+            }
+        }
+        let Some(mut reconcile) = self.reconcile.take() else { return Ok(false) };
+        let of = reconcile.of();
+        if reconcile.flips().iter().any(|flip| self.authority.heir(*flip) != Some(of)) {
+            return Ok(true);
+        }
+        let limit = self.through;
+        let read = reconcile.read(|record| {
+            let Ok(facts) = self.facts(record) else { return Ok(None) };
+            // What lies behind goes the usual way.
+            if facts.of != of || self.authority.owner(facts.window) != Some(of) || facts.route.is_none() || facts.window > limit {
+                return Ok(None);
+            }
+            match self.offer(&facts, record, store, out) {
+                Ok(published) => Ok(Some(published)),
+                // Where it came the first time its input was torn; nothing is worse than before.
+                Err(Unusable::Record(_) | Unusable::Sums { .. }) => Ok(None),
+                Err(Unusable::Stage(error)) => Err(error),
+            }
+        });
+        match read {
+            Ok(true) => {
+                self.reconcile = Some(reconcile);
+                Ok(true)
+            }
+            Ok(false) => {
+                for flip in reconcile.flips() {
+                    let sealed =
+                        Sealed { flip: *flip, partition: self.index, looked_at: reconcile.looked_at, revisions: reconcile.revisions };
+                    self.mark(SCHEMA_SEALED, &sealed.encode(), out)?;
+                    self.state.seal(*flip);
+                }
+                tracing::info!(partition = self.index, looked_at = reconcile.looked_at, revisions = reconcile.revisions, "sealed");
+                self.authority.cuts = self.state.cuts().to_vec();
+                self.wake();
+                Ok(true)
+            }
+            Err(reconcile::Stopped::Stage(error)) => Err(error),
+            Err(reconcile::Stopped::Log(error)) => {
+                tracing::warn!(%error, "results cannot be read once more: tried again");
+                Ok(false)
+            }
+        }
+    }
+}
+
+/// Why a record of an input cannot be forwarded.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error("it cannot be read: {0}")]
+    Record(#[from] CodecError),
+    #[error("window {window}: it sums up to {said:?}, and what is published to {published:?}")]
+    Sums { window: u64, said: Sums, published: Sums },
+    /// Nothing is wrong with the record.
+    #[error(transparent)]
+    Stage(StageError),
+}
+
+impl From<StageError> for Unusable {
+    fn from(error: StageError) -> Self {
+        Self::Stage(error)
+    }
+}
+
+impl From<CommitError> for Unusable {
+    fn from(error: CommitError) -> Self {
+        Self::Stage(error.into())
+    }
+}
+
+/// Which deployment wrote a record.
+fn deployment(record: &Record<'_>) -> Result<Deployment, CodecError> {
+    let text = |name| record.headers.get(name).and_then(|bytes| std::str::from_utf8(bytes).ok()).ok_or(CodecError::Text);
+    let colour = text(COLOUR_HEADER)?.parse().map_err(|_| CodecError::Text)?;
+    let epoch = text(EPOCH_HEADER)?.parse().map_err(|_| CodecError::Text)?;
+    Ok(Deployment { colour, epoch })
+}
+
+fn hash_of(text: &[u8]) -> Result<u64, CodecError> {
+    std::str::from_utf8(text).ok().and_then(|text| u64::from_str_radix(text, 16).ok()).ok_or(CodecError::Text)
+}
+
+/// The planted mistake of publishing whatever comes.
+fn next_of(before: Option<&Published>) -> Decision {
+    Decision::Publish(before.map_or(0, |published| published.revision + 1))
 }
 
 /// Replaces the digit at `at` by a number. A position outside of the value leaves it as it is.
@@ -146,21 +465,15 @@ fn splice(value: &[u8], at: usize, revision: u64, out: &mut Vec<u8>) {
     match (value.get(..at), value.get(at + 1..)) {
         (Some(head), Some(tail)) => {
             out.extend_from_slice(head);
-            out.extend_from_slice(revision.to_string().as_bytes());
+            if revision < 10 {
+                out.push(b'0' + revision.to_le_bytes()[0]);
+            } else {
+                out.extend_from_slice(revision.to_string().as_bytes());
+            }
             out.extend_from_slice(tail);
         }
         _ => out.extend_from_slice(value),
     }
-}
-
-fn owned(record: &Record<'_>) -> Vec<(String, Vec<u8>)> {
-    record.headers.iter().filter(|(name, _)| *name != GROWTH_HEADER).map(|(name, value)| (name.to_owned(), value.to_vec())).collect()
-}
-
-fn published_key(identity: &[u8]) -> Vec<u8> {
-    let mut key = vec![PUBLISHED];
-    key.extend_from_slice(identity);
-    key
 }
 
 /// The window of an identity: its first eight bytes, which rise with it.
@@ -168,62 +481,104 @@ fn window_of(identity: &[u8]) -> u64 {
     identity.first_chunk::<8>().map_or(0, |start| u64::from_be_bytes(*start))
 }
 
-impl KeyedStage for Worker {
-    fn restore(&mut self, store: &dyn Store, _committed: &[u8]) -> Result<(), StageError> {
-        self.progress = store.get(&PROGRESS)?;
-        if let Some(reach) = store.get(&REACH)? {
-            self.reach = Reach::decode(&reach).map_err(|source| StageError::Unreadable { offset: Offset(0), source })?;
+impl MergeStage for Worker {
+    fn outputs(&self) -> Vec<Partition> {
+        self.state.outputs().to_vec()
+    }
+
+    fn restore(&mut self, store: &dyn Store, inputs: &[(Partition, Option<Committed>)]) -> Result<Positions, StageError> {
+        for input in &mut self.inputs {
+            let committed =
+                inputs.iter().find(|(partition, _)| *partition == input.partition).and_then(|(_, committed)| committed.as_ref());
+            input.next = committed.map_or(Offset(0), |committed| committed.offset);
+        }
+        let beside: Vec<&[u8]> = inputs.iter().filter_map(|(_, c)| Some(c.as_ref()?.metadata.get(1..)?)).collect();
+        self.state.restore(store, &beside)
+    }
+
+    fn recall(&mut self, of: &Partition, record: &Record<'_>, store: &dyn Store) -> Result<(), StageError> {
+        let unreadable = |source| StageError::Unreadable { offset: record.offset, source };
+        let schema = record.headers.get(SCHEMA).unwrap_or_default();
+        if schema == SCHEMA_CUT.as_bytes() {
+            let cut = Cut::decode(record.value.unwrap_or_default()).map_err(|_| unreadable(CodecError::Text))?;
+            self.state.recall_cut(of, record.offset, &cut);
+        } else if schema == SCHEMA_SEALED.as_bytes() {
+            let sealed = Sealed::decode(record.value.unwrap_or_default()).map_err(|_| unreadable(CodecError::Text))?;
+            self.state.seal(sealed.flip);
+        } else if schema == self.settings.progress.as_bytes() {
+            self.state.progressed(window_of(record.headers.get(IDENTITY_HEADER).unwrap_or_default()));
+        } else if let Some((name, _)) = self.routes.iter().find(|(name, _)| name.as_bytes() == schema) {
+            let header = |name| record.headers.get(name).ok_or(unreadable(CodecError::Truncated));
+            let growth = Growth::decode(header(GROWTH_HEADER)?).map_err(unreadable)?;
+            let revision = std::str::from_utf8(header(REVISION_HEADER)?).ok().and_then(|text| text.parse().ok());
+            let revision = revision.ok_or(unreadable(CodecError::Text))?;
+            let hash = record.headers.get(HASH_HEADER).map_or(Ok(0), hash_of).map_err(unreadable)?;
+            let by = deployment(record).map_err(unreadable)?;
+            let published = Published::of(revision, &growth);
+            let summed = (*name == self.settings.summed).then_some(hash);
+            self.state.recall(of, record.offset, header(IDENTITY_HEADER)?, published, by, summed, store).map_err(|error| match error {
+                Unusable::Record(source) => unreadable(source),
+                Unusable::Stage(error) => error,
+                Unusable::Sums { .. } => unreadable(CodecError::Text),
+            })?;
         }
         Ok(())
     }
 
-    fn apply(&mut self, record: &Record<'_>, store: &dyn Store) -> Result<(), StageError> {
-        self.take(record, store)
+    fn recalled(&mut self, ends: &Positions) {
+        self.state.recalled(ends);
+        self.through = self.state.progress();
     }
 
-    fn emit_due(&mut self, _budget: usize, _store: &dyn Store, out: &mut dyn Emit) -> Result<Emitted, StageError> {
-        let Some(due) = self.due.take() else { return Ok(Emitted::All) };
-        let number = due.revision.map(|r| r.to_string());
-        let mut headers: Vec<(&str, &[u8])> = due.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
-        if let Some(number) = &number {
-            headers.push((REVISION_HEADER, number.as_bytes()));
+    fn goes_on(&self, input: &Partition) -> bool {
+        self.authority.first.is_some() && self.inputs.iter().any(|i| i.partition == *input && i.held == Held::No)
+    }
+
+    fn apply(&mut self, input: &Partition, record: &Record<'_>, store: &dyn Store, out: &mut dyn Emit) -> Result<Taken, StageError> {
+        let Some(place) = self.inputs.iter().position(|i| i.partition == *input) else { return Ok(Taken::Yes) };
+        let (taken, held) = match self.take(place, record, store, out) {
+            Ok(Taken::Yes) => (Taken::Yes, Held::No),
+            Ok(Taken::Held) => (Taken::Held, Held::Yes),
+            Err(Unusable::Stage(error)) => return Err(error),
+            Err(error) => {
+                self.violated("I18 whole windows");
+                tracing::error!(%input, offset = record.offset.0, %error, "a deployment's results are torn: nothing more of it is forwarded");
+                (Taken::Held, Held::Torn)
+            }
+        };
+        if let Some(input) = self.inputs.get_mut(place) {
+            input.held = held;
+            if taken == Taken::Yes {
+                input.next = record.offset.next();
+            }
         }
-        if let Some((_, to)) = self.routes.get(due.route) {
-            out.append(to, NewRecord { key: due.key.as_deref(), headers: &headers, value: Some(&due.value) })?;
+        Ok(taken)
+    }
+
+    fn look(&mut self, store: &dyn Store, out: &mut dyn Emit) -> Result<bool, StageError> {
+        let orders = self.feed.newest();
+        if !Arc::ptr_eq(&orders, &self.orders) || self.authority.first.is_none() {
+            self.orders = orders;
+            self.cut(out)?;
+            self.inputs.iter_mut().for_each(|input| input.held = Held::No);
         }
-        Ok(Emitted::All)
+        self.reconcile(store, out)
     }
 
-    fn skip_output(&mut self) {
-        self.due = None;
-    }
-
-    fn replay_from(&self, position: Offset) -> Offset {
-        self.reach.replay_from(position)
+    fn metadata(&self, input: &Partition) -> Vec<u8> {
+        let torn = self.inputs.iter().any(|i| i.partition == *input && i.held == Held::Torn);
+        let mut bytes = vec![u8::from(torn)];
+        self.state.put_beside(&mut bytes);
+        bytes
     }
 
     fn changes(&mut self, changes: &mut Changes) {
-        if self.settings.remember == 0 {
-            return;
-        }
-        for (identity, published) in self.changed.drain() {
-            changes.put(&published_key(&identity), published.encode());
-        }
-        if std::mem::take(&mut self.unsaved_progress)
-            && let Some(progress) = &self.progress
-        {
-            let oldest = window_of(progress).saturating_sub(self.settings.remember.unsigned_abs());
-            // A source partition that is far behind makes corrections of windows as old as itself.
-            let oldest = oldest.min(self.forgotten);
-            changes.put(&PROGRESS, progress.clone());
-            changes.delete_range(&[PUBLISHED], &published_key(&oldest.to_be_bytes()));
-            self.reach.forget_before(oldest);
-        }
-        changes.put(&REACH, self.reach.encode());
+        let keep = !self.unsealed().is_empty();
+        self.state.changes(changes, keep);
     }
 
     fn held(&self) -> usize {
-        self.changed.len() * 256
+        self.state.held()
     }
 }
 

@@ -16,7 +16,7 @@ use crate::signal::completeness::Completeness;
 use crate::signal::health::{self, DEFAULT_RULE_SHA256, Health, Level};
 use golden_overrides::file::Override;
 use platform_core::codec::CodecError;
-use platform_core::growth::Growth;
+use platform_core::growth::{Growth, Sums};
 use platform_core::record::{NewRecord, Partition};
 use platform_core::stage::Emit;
 use platform_core::time::EventTime;
@@ -61,6 +61,30 @@ pub(super) struct Emission {
     identity: Vec<u8>,
     aggregate: Vec<u8>,
     key: Vec<u8>,
+    /// Of the service that is being written.
+    sums: Sums,
+}
+
+/// What was written of one service or of a window.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Written {
+    /// Its events, each once.
+    pub(super) events: u64,
+    /// Sum of their hashes.
+    pub(super) hash: u64,
+    /// Over all records, of every grouping.
+    pub(super) all: Sums,
+}
+
+impl Written {
+    /// And that of another service.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.events += other.events;
+        self.hash = self.hash.wrapping_add(other.hash);
+        self.all.finals += other.all.finals;
+        self.all.events = self.all.events.wrapping_add(other.all.events);
+        self.all.hash = self.all.hash.wrapping_add(other.all.hash);
+    }
 }
 
 /// Asked for the level that was known before, by series or service key.
@@ -80,6 +104,7 @@ impl Emission {
             identity: vec![],
             aggregate: vec![],
             key: vec![],
+            sums: Sums::default(),
         }
     }
 
@@ -89,7 +114,6 @@ impl Emission {
     }
 
     /// The records of one service in one window: of every grouping, or of those keys that sum a series in `only`.
-    /// Gives the number of records, the service's events, and the sum of their hashes.
     #[expect(clippy::too_many_arguments, reason = "all of them are facts of one window and service; a struct would be built once per call")]
     pub(super) fn service(
         &mut self,
@@ -100,12 +124,13 @@ impl Emission {
         before: Before<'_>,
         decided: Decided<'_>,
         out: &mut dyn Emit,
-    ) -> Result<(u64, u64, u64), Failure> {
+    ) -> Result<Written, Failure> {
         let all = self.settings.groupings.dimensions().len();
-        let (mut records, mut events, mut hash) = (0, 0, 0_u64);
+        let mut written = Written::default();
+        self.sums = Sums::default();
         for (_, aggregate) in series {
-            events += aggregate.counts().events;
-            hash = hash.wrapping_add(aggregate.counts().hash);
+            written.events += aggregate.counts().events;
+            written.hash = written.hash.wrapping_add(aggregate.counts().hash);
         }
         let found = closed.version.and_then(|version| version.find_by_key(service));
         let groupings = self.groupings_of(found);
@@ -119,16 +144,15 @@ impl Emission {
                 for (key, aggregate) in series.iter().filter(|(key, _)| wanted(key)) {
                     let level_key = if whole { service } else { key };
                     self.one(&of, key, level_key, aggregate, before, decided, out)?;
-                    records += 1;
                 }
                 continue;
             }
             for (key, aggregate) in roll_up(grouping, service, series, &wanted)? {
                 self.one(&of, &key, service, &aggregate, before, decided, out)?;
-                records += 1;
             }
         }
-        Ok((records, events, hash))
+        written.all = self.sums;
+        Ok(written)
     }
 
     /// Groupings of a service, by name: everybody's, and those of its override that have only dimensions which series have.
@@ -234,6 +258,7 @@ impl Emission {
         let values = dimensions.iter().map(|(_, value)| (*value).to_owned()).collect();
         let identity = self.identity_of(window, texts, &of.grouping.name, values);
         let growth = Growth { revision_at, complete: completeness.is_full(), totals: aggregate.totals().to_vec() };
+        self.sums.add(growth.totals.first().copied().unwrap_or(0), aggregate.counts().hash);
         self.send(names::SCHEMA_SIGNALS, &identity, &growth, aggregate, out)
     }
 
@@ -330,15 +355,16 @@ impl Emission {
     }
 
     /// The progress record of a closed window: the watermark, and up to where windows are forgotten; its finals, and the events of its
-    /// services and the sum of their hashes.
+    /// services and the sum of their hashes; and for the router the sums over all its finals.
     pub(super) fn progress(
         &mut self,
         window: Window,
         (watermark, forgotten): (EventTime, EventTime),
-        sums: (u64, u64, u64),
+        written: &Written,
         out: &mut dyn Emit,
     ) -> Result<(), Failure> {
-        let (finals, events, hash) = sums;
+        let Written { events, hash, all } = written;
+        let finals = all.finals;
         let stamp = &self.settings.stamp;
         let value = format!(
             r#"{{"schema":"{}","colour":"{}","epoch":{},"partition":{},"window_start":{},"window_end":{},"watermark":{},"finals":{finals},"events":{events},"hash":"{hash:016x}"}}"#,
@@ -353,9 +379,13 @@ impl Emission {
         self.identity.clear();
         self.identity.extend_from_slice(&crate::identity::sortable(window.start));
         let forgotten = crate::identity::sortable(forgotten);
-        let headers: [(&str, &[u8]); 4] = [
+        let epoch = stamp.epoch.to_string();
+        let headers: [(&str, &[u8]); 7] = [
             (names::SCHEMA, names::SCHEMA_PROGRESS.as_bytes()),
             (names::CONTENT_TYPE, b"application/json"),
+            (names::COLOUR_HEADER, stamp.colour.as_bytes()),
+            (names::EPOCH_HEADER, epoch.as_bytes()),
+            (names::SUMS, &all.encode()),
             (names::IDENTITY, &self.identity),
             (platform_core::growth::FORGOTTEN_HEADER, &forgotten),
         ];

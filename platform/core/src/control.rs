@@ -48,6 +48,26 @@ impl ControlReader {
         }
     }
 
+    /// Reads what has come by now, and waits for nothing: what is on its way comes with a later call.
+    ///
+    /// # Errors
+    /// As `read_to_end`.
+    pub fn read_on(&mut self, each: &mut dyn FnMut(&Record<'_>)) -> Result<(), LogError> {
+        let partition = self.partition.clone();
+        loop {
+            let at = match self.open().map(|reader| reader.poll(Duration::ZERO)) {
+                Ok(Ok(Polled::Batch(batch))) if *batch.partition == partition => {
+                    batch.iter().for_each(|record| each(&record));
+                    batch.next_offset()
+                }
+                Ok(Ok(Polled::Batch(_) | Polled::Assigned(_))) => None,
+                Ok(Ok(Polled::Nothing)) => return Ok(()),
+                Ok(Err(error)) | Err(error) => return self.failed(error).map(drop),
+            };
+            self.position = at.or(self.position);
+        }
+    }
+
     /// Reads up to a position, and never beyond it. `false`: it did not come within this many polls that brought nothing.
     ///
     /// # Errors

@@ -7,7 +7,7 @@
 
 use crate::record::{Batch, NewRecord, Offset, Partition, Topic};
 use crate::time::AppendTime;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Per partition, the next offset to read.
@@ -177,6 +177,12 @@ pub trait Reader: Send {
     /// # Errors
     /// When a partition is not owned.
     fn seek(&mut self, to: &Positions) -> Result<(), LogError>;
+
+    /// From now on nothing comes of these partitions, and something of all others; a new assignment reads all again. Positions stay.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    fn pause(&mut self, these: &BTreeSet<Partition>) -> Result<(), LogError>;
 
     /// Next offset to read; 0 for a partition that is not owned.
     fn position(&self, of: &Partition) -> Offset;

@@ -3,7 +3,7 @@
 //! The description is data. Running it is the runtime's business; drawing or checking it is anybody's.
 
 use crate::record::Topic;
-use crate::stage::{KeyedStage, MapStage};
+use crate::stage::{KeyedStage, MapStage, MergeStage};
 
 /// A pipeline.
 pub struct Pipeline {
@@ -32,12 +32,17 @@ pub type MakeMap = Box<dyn Fn() -> Box<dyn MapStage> + Send + Sync>;
 /// Makes a keyed stage, one for each partition.
 pub type MakeKeyed = Box<dyn Fn(u32) -> Box<dyn KeyedStage> + Send + Sync>;
 
-/// The two kinds of stage.
+/// Makes a merge stage, one for each partition number.
+pub type MakeMerge = Box<dyn Fn(u32) -> Box<dyn MergeStage> + Send + Sync>;
+
+/// The three kinds of stage.
 pub enum Kind {
     /// Keeps nothing between transactions.
     Map(MakeMap),
     /// A fold over one partition, whose stores carry this format number; another number starts from an empty store.
     Keyed(MakeKeyed, u32),
+    /// A fold over its own output, one for each partition number of its inputs; its stores carry this format number too.
+    Merge(MakeMerge, u32),
 }
 
 /// Why a description is not a pipeline.

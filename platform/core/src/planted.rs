@@ -54,11 +54,19 @@ pub enum Bug {
     ControlToItsEnd,
     /// FOLD goes on although it cannot read the control log.
     ControlNotAwaited,
+    /// 10: the router takes records of deployments that have ended.
+    EpochIgnoredByRouter,
+    /// 28: what the standby has emitted already is read and passed over.
+    StandbyNotHeld,
+    /// 29: the router publishes whatever comes.
+    NoGrowthRule,
+    /// 30: what was abandoned is forwarded still.
+    AbandonedForwarded,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 28] = [
         Self::NoSeekAfterAbort,
         Self::ClaimRefreshed,
         Self::PositionsApart,
@@ -83,6 +91,10 @@ impl Bug {
         Self::CountsWhenRead,
         Self::ControlToItsEnd,
         Self::ControlNotAwaited,
+        Self::EpochIgnoredByRouter,
+        Self::StandbyNotHeld,
+        Self::NoGrowthRule,
+        Self::AbandonedForwarded,
     ];
 }
 

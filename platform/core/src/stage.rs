@@ -1,4 +1,4 @@
-//! The two kinds of stage, and what the runtime asks of each. There is no third kind: these two compose to any chain.
+//! The three kinds of stage, and what the runtime asks of each. There is no fourth kind: these compose to any chain.
 //!
 //! A **map stage** keeps nothing between transactions: it reads any partitions, pre-aggregates, and writes to the partition that owns each
 //! key. After an abort its input comes again and what it held is forgotten.
@@ -7,10 +7,13 @@
 //! size enters its state or its output. Its state is restored by taking any earlier state and applying the log again *silently* up to the
 //! committed position. After an abort its outputs are sent again; the state is not rolled back.
 //!
+//! A **merge stage** reads several inputs, which have no order between them, so its state is a fold over what does have one: its own output.
+//! It may hold an input back. It is restored by taking any earlier state and reading its own output to the end.
+//!
 //! Stages know neither threads nor transactions; the runtime owns both.
 
 use crate::codec::CodecError;
-use crate::log::{CommitError, Committed, LogError};
+use crate::log::{CommitError, Committed, LogError, Positions};
 use crate::record::{Batch, NewRecord, Offset, Partition, Record};
 use crate::store::{Changes, Store, StoreError};
 use crate::time::AppendTime;
@@ -146,6 +149,62 @@ pub trait KeyedStage: Send {
     }
 
     /// Entries changed since the last call, to be written with the position that they stand for.
+    fn changes(&mut self, changes: &mut Changes);
+
+    /// Memory held, in bytes; a commit lets the stage move what it can to its store.
+    fn held(&self) -> usize;
+}
+
+/// What a merge stage says to a record of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is dealt with; the position moves behind it.
+    Yes,
+    /// Not now. The input stays before it until `goes_on` says otherwise.
+    Held,
+}
+
+/// A fold over its own output: for one partition number, all inputs and outputs of that number. Nobody else writes its outputs.
+pub trait MergeStage: Send {
+    /// The partitions that its state is a fold of.
+    fn outputs(&self) -> Vec<Partition>;
+
+    /// Called once before anything else. The store holds the state as of some earlier time, or nothing; `inputs` are the committed positions
+    /// with what this stage's `metadata` gave beside them. Gives from where each output must be read; one that is not named, from its start.
+    ///
+    /// # Errors
+    /// When the store fails or holds what cannot be read.
+    fn restore(&mut self, store: &dyn Store, inputs: &[(Partition, Option<Committed>)]) -> Result<Positions, StageError>;
+
+    /// A record of an own output, in order within that output; some may be part of the state already.
+    ///
+    /// # Errors
+    /// When it is one of our own and damaged, or the store fails.
+    fn recall(&mut self, of: &Partition, record: &Record<'_>, store: &dyn Store) -> Result<(), StageError>;
+
+    /// Its outputs were read up to these ends, and it may go on.
+    fn recalled(&mut self, ends: &Positions);
+
+    /// Whether an input is to be read.
+    fn goes_on(&self, input: &Partition) -> bool;
+
+    /// Takes a record of an input, and emits what follows from it.
+    ///
+    /// # Errors
+    /// When the store fails or the log refuses. An input that cannot be read is held, for others may go on.
+    fn apply(&mut self, input: &Partition, record: &Record<'_>, store: &dyn Store, out: &mut dyn Emit) -> Result<Taken, StageError>;
+
+    /// Called now and then, between records: a look at what comes from elsewhere, and a piece of what is done beside the inputs.
+    /// Gives whether there is more of it.
+    ///
+    /// # Errors
+    /// As `apply`.
+    fn look(&mut self, store: &dyn Store, out: &mut dyn Emit) -> Result<bool, StageError>;
+
+    /// What to keep beside the committed position of an input. Under 128 bytes.
+    fn metadata(&self, input: &Partition) -> Vec<u8>;
+
+    /// Entries changed since the last call, once they are committed.
     fn changes(&mut self, changes: &mut Changes);
 
     /// Memory held, in bytes; a commit lets the stage move what it can to its store.

@@ -22,7 +22,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset as Position, TopicPartitionList};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -139,6 +139,12 @@ impl Intake {
     fn owned(&self, topic: &str, partition: i32) -> Option<Partition> {
         let index = u32::try_from(partition).ok()?;
         self.handed.keys().find(|owned| owned.index == index && owned.topic.as_str() == topic).cloned()
+    }
+
+    /// The partition of which something was read ahead, where it is one of these, and where the caller goes on with it.
+    fn read_ahead(&self, these: &BTreeSet<Partition>) -> Option<(Partition, Offset)> {
+        let of = self.next_of.as_ref().filter(|of| these.contains(*of))?;
+        Some((of.clone(), *self.handed.get(of)?))
     }
 
     /// Forgets what was read ahead of these partitions.
@@ -264,6 +270,8 @@ pub(crate) struct MemberReader {
     intake: Intake,
     /// Partitions that came and are not assigned yet: the caller may say from where.
     unassigned: Vec<Partition>,
+    /// Owned partitions that nothing is to come of.
+    paused: BTreeSet<Partition>,
     /// librdkafka waits to be told of partitions that came, also when there are none: until then it takes part in no change of the group.
     owes: bool,
     /// Partitions short of their ends: where they stand, and since when.
@@ -291,6 +299,7 @@ impl MemberReader {
             consumer,
             intake: Intake::new(doing),
             unassigned: Vec::new(),
+            paused: BTreeSet::new(),
             owes: false,
             behind: RefCell::default(),
             silent: RefCell::default(),
@@ -299,6 +308,10 @@ impl MemberReader {
 
     /// Notes how far a partition is from its end, for `wake`.
     fn note(&self, of: &Partition, end: Offset) {
+        if self.paused.contains(of) {
+            self.behind.borrow_mut().remove(of);
+            return;
+        }
         let (position, now) = (self.position(of), self.shared.clock.monotonic());
         let mut behind = self.behind.borrow_mut();
         match behind.get(of) {
@@ -341,7 +354,8 @@ impl MemberReader {
         let cooperative = matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
         let assigned = positions(list.iter().map(|(partition, at)| (partition, *at, None)))
             .and_then(|list| if cooperative { self.consumer.incremental_assign(&list) } else { self.consumer.assign(&list) });
-        assigned.map_err(|error| Shared::failed(words("taking partitions", "READ", &error).text))
+        assigned.map_err(|error| Shared::failed(words("taking partitions", "READ", &error).text))?;
+        hold(&self.consumer, list.iter().map(|(partition, _)| partition), &self.paused)
     }
 
     /// What came or went since the last poll, as an assignment of all that is owned now.
@@ -392,6 +406,7 @@ impl MemberReader {
         }
         let begins = committed.iter().map(|c| c.as_ref().map_or(Offset(0), |c| c.offset));
         self.behind.borrow_mut().clear();
+        self.paused.clear();
         self.forget_silent();
         self.shared.state.well(&self.intake.doing);
         self.intake.own(owned.iter().cloned().zip(begins));
@@ -399,6 +414,7 @@ impl MemberReader {
         let kept: Positions =
             self.intake.handed.iter().filter(|(p, _)| !self.unassigned.contains(p)).map(|(p, at)| (p.clone(), *at)).collect();
         self.seek_assigned(&kept)?;
+        hold(&self.consumer, kept.keys(), &self.paused)?;
         Ok(Some(Assignment { claim, partitions: owned.into_iter().zip(committed).collect::<Vec<(Partition, Option<Committed>)>>() }))
     }
 
@@ -422,6 +438,22 @@ fn seek<C: ConsumerContext>(consumer: &BaseConsumer<C>, to: &Positions) -> Resul
     let list = positions(to.iter().map(|(partition, at)| (partition, *at, None))).map_err(failed)?;
     let sought = consumer.seek_partitions(list, SEEK).map_err(failed)?;
     sought.elements().iter().try_for_each(|element| element.error()).map_err(failed)
+}
+
+/// Of these, nothing more is fetched of those that are paused, and everything of the others.
+fn hold<'a, C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    these: impl Iterator<Item = &'a Partition>,
+    paused: &BTreeSet<Partition>,
+) -> Result<(), LogError> {
+    let (held, others): (Vec<&Partition>, Vec<&Partition>) = these.partition(|partition| paused.contains(*partition));
+    let list = |of: Vec<&Partition>| {
+        let mut list = TopicPartitionList::with_capacity(of.len());
+        of.into_iter().for_each(|partition| drop(list.add_partition(partition.topic.as_str(), index(partition))));
+        list
+    };
+    let done = consumer.pause(&list(held)).and_then(|()| consumer.resume(&list(others)));
+    done.map_err(|error| Shared::failed(words("holding partitions", "READ", &error).text))
 }
 
 impl Reader for MemberReader {
@@ -448,6 +480,14 @@ impl Reader for MemberReader {
         self.seek_assigned(&assigned)?;
         self.intake.moved(to);
         Ok(())
+    }
+
+    fn pause(&mut self, these: &BTreeSet<Partition>) -> Result<(), LogError> {
+        let changed: Vec<Partition> = self.paused.symmetric_difference(these).filter(|p| !self.unassigned.contains(p)).cloned().collect();
+        self.paused.clone_from(these);
+        let ahead = self.intake.read_ahead(these).filter(|(p, _)| self.intake.handed.contains_key(p));
+        hold(&self.consumer, changed.iter().filter(|p| self.intake.handed.contains_key(*p)), these)?;
+        ahead.map_or(Ok(()), |(partition, at)| self.seek(&Positions::from([(partition, at)])))
     }
 
     fn position(&self, of: &Partition) -> Offset {
@@ -492,6 +532,7 @@ pub(crate) struct AloneReader {
     consumer: BaseConsumer<Context>,
     intake: Intake,
     patience: Option<Duration>,
+    paused: BTreeSet<Partition>,
     told: bool,
     assigned: bool,
 }
@@ -511,7 +552,7 @@ impl AloneReader {
             }
         }
         intake.own(partitions.into_iter());
-        Ok(Self { shared: Arc::clone(shared), consumer, intake, patience, told: false, assigned: false })
+        Ok(Self { shared: Arc::clone(shared), consumer, intake, patience, paused: BTreeSet::new(), told: false, assigned: false })
     }
 }
 
@@ -529,6 +570,7 @@ impl Reader for AloneReader {
             let list = positions(self.intake.handed.iter().map(|(partition, at)| (partition, *at, None)));
             list.and_then(|list| self.consumer.assign(&list)).map_err(|e| Shared::failed(words("reading", "READ", &e).text))?;
             self.assigned = true;
+            hold(&self.consumer, self.intake.handed.keys(), &self.paused)?;
         }
         Ok(match self.intake.fill(&self.consumer, wait, &self.shared.state)? {
             true => self.intake.current.batch().map_or(Polled::Nothing, Polled::Batch),
@@ -545,6 +587,17 @@ impl Reader for AloneReader {
         }
         self.intake.moved(to);
         Ok(())
+    }
+
+    fn pause(&mut self, these: &BTreeSet<Partition>) -> Result<(), LogError> {
+        let changed: Vec<Partition> = self.paused.symmetric_difference(these).cloned().collect();
+        self.paused.clone_from(these);
+        if !self.assigned {
+            return Ok(());
+        }
+        let ahead = self.intake.read_ahead(these);
+        hold(&self.consumer, changed.iter().filter(|p| self.intake.handed.contains_key(*p)), these)?;
+        ahead.map_or(Ok(()), |(partition, at)| self.seek(&Positions::from([(partition, at)])))
     }
 
     fn position(&self, of: &Partition) -> Offset {

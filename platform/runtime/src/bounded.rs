@@ -1,4 +1,5 @@
-//! A pipeline over inputs that end: one map stage over several readers, then keyed stages, each partition a chain of its own.
+//! A pipeline over inputs that end: one map stage over several readers, then keyed and merge stages of one input each, each partition a chain
+//! of its own.
 //!
 //! A *bounded reader* is a `Reader` that brings an assignment first (any claim, every partition with a committed position), then batches,
 //! and `Nothing` exactly when its input has ended; until then it waits as long as it takes, whatever the wait it is given. It is never asked
@@ -12,6 +13,7 @@
 use crate::keyed_task::{KeyedParts, KeyedTask};
 use crate::map_task::MapTask;
 use crate::memory::MemoryLog;
+use crate::merge_task::{MergeParts, MergeTask};
 use crate::runtime::{RunError, panicked};
 use crate::task::{RuntimeSettings, Signal, Step, TaskError, TaskSetup};
 use platform_core::clock::Clock;
@@ -29,7 +31,7 @@ pub type WhileReading<'a> = Option<&'a (dyn Fn(&Batch<'_>) + Sync)>;
 
 /// A bounded run.
 pub struct Bounded {
-    /// One map stage, then keyed stages, each reading the first topic that the one before writes.
+    /// One map stage, then keyed or merge stages, each reading the first topic that the one before writes.
     pub pipeline: Pipeline,
     /// Holds the topics written, all but the source's; those between stages need equal partition counts and should forget what is read.
     pub log: MemoryLog,
@@ -79,10 +81,14 @@ impl Bounded {
             match stage.kind {
                 Kind::Map(make) if map.is_none() => map = Some((stage.name, make)),
                 Kind::Map(_) => return Err(RunError::Unbounded("it has a second map stage")),
-                Kind::Keyed(..) if !follows => return Err(RunError::Unbounded("a keyed stage does not read what the stage before writes")),
+                _ if !follows => return Err(RunError::Unbounded("a stage does not read what the stage before writes")),
                 Kind::Keyed(make, format) => {
                     let parts = KeyedParts { make: Arc::new(make), format, stores: Arc::clone(&self.stores) };
-                    keyed.push((stage.name, between.clone(), parts));
+                    keyed.push((stage.name, between.clone(), LinkParts::Keyed(parts)));
+                }
+                Kind::Merge(make, format) => {
+                    let parts = MergeParts { make: Arc::new(make), format, stores: Arc::clone(&self.stores) };
+                    keyed.push((stage.name, between.clone(), LinkParts::Merge(parts)));
                 }
             }
             between = stage.writes.first().cloned();
@@ -106,7 +112,11 @@ impl Bounded {
                 let setup = setup(stage, index as usize);
                 let reads: Vec<Partition> = topic.iter().map(|t| Partition::new(t, index)).collect();
                 let reader = log.reader_of(&setup.group(), &reads);
-                tasks.push(KeyedTask::new(setup, parts.clone(), reader).map_err(|e| failed(stage, e))?);
+                let task = match parts {
+                    LinkParts::Keyed(parts) => KeyedTask::new(setup, parts.clone(), reader).map(Link::Keyed),
+                    LinkParts::Merge(parts) => MergeTask::new(setup, parts.clone(), reader).map(Link::Merge),
+                };
+                tasks.push(task.map_err(|e| failed(stage, e))?);
             }
             let output = Partition::new(&last, index);
             let mut reader = log.reader_of(&format!("{name}.output"), std::slice::from_ref(&output));
@@ -171,9 +181,44 @@ fn run_all(workers: &mut [Worker], signal: &Signal, while_reading: WhileReading<
     })
 }
 
-/// The keyed stages of one partition, one behind the other, and what the last one wrote.
+/// What a link of a chain is made of.
+enum LinkParts {
+    Keyed(KeyedParts),
+    Merge(MergeParts),
+}
+
+/// A link of a chain.
+enum Link {
+    Keyed(KeyedTask),
+    Merge(MergeTask),
+}
+
+impl Link {
+    fn step(&mut self) -> Result<Step, TaskError> {
+        match self {
+            Self::Keyed(task) => task.step(Duration::ZERO),
+            Self::Merge(task) => task.step(Duration::ZERO),
+        }
+    }
+
+    fn has_uncommitted(&self) -> bool {
+        match self {
+            Self::Keyed(task) => task.has_uncommitted(),
+            Self::Merge(task) => task.has_uncommitted(),
+        }
+    }
+
+    fn commit_now(&mut self) -> Result<bool, TaskError> {
+        match self {
+            Self::Keyed(task) => task.commit_now(),
+            Self::Merge(task) => task.commit_now(),
+        }
+    }
+}
+
+/// The stages of one partition behind the first, one behind the other, and what the last one wrote.
 pub struct Chain {
-    tasks: Vec<KeyedTask>,
+    tasks: Vec<Link>,
     log: MemoryLog,
     output: Partition,
     reader: Box<dyn Reader>,
@@ -216,7 +261,7 @@ impl Chain {
     /// One step of the stage furthest down that has something to do; `false` when none has.
     fn advance(&mut self) -> Result<bool, TaskError> {
         for task in self.tasks.iter_mut().rev() {
-            if task.step(Duration::ZERO)? == Step::Progress {
+            if task.step()? == Step::Progress {
                 return Ok(true);
             }
         }
@@ -232,7 +277,7 @@ impl Chain {
     /// Applies what has come while inputs are read.
     fn keep_up(&mut self, while_reading: WhileReading<'_>) -> Result<(), TaskError> {
         for task in &mut self.tasks {
-            while task.step(Duration::ZERO)? == Step::Progress {}
+            while task.step()? == Step::Progress {}
         }
         if let Some(take) = while_reading {
             while let Some(batch) = self.take_output()? {

@@ -364,6 +364,10 @@ impl Reader for FileReader {
         Err(LogError::Engine("a file is read once".to_owned()))
     }
 
+    fn pause(&mut self, _: &std::collections::BTreeSet<Partition>) -> Result<(), LogError> {
+        Err(LogError::Engine("a file is read in one go".into()))
+    }
+
     fn position(&self, of: &Partition) -> Offset {
         self.positions.get(of).copied().unwrap_or_default()
     }

@@ -9,6 +9,8 @@ pub mod task;
 
 /// Drives a map stage.
 pub mod map_task;
+/// Drives a merge stage.
+pub mod merge_task;
 
 mod care;
 

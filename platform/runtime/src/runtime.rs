@@ -6,6 +6,7 @@
 
 use crate::keyed_task::{KeyedParts, KeyedTask};
 use crate::map_task::MapTask;
+use crate::merge_task::{MergeParts, MergeTask};
 use crate::metrics;
 use crate::task::{Place, RuntimeSettings, Signal, StatusCell, TaskError, TaskSetup, TaskState, TaskStatus, lock};
 use platform_core::clock::Clock;
@@ -117,6 +118,7 @@ impl Runtime {
 enum MakeTask {
     Map(platform_core::pipeline::MakeMap),
     Keyed(KeyedParts),
+    Merge(MergeParts),
 }
 
 impl MakeTask {
@@ -124,6 +126,7 @@ impl MakeTask {
         match kind {
             Kind::Map(make) => Self::Map(make),
             Kind::Keyed(make, format) => Self::Keyed(KeyedParts { make: Arc::new(make), format, stores: Arc::clone(stores) }),
+            Kind::Merge(make, format) => Self::Merge(MergeParts { make: Arc::new(make), format, stores: Arc::clone(stores) }),
         }
     }
 
@@ -131,6 +134,7 @@ impl MakeTask {
         Ok(match self {
             Self::Map(make) => Task::Map(Box::new(MapTask::new(setup, make(), reader)?)),
             Self::Keyed(parts) => Task::Keyed(Box::new(KeyedTask::new(setup, parts.clone(), reader)?)),
+            Self::Merge(parts) => Task::Merge(Box::new(MergeTask::new(setup, parts.clone(), reader)?)),
         })
     }
 }
@@ -138,6 +142,7 @@ impl MakeTask {
 enum Task {
     Map(Box<MapTask>),
     Keyed(Box<KeyedTask>),
+    Merge(Box<MergeTask>),
 }
 
 impl Task {
@@ -145,6 +150,7 @@ impl Task {
         match self {
             Self::Map(task) => task.status(),
             Self::Keyed(task) => task.status(),
+            Self::Merge(task) => task.status(),
         }
     }
 
@@ -154,6 +160,7 @@ impl Task {
             match self {
                 Self::Map(task) => task.step(POLL)?,
                 Self::Keyed(task) => task.step(POLL)?,
+                Self::Merge(task) => task.step(POLL)?,
             };
         }
         while !signal.is_abandoned() {
@@ -161,6 +168,7 @@ impl Task {
                 // What the log refuses now is read again after the restart.
                 Self::Map(task) => task.commit_now().map(|_| true)?,
                 Self::Keyed(task) => task.drain()?,
+                Self::Merge(task) => task.drain()?,
             };
             if done {
                 break;

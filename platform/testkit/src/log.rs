@@ -7,7 +7,7 @@ use crate::seed::Seed;
 use platform_core::log::{Claim, CommitError, Committed, Log, LogError, Polled, Positions, Producer, Reader, Subscription, Writer};
 use platform_core::record::{BatchBuffer, NewRecord, Offset, Partition, Topic, put_headers};
 use platform_core::time::AppendTime;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -235,6 +235,10 @@ impl Reader for FaultyReader {
 
     fn seek(&mut self, to: &Positions) -> Result<(), LogError> {
         self.inner.seek(to)
+    }
+
+    fn pause(&mut self, these: &BTreeSet<Partition>) -> Result<(), LogError> {
+        self.inner.pause(these)
     }
 
     fn position(&self, of: &Partition) -> Offset {

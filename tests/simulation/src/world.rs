@@ -16,14 +16,18 @@ use golden_pipeline::settings::{Checked, PipelineSettings, Span};
 use golden_pipeline::source::{Format, Source};
 use golden_pipeline::tally::Tally;
 use golden_pipeline::topology::{Deployment, SourceTopic, pipeline};
+use golden_router::control::{OrdersFeed, give};
+use golden_router::deployment::{Colour, Deployment as Deployed};
+use golden_router::orders::{Entry, Order, Start};
 use golden_router::worker::{self, Worker, WorkerSettings};
 use platform_core::clock::Clock;
 use platform_core::log::{Log, Subscription};
-use platform_core::pipeline::{Kind, MakeKeyed, MakeMap, Stage};
+use platform_core::pipeline::{Kind, MakeKeyed, MakeMap, MakeMerge, Stage};
 use platform_core::record::{NewRecord, Partition, Topic};
 use platform_core::stage::{KeyedStage, MapStage};
 use platform_runtime::keyed_task::{KeyedParts, KeyedTask};
 use platform_runtime::map_task::MapTask;
+use platform_runtime::merge_task::{MergeParts, MergeTask};
 use platform_runtime::task::{Place, TaskError, TaskSetup};
 use platform_testkit::clock::SimClock;
 use platform_testkit::seed::Seed;
@@ -47,6 +51,7 @@ const OLD: &str = "golden-signals.old";
 enum Made {
     Map(MakeMap),
     Keyed(Arc<MakeKeyed>, u32),
+    Merge(Arc<MakeMerge>, u32),
 }
 
 struct Part {
@@ -59,6 +64,7 @@ struct Part {
 enum Task {
     Map(Box<MapTask>),
     Keyed(Box<KeyedTask>),
+    Merge(Box<MergeTask>),
 }
 
 impl Task {
@@ -66,6 +72,7 @@ impl Task {
         match self {
             Self::Map(task) => task.step(Duration::ZERO).map(drop),
             Self::Keyed(task) => task.step(Duration::ZERO).map(drop),
+            Self::Merge(task) => task.step(Duration::ZERO).map(drop),
         }
     }
 }
@@ -79,6 +86,7 @@ enum Next {
 enum Stepped {
     Map(Box<dyn MapStage>),
     Keyed(KeyedParts),
+    Merge(MergeParts),
 }
 
 struct Recipe {
@@ -94,6 +102,7 @@ impl Recipe {
         Ok(match self.stage {
             Stepped::Map(stage) => Task::Map(Box::new(MapTask::new(self.setup, stage, reader)?)),
             Stepped::Keyed(parts) => Task::Keyed(Box::new(KeyedTask::new(self.setup, parts, reader)?)),
+            Stepped::Merge(parts) => Task::Merge(Box::new(MergeTask::new(self.setup, parts, reader)?)),
         })
     }
 }
@@ -156,15 +165,32 @@ fn settings(retain: i64) -> Checked {
     plain.check().unwrap_or_else(|error| unreachable!("these settings are good: {error}"))
 }
 
-fn router(topics: &Topics, retain: i64) -> Stage {
+fn router(topics: &Topics, feed: Arc<OrdersFeed>, retain: i64) -> Stage {
     let routes = vec![(SCHEMA_SIGNALS, topics.public.clone()), (SCHEMA_LATE, topics.late.clone())];
-    let settings = WorkerSettings { pipeline: PIPELINE.to_owned(), routes, progress: SCHEMA_PROGRESS, remember: 2 * nanos(retain) };
+    let settings = WorkerSettings {
+        pipeline: PIPELINE.to_owned(),
+        inputs: vec![(Colour::Blue, topics.signals.clone())],
+        routes,
+        progress: SCHEMA_PROGRESS,
+        summed: SCHEMA_SIGNALS,
+        remember: 2 * nanos(retain),
+    };
     Stage {
         name: "router".to_owned(),
         reads: vec![topics.signals.clone()],
         writes: vec![topics.public.clone(), topics.late.clone()],
         tasks: 1,
-        kind: Kind::Keyed(Box::new(move |partition| Box::new(Worker::new(settings.clone(), partition))), worker::FORMAT),
+        kind: Kind::Merge(Box::new(move |index| Box::new(Worker::new(settings.clone(), Arc::clone(&feed), index))), worker::FORMAT),
+    }
+}
+
+/// The first deployment, which is live from the beginning.
+fn begin(log: &Arc<dyn Log>, control: &Topic) {
+    let deployment = Deployed { colour: Colour::Blue, epoch: EPOCH };
+    let start = Start { deployment, version: "1".to_owned(), owned_from: 0, positions: Vec::new() };
+    let entry = Entry { by: "simulation".to_owned(), reason: "begins".to_owned(), order: Order::Start(start) };
+    if let Err(error) = give(log, PIPELINE, control, |_| Some(entry)) {
+        unreachable!("nothing goes wrong before a run begins: {error}");
     }
 }
 
@@ -243,7 +269,10 @@ impl World {
             rules: Rules::of_log(Arc::new(log.of_process(0)), &topics.control, window, nanos(RULES)),
             tally: Arc::new(Tally::default()),
         };
-        let parts = pipeline(deployment, router(&topics, retain), vec![]).stages.into_iter().map(part).collect();
+        let of_orders: Arc<dyn Log> = Arc::new(log.of_process(0));
+        let feed = OrdersFeed::of_log(Arc::clone(&of_orders), &topics.control);
+        begin(&of_orders, &topics.control);
+        let parts = pipeline(deployment, router(&topics, feed, retain), vec![]).stages.into_iter().map(part).collect();
         for (due, partition, value) in plan.records(&mut seed) {
             let open = seed.chance(plan.open).then(|| (Duration::from_millis(seed.below(8000)), seed.chance(800)));
             let to = Partition::new(&topics.events, partition);
@@ -321,6 +350,9 @@ impl World {
             Made::Map(make) => Stepped::Map(make()),
             Made::Keyed(make, format) => {
                 Stepped::Keyed(KeyedParts { make: Arc::clone(make), format: *format, stores: Arc::new(process.stores.clone()) })
+            }
+            Made::Merge(make, format) => {
+                Stepped::Merge(MergeParts { make: Arc::clone(make), format: *format, stores: Arc::new(process.stores.clone()) })
             }
         };
         Some(Recipe { setup, log, reads: part.reads.clone(), stage })
@@ -612,6 +644,7 @@ fn part(stage: Stage) -> Part {
     let made = match stage.kind {
         Kind::Map(make) => Made::Map(make),
         Kind::Keyed(make, format) => Made::Keyed(Arc::new(make), format),
+        Kind::Merge(make, format) => Made::Merge(Arc::new(make), format),
     };
     let reads = stage.reads.into_iter().next().unwrap_or_else(|| unreachable!("every stage reads something"));
     Part { name: stage.name, reads, made, tasks: stage.tasks }

@@ -59,6 +59,9 @@ impl Reader for Hesitating {
     fn seek(&mut self, to: &Positions) -> Result<(), LogError> {
         self.0.seek(to)
     }
+    fn pause(&mut self, these: &std::collections::BTreeSet<Partition>) -> Result<(), LogError> {
+        self.0.pause(these)
+    }
     fn position(&self, of: &Partition) -> Offset {
         self.0.position(of)
     }

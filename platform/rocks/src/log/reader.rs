@@ -6,6 +6,7 @@ use crate::wait::{Bell, lock};
 use platform_core::log::{Assignment, Claim, LogError, Polled, Positions, Reader, Subscription};
 use platform_core::record::{BatchBuffer, Offset, Partition};
 use rocksdb::ReadOptions;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,6 +37,7 @@ pub(super) struct RocksReader {
 struct Owned {
     slot: usize,
     position: u64,
+    paused: bool,
 }
 
 impl RocksReader {
@@ -69,7 +71,7 @@ impl RocksReader {
         for (index, position) in slots {
             let slot = self.shared.slot(index)?;
             lock(&slot.watchers).push(Arc::clone(&self.bell));
-            self.owned.push(Owned { slot: index, position: position.unwrap_or_else(|| slot.start()) });
+            self.owned.push(Owned { slot: index, position: position.unwrap_or_else(|| slot.start()), paused: false });
         }
         Ok(())
     }
@@ -126,7 +128,7 @@ impl RocksReader {
             let at = (self.turn + step) % count;
             let Some(owned) = self.owned.get_mut(at) else { continue };
             let slot = self.shared.slot(owned.slot)?;
-            if owned.position == slot.end() {
+            if owned.paused || owned.position == slot.end() {
                 continue;
             }
             owned.position = read(&self.shared, slot, owned.position, &mut self.buffer)?;
@@ -210,6 +212,15 @@ impl Reader for RocksReader {
                 owned.position = offset.0;
             }
         }
+        Ok(())
+    }
+
+    fn pause(&mut self, these: &BTreeSet<Partition>) -> Result<(), LogError> {
+        for owned in &mut self.owned {
+            owned.paused = these.contains(&self.shared.slot(owned.slot)?.partition);
+        }
+        // Something may wait in those that are not paused any more.
+        self.bell.ring();
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use platform_core::log::{
 };
 use platform_core::record::{BatchBuffer, NewRecord, Offset, Partition, Topic, put_headers};
 use platform_core::time::AppendTime;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -138,6 +138,7 @@ impl MemoryLog {
             member: Some(member),
             told: true,
             owned: Vec::new(),
+            paused: BTreeSet::new(),
             turn: 0,
             buffer: BatchBuffer::default(),
         })
@@ -255,7 +256,16 @@ impl Log for MemoryLog {
         self.shared.changed.notify_all();
         let topics = subscription.topics.clone();
         let told = member.is_some();
-        Ok(Box::new(MemoryReader { log: self.clone(), topics, member, told, owned: all, turn: 0, buffer: BatchBuffer::default() }))
+        Ok(Box::new(MemoryReader {
+            log: self.clone(),
+            topics,
+            member,
+            told,
+            owned: all,
+            paused: BTreeSet::new(),
+            turn: 0,
+            buffer: BatchBuffer::default(),
+        }))
     }
 
     fn writer(&self, transactional_id: &str) -> Result<Box<dyn Writer>, LogError> {
@@ -331,6 +341,8 @@ struct MemoryReader {
     told: bool,
     /// Partition and next offset.
     owned: Vec<(Partition, u64)>,
+    /// Of those, which are not read.
+    paused: BTreeSet<Partition>,
     /// Where the next poll begins to look, so that no partition starves another.
     turn: usize,
     buffer: BatchBuffer,
@@ -347,6 +359,7 @@ impl MemoryReader {
         {
             let assignment = member.assignment(state, &self.topics);
             let start = |p: &Partition| state.part(p).map_or(0, |part| part.start);
+            self.paused.clear();
             self.owned =
                 assignment.partitions.iter().map(|(p, c)| (p.clone(), c.as_ref().map_or_else(|| start(p), |c| c.offset.0))).collect();
             return Ok(Some(Found::Assigned(assignment)));
@@ -360,6 +373,9 @@ impl MemoryReader {
         for step in 0..count {
             let place = (self.turn + step) % count;
             let Some((partition, position)) = self.owned.get_mut(place) else { continue };
+            if self.paused.contains(partition) {
+                continue;
+            }
             let part = state.part(partition).ok_or_else(|| LogError::UnknownTopic(partition.topic.clone()))?;
             if *position < part.start || *position > part.end {
                 let (start, end) = (Offset(part.start), Offset(part.end));
@@ -392,7 +408,9 @@ impl MemoryReader {
     /// Whether `next` would bring something; `next` has moved all positions over gaps before.
     fn waits(&self, state: &State) -> bool {
         let news = self.member.as_ref().is_some_and(|m| m.has_news(state));
-        !state.closed && !news && self.owned.iter().all(|(p, position)| state.part(p).is_some_and(|part| part.end == *position))
+        !state.closed
+            && !news
+            && self.owned.iter().all(|(p, position)| self.paused.contains(p) || state.part(p).is_some_and(|part| part.end == *position))
     }
 }
 
@@ -423,6 +441,11 @@ impl Reader for MemoryReader {
             let owned = self.owned.iter_mut().find(|(p, _)| p == partition);
             owned.ok_or_else(|| LogError::Engine(format!("{partition} is not owned")))?.1 = offset.0;
         }
+        Ok(())
+    }
+
+    fn pause(&mut self, these: &BTreeSet<Partition>) -> Result<(), LogError> {
+        self.paused.clone_from(these);
         Ok(())
     }
 

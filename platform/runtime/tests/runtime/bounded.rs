@@ -41,6 +41,10 @@ impl Reader for Lines {
         Err(LogError::Engine("a file is read once".into()))
     }
 
+    fn pause(&mut self, _: &std::collections::BTreeSet<Partition>) -> Result<(), LogError> {
+        Err(LogError::Engine("a file is read in one go".into()))
+    }
+
     fn position(&self, _: &Partition) -> Offset {
         Offset(self.position as u64)
     }

@@ -3,6 +3,7 @@
 use super::SimLog;
 use platform_core::log::{Assignment, Claim, LogError, Polled, Positions, Reader, Subscription};
 use platform_core::record::{BatchBuffer, Offset, Partition, Topic, put_headers};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A poll brings at most this many records.
@@ -16,6 +17,7 @@ pub(super) struct SimReader {
     told: bool,
     /// Partition and next offset.
     owned: Vec<(Partition, u64)>,
+    paused: BTreeSet<Partition>,
     turn: usize,
     buffer: BatchBuffer,
 }
@@ -39,7 +41,16 @@ impl SimReader {
             Member { group: group.clone(), id: log.broker().join(group, &subscription.topics, log.process), seen: None }
         });
         let told = member.is_some();
-        Ok(Self { log, topics: subscription.topics.clone(), member, told, owned, turn: 0, buffer: BatchBuffer::default() })
+        Ok(Self {
+            log,
+            topics: subscription.topics.clone(),
+            member,
+            told,
+            owned,
+            paused: BTreeSet::new(),
+            turn: 0,
+            buffer: BatchBuffer::default(),
+        })
     }
 
     /// The next assignment, when there is one that the member hears of.
@@ -60,6 +71,7 @@ impl SimReader {
         }
         // What was owned is given up before anything new is known.
         let owned = std::mem::take(&mut self.owned);
+        self.paused.clear();
         if !belongs {
             member.id = broker.join(&member.group, &self.topics, self.log.process);
         }
@@ -90,7 +102,7 @@ impl SimReader {
         for step in 0..count {
             let place = (self.turn + step) % count;
             let Some((partition, position)) = self.owned.get_mut(place) else { continue };
-            if !broker.has_leader(partition, now) {
+            if self.paused.contains(partition) || !broker.has_leader(partition, now) {
                 continue;
             }
             let end = broker.high(partition);
@@ -129,6 +141,11 @@ impl Reader for SimReader {
             let owned = self.owned.iter_mut().find(|(p, _)| p == partition);
             owned.ok_or_else(|| LogError::Engine(format!("{partition} is not owned")))?.1 = offset.0;
         }
+        Ok(())
+    }
+
+    fn pause(&mut self, these: &BTreeSet<Partition>) -> Result<(), LogError> {
+        self.paused.clone_from(these);
         Ok(())
     }
 

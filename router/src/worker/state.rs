@@ -1,0 +1,312 @@
+//! What a worker knows: a fold over its own output partitions.
+//!
+//! The published map (identity → revision, totals) lies in the store; the rest is small and stands there as one entry. The store may be any
+//! earlier state: reading the own output once more from where it stands changes nothing that is known already. Without a store the output is
+//! read from the first record of the oldest window that is remembered, which stands beside the committed positions.
+
+use super::Unusable;
+use crate::authority::CutAt;
+use crate::deployment::Deployment;
+use crate::marks::Cut;
+use crate::rule::Published;
+use platform_core::codec::{CodecError, Cursor, put_u64};
+use platform_core::growth::Sums;
+use platform_core::log::{Log, Positions};
+use platform_core::map::Map;
+use platform_core::record::{Offset, Partition};
+use platform_core::stage::StageError;
+use platform_core::store::{Changes, Store};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Prefix of keys of the published map: `1 | identity` → `Published`. Identities sort by window, so old ones leave as a range.
+const PUBLISHED: u8 = 1;
+/// Key of everything else.
+const SMALL: [u8; 1] = [2];
+/// Memory of one entry of the published map that is not in the store.
+const ENTRY: usize = 256;
+
+pub(super) struct State {
+    outputs: Vec<Partition>,
+    remember: i64,
+    /// The published map, as far as it is not in the store.
+    changed: Map<Vec<u8>, Published>,
+    small: Small,
+    unsaved: bool,
+}
+
+/// All but the published map.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Small {
+    /// Number of the last flip that was cut.
+    flip: u64,
+    cuts: Vec<CutAt>,
+    /// Newest window whose progress record is published.
+    progress: u64,
+    /// Newest window of which anything is.
+    newest: u64,
+    /// First revisions of the window behind `progress`.
+    tally: Tally,
+    /// No result of a window before this one can come.
+    forgotten: u64,
+    /// Nothing of a window before this one is remembered.
+    purged: u64,
+    /// Of each output: everything before this was read, or written by this worker.
+    ends: Vec<u64>,
+    /// By window, for each output: no record of it lies before this.
+    reach: BTreeMap<u64, Vec<u64>>,
+}
+
+/// First revisions of a window.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Tally {
+    window: u64,
+    sums: Sums,
+    by: Option<Deployment>,
+    /// Another deployment had a part in it.
+    mixed: bool,
+}
+
+impl State {
+    pub(super) fn new(outputs: Vec<Partition>, remember: i64) -> Self {
+        let small = Small { ends: vec![0; outputs.len()], ..Small::default() };
+        Self { outputs, remember, changed: Map::default(), small, unsaved: false }
+    }
+
+    pub(super) fn outputs(&self) -> &[Partition] {
+        &self.outputs
+    }
+
+    pub(super) fn flip(&self) -> u64 {
+        self.small.flip
+    }
+
+    pub(super) fn cuts(&self) -> &[CutAt] {
+        &self.small.cuts
+    }
+
+    pub(super) fn progress(&self) -> u64 {
+        self.small.progress
+    }
+
+    pub(super) fn newest(&self) -> u64 {
+        self.small.newest
+    }
+
+    pub(super) fn purged(&self) -> u64 {
+        self.small.purged
+    }
+
+    /// What stands published under an identity.
+    pub(super) fn published(&self, identity: &[u8], store: &dyn Store) -> Result<Option<Published>, Unusable> {
+        match self.changed.get(identity) {
+            Some(published) => Ok(Some(published.clone())),
+            None if self.remember == 0 => Ok(None),
+            None => {
+                let stored = store.get(&published_key(identity)).map_err(StageError::from)?;
+                Ok(stored.map(|bytes| Published::decode(&bytes)).transpose()?)
+            }
+        }
+    }
+
+    /// Something is published. `summed`: its hash, where progress records sum it up.
+    pub(super) fn publish(&mut self, identity: &[u8], published: Published, by: Deployment, summed: Option<u64>) {
+        let window = super::window_of(identity);
+        self.small.newest = self.small.newest.max(window);
+        self.unsaved = true;
+        if let Some(hash) = summed.filter(|_| published.revision == 0 && window > self.small.progress) {
+            let tally = &mut self.small.tally;
+            if tally.window != window {
+                *tally = Tally { window, by: Some(by), ..Tally::default() };
+            }
+            tally.mixed |= tally.by != Some(by);
+            tally.sums.add(published.totals.first().copied().unwrap_or(0), hash);
+        }
+        if self.remember > 0 {
+            self.small.reach.entry(window).or_insert_with(|| self.small.ends.clone());
+            self.changed.insert(identity.to_vec(), published);
+        }
+    }
+
+    /// A deployment says of a window what stands there already.
+    pub(super) fn seen_again(&mut self, window: u64, by: Deployment) {
+        let tally = &mut self.small.tally;
+        tally.mixed |= tally.window == window && tally.by != Some(by);
+    }
+
+    /// What the first revisions of a window sum up to that is not whole yet.
+    pub(super) fn tally_of(&self, window: u64) -> Sums {
+        if self.small.tally.window == window { self.small.tally.sums } else { Sums::default() }
+    }
+
+    /// Whether everything stands published that a progress record of `by` sums up. After a flip in the middle of a window its first revisions
+    /// are of two deployments, which may have counted late events at different times: then only their number tells.
+    pub(super) fn is_whole(&self, window: u64, by: Deployment, said: Sums) -> bool {
+        let tally = self.tally_of(window);
+        let mixed = self.small.tally.window == window && (self.small.tally.mixed || self.small.tally.by != Some(by));
+        if mixed { tally.finals >= said.finals } else { tally == said }
+    }
+
+    /// The progress record of a window is published.
+    pub(super) fn progressed(&mut self, window: u64) {
+        self.small.progress = self.small.progress.max(window);
+        self.small.newest = self.small.newest.max(window);
+        self.unsaved = true;
+    }
+
+    /// No result of a window before this one can come any more.
+    pub(super) fn forgets(&mut self, before: u64) {
+        self.small.forgotten = before;
+    }
+
+    /// What stands in the own outputs by now lies behind everything that is published from now on.
+    pub(super) fn look_at_ends(&mut self, log: &dyn Log) {
+        for (output, known) in self.outputs.iter().zip(&mut self.small.ends) {
+            match log.bounds(output) {
+                Ok((_, end)) => *known = end.0.max(*known),
+                Err(error) => tracing::debug!(%output, %error, "its end is not known: a restart reads more of it"),
+            }
+        }
+    }
+
+    /// A cut is made.
+    pub(super) fn cut(&mut self, cut: CutAt) {
+        self.small.flip = self.small.flip.max(cut.flip);
+        if self.remember > 0 && cut.at > 0 {
+            self.small.reach.entry(cut.at).or_insert_with(|| self.small.ends.clone());
+        }
+        let behind = self.small.cuts.partition_point(|other| other.flip < cut.flip);
+        self.small.cuts.insert(behind, cut);
+        self.unsaved = true;
+    }
+
+    /// The new deployment of a flip has answered for the windows before the cut.
+    pub(super) fn seal(&mut self, flip: u64) {
+        for cut in self.small.cuts.iter_mut().filter(|cut| cut.flip == flip) {
+            cut.sealed = true;
+            self.unsaved = true;
+        }
+    }
+
+    /// From where each output must be read, for what is not in the store.
+    pub(super) fn restore(&mut self, store: &dyn Store, beside: &[&[u8]]) -> Result<Positions, StageError> {
+        let unreadable = |source| StageError::Unreadable { offset: Offset(0), source };
+        if let Some(bytes) = store.get(&SMALL)? {
+            self.small = serde_json::from_slice(&bytes).map_err(|_| unreadable(CodecError::Text))?;
+            self.small.ends.resize(self.outputs.len(), 0);
+            return Ok(self.outputs.iter().cloned().zip(self.small.ends.iter().map(|end| Offset(*end))).collect());
+        }
+        let mut from = Positions::new();
+        let mut best = (0, 0);
+        for bytes in beside {
+            let mut fields = Cursor::new(bytes);
+            let mut next = || fields.u64().map_err(unreadable);
+            let (flip, progress, purged) = (next()?, next()?, next()?);
+            if (flip, progress) < best && !from.is_empty() {
+                continue;
+            }
+            best = (flip, progress);
+            (self.small.flip, self.small.progress, self.small.purged, self.small.forgotten) = (flip, progress, purged, purged);
+            self.small.newest = progress;
+            for output in &self.outputs {
+                from.insert(output.clone(), Offset(next()?));
+            }
+        }
+        self.small.ends = self.outputs.iter().map(|output| from.get(output).map_or(0, |at| at.0)).collect();
+        Ok(from)
+    }
+
+    /// What a restart without a store must know: `flip | progress | purged | for each output, from where it must be read`, varints.
+    pub(super) fn put_beside(&self, out: &mut Vec<u8>) {
+        for number in [self.small.flip, self.small.progress, self.small.purged] {
+            put_u64(out, number);
+        }
+        for (place, end) in self.small.ends.iter().enumerate() {
+            // A window may get its first result late, behind those of later windows.
+            put_u64(out, self.small.reach.values().filter_map(|ends| ends.get(place)).fold(*end, |least, at| least.min(*at)));
+        }
+    }
+
+    /// A result that stands in an own output.
+    #[expect(clippy::too_many_arguments, reason = "a record and where it stands")]
+    pub(super) fn recall(
+        &mut self,
+        of: &Partition,
+        at: Offset,
+        identity: &[u8],
+        published: Published,
+        by: Deployment,
+        summed: Option<u64>,
+        store: &dyn Store,
+    ) -> Result<(), Unusable> {
+        self.read(of, at);
+        if super::window_of(identity) < self.small.purged {
+            return Ok(());
+        }
+        let before = self.published(identity, store)?;
+        if before.as_ref().is_none_or(|before| before.revision < published.revision) {
+            self.publish(identity, published, by, summed.filter(|_| before.is_none()));
+        }
+        Ok(())
+    }
+
+    /// A cut that stands in an own output.
+    pub(super) fn recall_cut(&mut self, of: &Partition, at: Offset, cut: &Cut) {
+        self.read(of, at);
+        if self.small.cuts.iter().all(|known| known.flip != cut.flip) {
+            self.cut(CutAt { flip: cut.flip, from: cut.from, to: cut.to, at: cut.cut, sealed: false });
+        }
+    }
+
+    fn read(&mut self, of: &Partition, at: Offset) {
+        if let Some(place) = self.outputs.iter().position(|output| output == of)
+            && let Some(end) = self.small.ends.get_mut(place)
+        {
+            *end = at.0.max(*end);
+        }
+    }
+
+    /// The own outputs were read up to these ends.
+    pub(super) fn recalled(&mut self, ends: &Positions) {
+        for (output, known) in self.outputs.iter().zip(&mut self.small.ends) {
+            *known = ends.get(output).map_or(*known, |end| end.0.max(*known));
+        }
+        self.unsaved = true;
+    }
+
+    /// Entries for the store. `keep`: nothing is forgotten for now.
+    pub(super) fn changes(&mut self, changes: &mut Changes, keep: bool) {
+        if self.remember == 0 {
+            return;
+        }
+        for (identity, published) in self.changed.drain() {
+            changes.put(&published_key(&identity), published.encode());
+        }
+        if !std::mem::take(&mut self.unsaved) {
+            return;
+        }
+        let oldest = self.small.progress.saturating_sub(self.remember.unsigned_abs());
+        // A source partition that is far behind makes corrections of windows as old as itself.
+        let oldest = oldest.min(self.small.forgotten);
+        if oldest > self.small.purged && !keep {
+            self.small.purged = oldest;
+            changes.delete_range(&[PUBLISHED], &published_key(&oldest.to_be_bytes()));
+            self.small.reach = self.small.reach.split_off(&oldest);
+            // A cut before everything that is remembered says no more than who is behind it.
+            let newest = self.small.flip;
+            self.small.cuts.retain(|cut| cut.at >= oldest || cut.flip == newest || !cut.sealed);
+        }
+        // Numbers and names only: there is nothing in it that JSON has no form for.
+        changes.put(&SMALL, serde_json::to_vec(&self.small).unwrap_or_default());
+    }
+
+    pub(super) fn held(&self) -> usize {
+        self.changed.len() * ENTRY
+    }
+}
+
+fn published_key(identity: &[u8]) -> Vec<u8> {
+    let mut key = vec![PUBLISHED];
+    key.extend_from_slice(identity);
+    key
+}
