@@ -5,6 +5,7 @@ use crate::router::command::RouterArgs;
 use crate::server::ServerArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use golden_pipeline::settings::Span;
+use golden_router::deployment::Colour;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -79,6 +80,12 @@ pub(crate) struct RunArgs {
     /// What this process does; without it everything. Processes that share a Kafka cluster may split the work
     #[arg(long, value_name = "ROLES", value_delimiter = ',')]
     pub(crate) role: Vec<Role>,
+    /// Which deployment it computes, blue or green; both with `blue,green`. It joins the one that is there, or begins another
+    #[arg(long, value_name = "COLOUR", value_delimiter = ',', default_value = "blue")]
+    pub(crate) colour: Vec<Colour>,
+    /// Begins a new deployment of its colour although one with the same version runs; never of the colour that is live
+    #[arg(long)]
+    pub(crate) fresh: bool,
     /// With --demo: starts a Kafka broker of its own and runs on it. Needs Java 17 and Maven
     #[arg(long, requires = "demo")]
     pub(crate) kafka: bool,

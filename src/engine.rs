@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use crate::settings::Settings;
 use golden_pipeline::history;
 use golden_pipeline::names::Topics;
+use golden_router::deployment::Colour;
 use platform_core::clock::Clock;
 use platform_core::log::Log;
 use platform_core::record::Topic;
@@ -45,14 +46,8 @@ impl Engine {
     ///
     /// # Errors
     /// What cannot be used, and what to do.
-    pub(crate) fn open(
-        settings: &Settings,
-        kafka: Option<Kafka>,
-        topics: &Topics,
-        accept_loss: bool,
-        clock: &Arc<dyn Clock>,
-    ) -> Result<Self, Failure> {
-        let needed = needed(settings, topics);
+    pub(crate) fn open(settings: &Settings, kafka: Option<Kafka>, accept_loss: bool, clock: &Arc<dyn Clock>) -> Result<Self, Failure> {
+        let needed = needed(settings);
         let embedded = if kafka.is_some() { Vec::new() } else { needed.iter().map(embedded).collect() };
         let reserve = settings.log.reserve_mib << 20;
         let rocks = rocks::Settings { topics: embedded, accept_loss, reserve, ..rocks::Settings::default() };
@@ -145,13 +140,14 @@ pub(crate) fn kafka(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Optio
     Ok(Some(Kafka::new(set, "golden-signals", Arc::clone(clock)).map_err(Failure::usage)?))
 }
 
-/// The topics of this deployment.
-pub(crate) fn topics(settings: &Settings) -> Topics {
-    Topics { events: Topic::new(&settings.log.source.topic), ..Topics::of(golden_pipeline::names::COLOUR) }
+/// The topics of a deployment.
+pub(crate) fn topics(settings: &Settings, colour: Colour) -> Topics {
+    Topics { events: Topic::new(&settings.log.source.topic), ..Topics::of(colour.name()) }
 }
 
-/// Topics as the settings want them.
-pub(crate) fn needed(settings: &Settings, topics: &Topics) -> Vec<Needed> {
+/// Topics as the settings want them, with those of both colours: the router reads both.
+pub(crate) fn needed(settings: &Settings) -> Vec<Needed> {
+    let topics = topics(settings, Colour::Blue);
     let retain = settings.pipeline.retain.0;
     // Own topics reach back as far as a restart may have to read.
     let own = retain * 2 + Duration::from_secs(3600);
@@ -164,16 +160,17 @@ pub(crate) fn needed(settings: &Settings, topics: &Topics) -> Vec<Needed> {
         .sources
         .iter()
         .map(|other| Needed { foreign: true, ..topic(&Topic::new(&other.topic), partitions, settings.log.events_retention.0) });
-    let ours = [
+    let coloured = Colour::ALL.map(|colour| self::topics(settings, colour));
+    let coloured = coloured.iter().flat_map(|of| [topic(&of.partials, partitions, own), topic(&of.signals, partitions, own)]);
+    let coloured: Vec<Needed> = coloured.collect();
+    let shared = [
         Needed { foreign: settings.log.source.foreign, ..topic(&topics.events, partitions, settings.log.events_retention.0) },
-        topic(&topics.partials, partitions, own),
-        topic(&topics.signals, partitions, own),
         topic(&topics.public, partitions, public),
         topic(&topics.late, partitions, public),
         topic(&topics.dead_letters, 1, public),
         topic(&topics.control, 1, Duration::MAX),
     ];
-    ours.into_iter().chain(others).collect()
+    shared.into_iter().chain(coloured).chain(others).collect()
 }
 
 fn embedded(needed: &Needed) -> TopicSettings {

@@ -16,6 +16,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+/// Stages whose groups and transactional ids tell what happens inside Kafka's client.
+const STAGES: [&str; 3] = ["fold", "close", "router"];
+
 /// Somebody who stops the process when it comes there.
 ///
 /// # Errors
@@ -94,8 +97,8 @@ pub(crate) fn watch(kafka: &Kafka, moments: &Moments) {
             Inside::Revoked => Moment::InRevoke,
             Inside::Committing => Moment::EndtxnSent,
         };
-        // Groups are `PIPELINE.STAGE`, transactional ids have more behind it.
-        if let Some(stage) = of.split('.').nth(1) {
+        // Groups are `PIPELINE.STAGE`, transactional ids have more behind it; the pipeline's name has points of its own.
+        if let Some(stage) = of.split('.').find(|part| STAGES.contains(part)) {
             moments.reached(stage, moment);
         }
     });

@@ -9,16 +9,17 @@ use crate::failure::{Failure, Outcome, suggestion};
 use golden_pipeline::decode;
 use golden_pipeline::event::MAX_NAME;
 use golden_pipeline::fold::TimeMode;
-use golden_pipeline::names::{COLOUR, EPOCH, SCHEMA_SIGNALS, Topics};
+use golden_pipeline::names::{SCHEMA_SIGNALS, Topics};
 use golden_pipeline::overrides::rules::Rules;
 use golden_pipeline::settings::{Checked, PipelineSettings};
 use golden_pipeline::source::{Format, Source};
 use golden_pipeline::tally::Tally;
-use golden_pipeline::topology::{Deployment, SourceTopic, pipeline};
+use golden_pipeline::topology::{Deployment, SourceTopic, chain};
 use golden_router::control::OrdersFeed;
 use golden_router::deployment::{Colour, Deployment as Deployed};
 use output::Output;
 use platform_core::clock::Clock;
+use platform_core::log::Positions;
 use platform_core::time::nanos;
 use platform_runtime::bounded::Bounded;
 use platform_runtime::clock::SystemClock;
@@ -34,6 +35,9 @@ const HELD: usize = 256 << 20;
 /// Bytes of results made at once.
 const EMITTED: usize = 4 << 20;
 
+/// There is one deployment, and it is forwarded.
+const ONLY: Deployed = Deployed { colour: Colour::Blue, epoch: 1 };
+
 pub(crate) fn replay(args: &ReplayArgs) -> Outcome {
     let checked = settings(args)?;
     let time = if args.streaming { TimeMode::Streaming } else { TimeMode::Bounded };
@@ -42,12 +46,16 @@ pub(crate) fn replay(args: &ReplayArgs) -> Outcome {
     let inputs = input::open(args, mapping.as_ref().map(|m| m.format))?;
     let source = Arc::new(source(args, mapping, inputs.format)?);
     let tally = Arc::new(Tally::default());
-    let topics = Topics::of(COLOUR);
+    let topics = Topics::of(ONLY.colour.name());
     let clock = Arc::new(SystemClock::new());
     let log = log(&topics, threads);
     let dead_letters = DeadLetters::start(&log, &topics.dead_letters, args.dead_letters.as_deref())?;
     let output = Mutex::new(Output::new(args.output, checked.groupings.dimensions(), SCHEMA_SIGNALS));
     let deployment = Deployment {
+        colour: ONLY.colour.name(),
+        epoch: ONLY.epoch,
+        owned_from: 0,
+        starts: Positions::new(),
         settings: checked,
         topics: topics.clone(),
         sources: vec![SourceTopic {
@@ -66,10 +74,10 @@ pub(crate) fn replay(args: &ReplayArgs) -> Outcome {
         tally: Arc::clone(&tally),
     };
     let remember = if args.streaming { nanos(deployment.settings.plain.retain.0) * 2 } else { 0 };
-    let feed = OrdersFeed::only(Deployed { colour: Colour::Blue, epoch: EPOCH });
-    let router = crate::router::stage(&[Colour::Blue], feed, remember);
+    let feed = OrdersFeed::only(ONLY);
+    let router = crate::router::stage(&[ONLY.colour], feed, remember);
     let bounded = Bounded {
-        pipeline: pipeline(deployment, router, vec![]),
+        pipeline: chain(deployment, router),
         log: log.clone(),
         stores: Arc::new(MemoryStores::default()),
         clock: Arc::clone(&clock) as Arc<dyn Clock>,

@@ -1,6 +1,7 @@
 //! `golden run`: the service in one process. Opens the data folder, starts the pipeline and HTTP, waits for a signal, stops in order.
 
 mod broker;
+mod colours;
 mod controller;
 mod demo;
 mod router;
@@ -12,19 +13,22 @@ use crate::fail_point;
 use crate::failure::{Failure, Outcome};
 use crate::settings::{self, Settings, cores};
 use crate::sources::{self, Inlet};
+use colours::{Lookout, Standing};
 use controller::Controller;
+use golden_overrides::archive::sha256;
 use golden_pipeline::decode;
 use golden_pipeline::emit::scrape::{self, Scrape, Scrapes};
 use golden_pipeline::fold::TimeMode;
 use golden_pipeline::history::{self, History, HistoryStage};
-use golden_pipeline::names::Topics;
+use golden_pipeline::names::{PIPELINE, Topics};
 use golden_pipeline::overrides::board::Board;
 use golden_pipeline::overrides::rules::Rules;
 use golden_pipeline::settings::{Checked, Span};
 use golden_pipeline::tally::Tally;
-use golden_pipeline::topology::{Deployment, SourceTopic, pipeline};
+use golden_pipeline::topology::{self, Deployment, SourceTopic};
 use golden_router::control::OrdersFeed;
 use golden_router::deployment::Colour;
+use golden_router::orders::Start;
 use platform_core::clock::Clock;
 use platform_core::log::Log;
 use platform_core::pipeline::{Kind, Stage};
@@ -41,7 +45,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use vitals::RunVitals;
+use vitals::{Computed, RunVitals};
 
 /// How often the program looks whether a task has failed.
 const LOOK: Duration = Duration::from_millis(200);
@@ -64,10 +68,10 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     // Dropped last, when nothing is open in the folder any more.
     let _temporary = (args.demo && args.data.is_none()).then(|| Temporary(settings.data.clone()));
     let _broker = args.kafka.then(|| broker::Broker::start(&mut settings)).transpose()?;
-    let topics = engine::topics(&settings);
+    let topics = engine::topics(&settings, Colour::Blue);
     let kafka = engine::kafka(&settings, &clock)?;
     if let Some(kafka) = kafka.as_ref().filter(|_| args.kafka) {
-        let plan = kafka.plan(&engine::needed(&settings, &topics)).map_err(Failure::missing)?;
+        let plan = kafka.plan(&engine::needed(&settings)).map_err(Failure::missing)?;
         kafka.apply(&plan).map_err(Failure::missing)?;
     }
     let inlets = sources::inlets(&settings, kafka.as_ref())?;
@@ -76,24 +80,51 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     if let Some(kafka) = &kafka {
         fail_point::watch(kafka, &moments);
     }
-    let engine = Engine::open(&settings, kafka, &topics, args.accept_loss, &clock)?;
+    let engine = Engine::open(&settings, kafka, args.accept_loss, &clock)?;
     let log = engine.log();
-    let (tally, scrapes) = (Arc::new(Tally::default()), Arc::new(Scrapes::default()));
+    let scrapes = Arc::new(Scrapes::default());
     // As far back as partials can be read again.
     let reach = nanos(checked.plain.retain.0) * 2 + 3600 * SECOND;
     // Tasks go on for a while without the control log, so nobody waits for it as long as it takes.
     let rules = Rules::of_log(engine.log_of_requests(), &topics.control, checked.window, reach);
-    let feed = OrdersFeed::of_log(Arc::clone(&log), &topics.control);
-    let mut stages = pipeline(
-        deployment(&settings, &checked, &topics, &inlets, &rules, &tally, &*log)?,
-        crate::router::stage(&[Colour::Blue], feed, nanos(checked.plain.retain.0) * 2),
-        sinks(&topics, &checked, &settings, &scrapes),
-    );
+    let computes = has(&args.role, Role::Fold) || has(&args.role, Role::Close);
+    let mut colours: Vec<Colour> = args.colour.iter().copied().filter(|_| computes).collect();
+    colours.sort_unstable();
+    colours.dedup();
     let mut place = engine.place();
     place.moments = moments;
     let instance = place.instance.clone();
-    let readers = vitals::readers(&stages, &place, &*log);
-    stages.stages.retain(|stage| has(&args.role, role_of(&stage.name)));
+    let begins = colours::Parts {
+        log: Arc::clone(&log),
+        pipeline: PIPELINE,
+        control: &topics.control,
+        sources: inlets.iter().map(|inlet| inlet.topic.clone()).collect(),
+        partials: &|colour| engine::topics(&settings, colour).partials,
+        clock: &*clock,
+        window: checked.window,
+        retain: nanos(checked.plain.retain.0),
+        skew: checked.verdicts.skew,
+        version: &version(&settings)?,
+        fresh: args.fresh,
+        by: ["golden run", &place.instance].join(" ").trim_end().to_owned(),
+    };
+    let starts = colours.into_iter().map(|colour| colours::join_or_begin(&begins, colour)).collect::<Result<Vec<_>, _>>()?;
+    let mut pipelines = Vec::new();
+    let mut computed = Vec::new();
+    for start in &starts {
+        let of = engine::topics(&settings, start.deployment.colour);
+        let tally = Arc::new(Tally::default());
+        pipelines.push(topology::part(deployment(&settings, &checked, start, &of, &inlets, &rules, &tally, &*log)?));
+        computed.push(Computed { deployment: start.deployment, tally, partials: of.partials });
+    }
+    let feed = OrdersFeed::of_log(Arc::clone(&log), &topics.control);
+    let router = crate::router::stage(&Colour::ALL, feed, nanos(checked.plain.retain.0) * 2);
+    pipelines.push(topology::shared(router, sinks(&topics, &checked, &settings, &scrapes)));
+    let readers = vitals::readers(&pipelines, &place, &*log);
+    pipelines.iter_mut().for_each(|pipeline| pipeline.stages.retain(|stage| has(&args.role, role_of(&stage.name))));
+    let own = starts.iter().map(|start| start.deployment).collect();
+    let lookout = Lookout::start(engine.log_of_requests(), &topics.control, own).map_err(Failure::failed)?;
+    let standing = lookout.standing();
     let stores = engine.stores();
     let runtime = RuntimeSettings {
         commit_interval: settings.runtime.commit_interval.0,
@@ -101,8 +132,8 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         emit_budget: settings.runtime.emit_kib << 10,
         ..RuntimeSettings::default()
     };
-    let mut running =
-        Runtime::start(stages, Arc::clone(&log), Arc::clone(&stores) as _, Arc::clone(&clock), runtime, place).map_err(Failure::failed)?;
+    let mut running = Runtime::start(pipelines, Arc::clone(&log), Arc::clone(&stores) as _, Arc::clone(&clock), runtime, place)
+        .map_err(Failure::failed)?;
     let history = History::open(&*stores, settings.log.partitions, settings.log.partitions).map_err(Failure::failed)?;
     let watch = running.watch().clone();
     let board = Arc::new(Board::default());
@@ -125,8 +156,8 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         readers,
         metrics,
         scrapes,
-        tally,
-        partials: topics.partials.clone(),
+        computed,
+        standing: Arc::clone(&standing),
         clock: Arc::clone(&clock),
     };
     let wanted = checked.groupings.wanted(true);
@@ -145,21 +176,37 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     };
     let state = golden_http::AppState::new(parts).map_err(Failure::failed)?;
     drop(lobby);
-    announce(address, args.demo, &settings);
+    announce(address, args.demo, &settings, &starts);
     let demo = args.demo.then(|| demo::Feed::start(address, Arc::clone(&clock))).transpose().map_err(Failure::failed)?;
     let doors = golden_http::Doors { ingest: has(&args.role, Role::Ingest), api: has(&args.role, Role::Api) };
-    let served = serve(listener, golden_http::router(state, doors), watch);
+    let served = serve(listener, golden_http::router(state, doors), watch, Arc::clone(&standing));
     drop(demo);
     // A question to a broker that is away takes seconds to end.
     engine.close_after(STOP_DEADLINE * 2 / 5).map_err(Failure::failed)?;
     drop(controller);
     drop(router);
+    drop(lookout);
     let stopped = running.stop(STOP_DEADLINE);
     if let Some(failure) = running.watch().failure() {
         return Err(Failure::failed(format!("{failure}. What was acknowledged is safe: start again, and it goes on from there")));
     }
     served?;
+    if let Some(ended) = standing.ended() {
+        return Err(Failure::failed(ended));
+    }
     stopped.map_err(Failure::failed)
+}
+
+/// Version of the program, and a hash of all settings that results depend on, with the mapping files that they name.
+fn version(settings: &Settings) -> Result<String, Failure> {
+    let of = |path: &PathBuf| std::fs::read(path).map_err(|e| Failure::usage(format!("cannot read mapping file {}: {e}", path.display())));
+    let mappings = settings.mapping.iter().chain(settings.log.sources.iter().filter_map(|source| source.mapping.as_ref()));
+    let mappings = mappings.map(of).collect::<Result<Vec<_>, _>>()?;
+    let sources: Vec<_> = settings.log.sources.iter().map(|source| (&source.topic, &source.format, source.mapping.is_some())).collect();
+    let decides = (&settings.pipeline, settings.log.partitions, &settings.log.source.topic, sources, mappings);
+    let text = serde_json::to_vec(&decides).map_err(Failure::failed)?;
+    let hash: String = sha256(&text).chars().take(8).collect();
+    Ok(format!("{}+{hash}", env!("CARGO_PKG_VERSION")))
 }
 
 /// Whether this process has a role; without any named it has all.
@@ -266,9 +313,11 @@ fn listen(address: SocketAddr) -> Result<std::net::TcpListener, Failure> {
     Ok(listener)
 }
 
+#[expect(clippy::too_many_arguments, reason = "all that a deployment is made of comes together here, once")]
 fn deployment(
     settings: &Settings,
     checked: &Checked,
+    start: &Start,
     topics: &Topics,
     inlets: &[Inlet],
     rules: &Arc<Rules>,
@@ -287,6 +336,10 @@ fn deployment(
         n => n,
     };
     Ok(Deployment {
+        colour: start.deployment.colour.name(),
+        epoch: start.deployment.epoch,
+        owned_from: start.owned_from,
+        starts: colours::positions(start),
         settings: checked.clone(),
         topics: topics.clone(),
         sources,
@@ -328,12 +381,15 @@ fn sinks(topics: &Topics, checked: &Checked, settings: &Settings, scrapes: &Arc<
 }
 
 /// What a person needs to know first.
-fn announce(address: SocketAddr, demo: bool, settings: &Settings) {
+fn announce(address: SocketAddr, demo: bool, settings: &Settings, starts: &[Start]) {
     eprintln!("golden-signals {} is running", env!("CARGO_PKG_VERSION"));
     for (what, path) in [("services", "/"), ("API", "/api/docs"), ("metrics", "/metrics"), ("send events to", "/api/v1/events")] {
         eprintln!("  {what:15} http://{address}{path}");
     }
     eprintln!("  {:15} {}", "data", settings.data.display());
+    for start in starts {
+        eprintln!("  {:15} {}, version {}", "deployment", start.deployment, start.version);
+    }
     if let Some(kafka) = &settings.log.kafka {
         eprintln!("  {:15} {}, topic {}", "Kafka", kafka.bootstrap, settings.log.source.topic);
     }
@@ -347,8 +403,8 @@ fn announce(address: SocketAddr, demo: bool, settings: &Settings) {
     eprintln!("\nStop with Ctrl-C.");
 }
 
-/// Serves until a signal comes or a task fails.
-fn serve(listener: std::net::TcpListener, router: golden_http::Router, watch: Watch) -> Outcome {
+/// Serves until a signal comes, a task fails, or a deployment of this process has ended.
+fn serve(listener: std::net::TcpListener, router: golden_http::Router, watch: Watch, standing: Arc<Standing>) -> Outcome {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(cores().clamp(2, 8)).enable_all().build().map_err(Failure::failed)?;
     runtime.block_on(async move {
@@ -364,7 +420,7 @@ fn serve(listener: std::net::TcpListener, router: golden_http::Router, watch: Wa
                     _ = tokio::signal::ctrl_c() => return,
                     _ = terminate.recv() => return,
                     _ = look.tick() => {
-                        if watch.failure().is_some() {
+                        if watch.failure().is_some() || standing.ended().is_some() {
                             return;
                         }
                     }

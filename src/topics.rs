@@ -22,7 +22,7 @@ pub(crate) fn topics(args: &TopicsArgs) -> Outcome {
         return Err(Failure::usage("log.kafka is not set: the embedded log makes its topics itself"));
     };
     let kafka = kafka.impatient(PATIENCE);
-    let needed = engine::needed(&settings, &engine::topics(&settings));
+    let needed = engine::needed(&settings);
     let plan = kafka.plan(&needed).map_err(Failure::missing)?;
     for step in &plan.steps {
         println!("{step}");

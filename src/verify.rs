@@ -15,6 +15,7 @@ use golden_pipeline::overrides::of_events::{EventRules, Lead};
 use golden_pipeline::overrides::rules::Rules;
 use golden_pipeline::settings::Checked;
 use golden_pipeline::verify::{Span, Verify};
+use golden_router::deployment::Colour;
 use platform_core::clock::Clock;
 use platform_core::log::{Log, LogError, Polled, Subscription};
 use platform_core::record::{Batch, Offset, Partition, Topic};
@@ -65,14 +66,15 @@ impl Source {
             return Err(Failure::usage("--from must lie before --to"));
         }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let topics = engine::topics(&settings);
+        // Of what is read here both have the same.
+        let topics = engine::topics(&settings, Colour::Blue);
         let kafka = engine::kafka(&settings, &clock)?;
         let inlets = sources::inlets(&settings, kafka.as_ref())?;
         // With Kafka nothing of the data folder is needed, and a running service may hold it.
         let (log, open): (Arc<dyn Log>, Option<Engine>) = match kafka {
             Some(kafka) => (Arc::new(kafka.impatient(Duration::from_secs(10))), None),
             None => {
-                let engine = Engine::open(&settings, None, &topics, false, &clock)?;
+                let engine = Engine::open(&settings, None, false, &clock)?;
                 (engine.log(), Some(engine))
             }
         };

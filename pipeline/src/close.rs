@@ -23,6 +23,7 @@ use crate::aggregate::Aggregate;
 use crate::dead_letter::Stamp;
 use crate::fold::partial::{EntryKind, Head, entry};
 use crate::grouping::Groupings;
+use crate::identity::sortable;
 use crate::overrides::rules::{Rules, Timeline};
 use crate::signal::completeness::Completeness;
 use crate::signal::health::Level;
@@ -59,6 +60,9 @@ pub enum Keep {
 pub struct CloseSettings {
     /// Who is said to have written its outputs, and the tenant.
     pub stamp: Stamp,
+    /// First window that it answers for, as the first eight bytes of identities, read as a number; 0: all. Of earlier ones, whose input it
+    /// has not seen whole, nothing leaves.
+    pub owned_from: u64,
     /// What to sum by.
     pub groupings: Groupings,
     /// Length of windows.
@@ -184,6 +188,8 @@ impl Close {
     fn apply_message(&mut self, record: &Record<'_>, store: &dyn Store) -> Result<(), Failure> {
         let mut from = Cursor::new(record.value.ok_or(CodecError::Truncated)?);
         let head = Head::decode(&mut from)?;
+        // Also of what is passed over: a restore must not ask for it again.
+        self.next = record.offset.next();
         if head.epoch != self.settings.stamp.epoch && !planted(Bug::EpochIgnored) {
             metrics::counter!("golden_signals_foreign_epoch_total").increment(1);
             return Ok(());
@@ -194,7 +200,6 @@ impl Close {
             self.sources.decided(origin.watermark);
             self.closed_through = self.closed_through.max(origin.closed_through);
         }
-        self.next = record.offset.next();
         if head.chunk == 0 {
             self.message = Some(self.sources.origin(record.offset, self.closed_through));
             self.sources.tick(record.offset, record.append_time);
@@ -390,7 +395,8 @@ impl Close {
 
     /// Counts a broken invariant: an alarm, never a wrong number in silence.
     fn broken(&self, name: &'static str) {
-        metrics::counter!("platform_invariant_violations_total", "pipeline" => crate::names::PIPELINE, "name" => name).increment(1);
+        let pipeline = crate::names::part_of(self.settings.stamp.colour, self.settings.stamp.epoch);
+        metrics::counter!("platform_invariant_violations_total", "pipeline" => pipeline, "name" => name).increment(1);
         tracing::error!(invariant = name, "an invariant is broken");
     }
 
@@ -520,7 +526,8 @@ impl Close {
             }
             let Some(mut closing) = self.closing.take() else { return Ok(Emitted::All) };
             while let Some((service, list)) = closing.plan.get(closing.done) {
-                let skip = self.resume.is_some_and(|(start, done)| (closing.window.start.0, closing.done as u64) < (start, done));
+                let skip = !self.owns(closing.window.start)
+                    || self.resume.is_some_and(|(start, done)| (closing.window.start.0, closing.done as u64) < (start, done));
                 let target: &mut dyn Emit = if skip { &mut Discard } else { &mut *out };
                 let written = self.close_service(&closing, *service, list, target)?;
                 closing.written.add(&written);
@@ -533,7 +540,7 @@ impl Close {
                     return Ok(Emitted::Part(cursor));
                 }
             }
-            let skip = self.resume.is_some_and(|(start, _)| closing.window.start.0 < start);
+            let skip = !self.owns(closing.window.start) || self.resume.is_some_and(|(start, _)| closing.window.start.0 < start);
             if self.resume.is_some_and(|(start, _)| closing.window.start.0 >= start) {
                 self.resume = None;
             }
@@ -700,8 +707,16 @@ impl Close {
         Ok(())
     }
 
+    /// Whether it answers for the window that starts here.
+    fn owns(&self, start: EventTime) -> bool {
+        u64::from_be_bytes(sortable(start)) >= self.settings.owned_from
+    }
+
     fn emit_corrections(&mut self, store: &dyn Store, out: &mut dyn Emit) -> Result<(), Failure> {
         for ((start, service_key), changed) in std::mem::take(&mut self.corrections) {
+            if !self.owns(EventTime(start)) {
+                continue;
+            }
             let window = self.settings.window.window_of(EventTime(start));
             let service = self.index.named_service(&service_key);
             self.load(window, service, store)?;
@@ -737,6 +752,9 @@ impl Close {
             }
         }
         for (start, key) in std::mem::take(&mut self.late_lines) {
+            if !self.owns(EventTime(start)) {
+                continue;
+            }
             let line = self.windows.get(&start).and_then(|state| Some((state.window, state.late.get(&key)?)));
             if let Some((window, aggregate)) = line {
                 self.emission.late(window, &key, aggregate, out)?;

@@ -21,7 +21,7 @@ use crate::overrides::rules::Rules;
 use crate::series::{SeriesId, SeriesTable, service_length};
 use crate::tally::{Counts, Tally};
 use partial::{CHUNK, EntryKind, Head, Range, put_entry};
-use platform_core::log::{CommitError, Committed};
+use platform_core::log::{CommitError, Committed, Positions};
 use platform_core::record::{Batch, NewRecord, Offset, Partition, Topic};
 use platform_core::stage::{Emit, MapStage};
 use platform_core::time::{AppendTime, EventTime};
@@ -72,6 +72,8 @@ pub struct FoldSettings {
     pub partitions: u32,
     /// Where dead letters go (partition 0).
     pub dead_letters: Topic,
+    /// Where to begin with partitions that were never read; others from their start.
+    pub starts: Positions,
 }
 
 /// A topic that FOLD reads. Its place in the list of them is part of every coordinate and stays the same for good.
@@ -230,6 +232,10 @@ impl MapStage for Fold {
                 (partition.clone(), Source { place, from: committed.offset, to: committed.offset, watermark: sent, sent, idle: false })
             })
             .collect();
+    }
+
+    fn begins_at(&self, partition: &Partition) -> Option<Offset> {
+        self.work.settings.starts.get(partition).copied()
     }
 
     fn ready(&mut self, newest: AppendTime, known: Option<AppendTime>) -> bool {

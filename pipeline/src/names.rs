@@ -4,10 +4,12 @@ use platform_core::record::Topic;
 
 /// Name of the pipeline; the prefix of its own topics.
 pub const PIPELINE: &str = "golden-signals";
-/// The colour of an embedded deployment, which has only one.
-pub const COLOUR: &str = "blue";
-/// The deployment counter of an embedded deployment.
-pub const EPOCH: u32 = 1;
+
+/// Name of the part of the pipeline that one deployment computes alone: the prefix of its groups, transactional ids and stores.
+#[must_use]
+pub fn part_of(colour: &str, epoch: u32) -> String {
+    format!("{PIPELINE}.{colour}.{epoch}")
+}
 
 /// The topics of one colour of a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]

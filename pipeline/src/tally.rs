@@ -124,29 +124,41 @@ impl Tally {
         total
     }
 
-    /// `golden_signals_decoded_total`, `…_skipped_total` and `…_dead_letters_total` as Prometheus text.
-    pub fn render(&self, out: &mut String) {
-        let all = self.sources.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let _ = writeln!(out, "# HELP golden_signals_decoded_total Items decoded from source records, since the process started.");
-        let _ = writeln!(out, "# TYPE golden_signals_decoded_total counter");
-        for (source, counts) in &all {
-            let _ = writeln!(out, "golden_signals_decoded_total{{source={source:?}}} {}", counts.decoded);
+    fn counts(&self) -> BTreeMap<String, Counts> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Picks some of the counts, by reason.
+type Pick = fn(&Counts) -> &BTreeMap<&'static str, u64>;
+
+/// `golden_signals_decoded_total`, `…_duplicates_total`, `…_skipped_total` and `…_dead_letters_total` as Prometheus text, each with the
+/// colour that counted: both read the same source, so a sum over colours counts everything twice.
+pub fn render(tallies: &[(&str, &Tally)], out: &mut String) {
+    let all: Vec<_> = tallies.iter().map(|(colour, tally)| (*colour, tally.counts(), tally.duplicate_events())).collect();
+    let _ = writeln!(out, "# HELP golden_signals_decoded_total Items decoded from source records, since the process started.");
+    let _ = writeln!(out, "# TYPE golden_signals_decoded_total counter");
+    for (colour, counts, _) in &all {
+        for (source, counts) in counts {
+            let _ = writeln!(out, "golden_signals_decoded_total{{colour={colour:?},source={source:?}}} {}", counts.decoded);
         }
-        let _ = writeln!(
-            out,
-            "# HELP golden_signals_duplicates_total Events that were there before under their id, since the process started."
-        );
-        let _ = writeln!(out, "# TYPE golden_signals_duplicates_total counter");
-        let _ = writeln!(out, "golden_signals_duplicates_total {}", self.duplicate_events());
-        for (name, what, pick) in [
-            ("skipped", "Items that are not requests here", (|c: &Counts| c.skipped.clone()) as fn(&Counts) -> _),
-            ("dead_letters", "Items that could not be read", |c: &Counts| c.dead.clone()),
-        ] {
-            let _ = writeln!(out, "# HELP golden_signals_{name}_total {what}, by reason, since the process started.");
-            let _ = writeln!(out, "# TYPE golden_signals_{name}_total counter");
-            for (source, counts) in &all {
+    }
+    let _ =
+        writeln!(out, "# HELP golden_signals_duplicates_total Events that were there before under their id, since the process started.");
+    let _ = writeln!(out, "# TYPE golden_signals_duplicates_total counter");
+    for (colour, _, duplicates) in &all {
+        let _ = writeln!(out, "golden_signals_duplicates_total{{colour={colour:?}}} {duplicates}");
+    }
+    for (name, what, pick) in [
+        ("skipped", "Items that are not requests here", (|c| &c.skipped) as Pick),
+        ("dead_letters", "Items that could not be read", |c| &c.dead),
+    ] {
+        let _ = writeln!(out, "# HELP golden_signals_{name}_total {what}, by reason, since the process started.");
+        let _ = writeln!(out, "# TYPE golden_signals_{name}_total counter");
+        for (colour, counts, _) in &all {
+            for (source, counts) in counts {
                 for (reason, count) in pick(counts) {
-                    let _ = writeln!(out, "golden_signals_{name}_total{{source={source:?},reason={reason:?}}} {count}");
+                    let _ = writeln!(out, "golden_signals_{name}_total{{colour={colour:?},source={source:?},reason={reason:?}}} {count}");
                 }
             }
         }

@@ -2,15 +2,18 @@
 //!
 //! `service-events → FOLD → partials → CLOSE → signals → (router) → public topic and late ledger → sinks`. The router is handed in: it
 //! knows no golden signal and is known here only by what it reads and writes.
+//!
+//! FOLD and CLOSE are the part of one deployment: there may be several, each under a name of its own. Router and sinks are shared.
 
 use crate::close::{Close, CloseSettings, Keep, keys};
 use crate::dead_letter::Stamp;
 use crate::decode::MakeDecoder;
 use crate::fold::{Fold, FoldSettings, FoldSource, TimeMode, place};
-use crate::names::{COLOUR, EPOCH, PIPELINE, Topics};
+use crate::names::{PIPELINE, Topics, part_of};
 use crate::overrides::rules::Rules;
 use crate::settings::Checked;
 use crate::tally::Tally;
+use platform_core::log::Positions;
 use platform_core::pipeline::{Kind, Pipeline, Stage};
 use platform_core::record::Topic;
 use platform_core::time::nanos;
@@ -30,6 +33,14 @@ pub struct SourceTopic {
 
 /// What a deployment adds to the settings.
 pub struct Deployment {
+    /// Its colour.
+    pub colour: &'static str,
+    /// Counts the deployments of all colours.
+    pub epoch: u32,
+    /// First window that it answers for, as the first eight bytes of identities, read as a number; 0: all.
+    pub owned_from: u64,
+    /// Where it begins to read its sources; partitions that are not named from their start.
+    pub starts: Positions,
     /// Settings.
     pub settings: Checked,
     /// Names of topics.
@@ -54,17 +65,30 @@ pub struct Deployment {
     pub tally: Arc<Tally>,
 }
 
-/// The pipeline: FOLD, CLOSE, the router, then the sinks, which read the public topics.
+/// The part of one deployment: FOLD and CLOSE.
 #[must_use]
-pub fn pipeline(deployment: Deployment, router: Stage, sinks: Vec<Stage>) -> Pipeline {
+pub fn part(deployment: Deployment) -> Pipeline {
+    let name = part_of(deployment.colour, deployment.epoch);
     let close = close(&deployment);
-    let mut stages = vec![fold(deployment), close, router];
-    stages.extend(sinks);
-    Pipeline { name: PIPELINE.to_owned(), stages }
+    Pipeline { name, stages: vec![fold(deployment), close] }
+}
+
+/// The shared part: the router, then the sinks, which read the public topics.
+#[must_use]
+pub fn shared(router: Stage, sinks: Vec<Stage>) -> Pipeline {
+    Pipeline { name: PIPELINE.to_owned(), stages: std::iter::once(router).chain(sinks).collect() }
+}
+
+/// One deployment with its router as one chain, for a bounded run.
+#[must_use]
+pub fn chain(deployment: Deployment, router: Stage) -> Pipeline {
+    let mut pipeline = part(deployment);
+    pipeline.stages.push(router);
+    pipeline
 }
 
 fn stamp(deployment: &Deployment) -> Stamp {
-    Stamp { colour: COLOUR, epoch: EPOCH, tenant: deployment.tenant.clone() }
+    Stamp { colour: deployment.colour, epoch: deployment.epoch, tenant: deployment.tenant.clone() }
 }
 
 fn fold(deployment: Deployment) -> Stage {
@@ -81,6 +105,7 @@ fn fold(deployment: Deployment) -> Stage {
         partials: topics.partials.clone(),
         partitions: deployment.partitions,
         dead_letters: topics.dead_letters.clone(),
+        starts: deployment.starts,
     };
     let (sources, rules, tally) = (deployment.sources, deployment.rules, deployment.tally);
     let reads = sources.iter().map(|source| source.topic.clone()).collect();
@@ -111,6 +136,7 @@ fn close(deployment: &Deployment) -> Stage {
     let bounded = deployment.time == TimeMode::Bounded;
     let settings = CloseSettings {
         stamp: stamp(deployment),
+        owned_from: deployment.owned_from,
         groupings: checked.groupings.clone(),
         window: checked.window,
         retain: nanos(checked.plain.retain.0),

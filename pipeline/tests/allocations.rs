@@ -11,7 +11,7 @@ use golden_pipeline::grouping::Groupings;
 use golden_pipeline::overrides::rules::Rules;
 use golden_pipeline::source::{Format, Source};
 use golden_pipeline::tally::Tally;
-use platform_core::log::{CommitError, Committed};
+use platform_core::log::{CommitError, Committed, Positions};
 use platform_core::record::{BatchBuffer, NewRecord, Offset, Partition, Topic};
 use platform_core::stage::{Emit, MapStage};
 use platform_core::time::{AppendTime, SECOND};
@@ -140,6 +140,7 @@ fn a_warm_fold_allocates_nothing_per_event() {
         partials: Topic::new("partials"),
         partitions: 4,
         dead_letters: Topic::new("dead"),
+        starts: Positions::new(),
     };
     let mut fold = Fold::new(
         settings,

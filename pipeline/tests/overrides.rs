@@ -18,7 +18,7 @@ use golden_pipeline::overrides::rules::{Rules, Timeline};
 use golden_pipeline::signal::completeness::Completeness;
 use golden_pipeline::signal::health::DEFAULT_RULE_SHA256;
 use golden_pipeline::source::{Format, Source};
-use platform_core::log::{CommitError, Committed, Log as _};
+use platform_core::log::{CommitError, Committed, Log as _, Positions};
 use platform_core::record::{BatchBuffer, Headers, NewRecord, Offset, Partition, Record, Topic};
 use platform_core::stage::{Emit, Emitted, KeyedStage, MapStage};
 use platform_core::store::{Changes, Store as _};
@@ -139,6 +139,7 @@ fn fold(rules: Arc<Rules>) -> Fold {
         partials: Topic::new("partials"),
         partitions: 1,
         dead_letters: Topic::new("dead"),
+        starts: Positions::new(),
     };
     let source = Source::for_format(Format::Json);
     let events = Topic::new("events");
@@ -186,6 +187,7 @@ impl CloseRun {
     fn over(rules: Arc<Rules>, store: MemoryStore, next: u64, committed: &[u8]) -> Self {
         let settings = CloseSettings {
             stamp: stamp(),
+            owned_from: 0,
             groupings: groupings(),
             window: window(),
             retain: 3600 * SECOND,

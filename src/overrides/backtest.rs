@@ -19,6 +19,7 @@ use golden_pipeline::overrides::backtest::replay::{self, Against, Order, Range};
 use golden_pipeline::overrides::backtest::{Judging, Report};
 use golden_pipeline::overrides::rules::{Rules, Timeline};
 use golden_pipeline::settings::Span;
+use golden_router::deployment::Colour;
 use platform_core::clock::Clock;
 use platform_core::time::nanos;
 use platform_runtime::clock::SystemClock;
@@ -162,8 +163,9 @@ fn offline(args: &BacktestArgs, new: &Set, other: Option<&Set>) -> Result<Vec<Re
     }
     let checked = settings.pipeline.check().map_err(Failure::usage)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let topics = engine::topics(&settings);
-    let engine = Engine::open(&settings, None, &topics, false, &clock)?;
+    // Of what is read here both have the same.
+    let topics = engine::topics(&settings, Colour::Blue);
+    let engine = Engine::open(&settings, None, false, &clock)?;
     let mut timeline = Timeline::default();
     let rules = Rules::of_log(engine.log(), &topics.control, checked.window, i64::MAX);
     rules.refresh(&mut timeline).map_err(|error| Failure::missing(format!("the log cannot be read: {error}")))?;

@@ -1,12 +1,14 @@
 //! What the running program shows of itself: readiness, tasks, lag, metrics.
 
+use super::colours::Standing;
 use crate::engine::Gauge;
 use golden_http::{Lag, Status, Vitals};
 use golden_pipeline::emit::json::put_time;
 use golden_pipeline::emit::prometheus::Format;
 use golden_pipeline::emit::scrape::Scrapes;
-use golden_pipeline::names::PIPELINE;
-use golden_pipeline::tally::Tally;
+use golden_pipeline::names::part_of;
+use golden_pipeline::tally::{self, Tally};
+use golden_router::deployment::Deployment;
 use platform_core::clock::Clock;
 use platform_core::log::Log;
 use platform_core::pipeline::Pipeline;
@@ -23,25 +25,35 @@ const MAX_SERIES: usize = 50_000;
 /// ns after the window behind a series' last one until its gauges say unknown.
 const STALE_AFTER: i64 = 180 * platform_core::time::SECOND;
 
-/// Who reads what: stage, its group, its topics' partitions.
+/// Who reads what: pipeline and stage, their group, their topics' partitions.
 pub(super) struct Reads {
+    pipeline: String,
     stage: String,
     group: String,
     partitions: Vec<Partition>,
 }
 
-/// The readers of a pipeline's topics.
-pub(super) fn readers(pipeline: &Pipeline, place: &Place, log: &dyn Log) -> Vec<Reads> {
+/// The readers of pipelines' topics.
+pub(super) fn readers(pipelines: &[Pipeline], place: &Place, log: &dyn Log) -> Vec<Reads> {
     let partitions = |stage: &platform_core::pipeline::Stage| {
         let all = stage.reads.iter().flat_map(|topic| (0..log.partitions(topic).unwrap_or(0)).map(|i| Partition::new(topic, i)));
         all.collect()
     };
-    let reads = |stage: &platform_core::pipeline::Stage| Reads {
+    let reads = |name: &str, stage: &platform_core::pipeline::Stage| Reads {
+        pipeline: name.to_owned(),
         stage: stage.name.clone(),
-        group: place.group(&pipeline.name, &stage.name),
+        group: place.group(name, &stage.name),
         partitions: partitions(stage),
     };
-    pipeline.stages.iter().map(reads).collect()
+    pipelines.iter().flat_map(|pipeline| pipeline.stages.iter().map(|stage| reads(&pipeline.name, stage))).collect()
+}
+
+/// A deployment of this process, and what it counts.
+pub(super) struct Computed {
+    pub(super) deployment: Deployment,
+    pub(super) tally: Arc<Tally>,
+    /// The topic whose partitions have watermarks.
+    pub(super) partials: Topic,
 }
 
 pub(super) struct RunVitals {
@@ -51,16 +63,17 @@ pub(super) struct RunVitals {
     pub(super) readers: Vec<Reads>,
     pub(super) metrics: MetricsHandle,
     pub(super) scrapes: Arc<Scrapes>,
-    pub(super) tally: Arc<Tally>,
-    /// The topic whose partitions have watermarks.
-    pub(super) partials: Topic,
+    pub(super) computed: Vec<Computed>,
+    pub(super) standing: Arc<Standing>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
 impl RunVitals {
-    /// Every window that ends by then is closed, in all partitions that have said anything.
+    /// Every window that ends by then is closed, in all partitions that have said anything: by the live deployment, if it is one of these.
     fn watermark(&self) -> Option<String> {
-        let least = self.tally.watermarks().into_iter().map(|(_, at)| at).min()?;
+        let live = self.standing.live();
+        let of = self.computed.iter().find(|of| live == Some(of.deployment)).or(self.computed.first())?;
+        let least = of.tally.watermarks().into_iter().map(|(_, at)| at).min()?;
         let mut text = Vec::new();
         put_time(&mut text, least.0);
         String::from_utf8(text).ok()
@@ -73,7 +86,8 @@ impl RunVitals {
                 let end = self.log.bounds(partition).map_or(0, |(_, end)| end.0);
                 let position = self.log.committed(&reads.group, partition).ok().flatten().map_or(0, |c| c.offset.0);
                 let records = end.saturating_sub(position);
-                all.push(Lag { stage: reads.stage.clone(), topic: partition.topic.to_string(), partition: partition.index, records });
+                let (pipeline, stage) = (reads.pipeline.clone(), reads.stage.clone());
+                all.push(Lag { pipeline, stage, topic: partition.topic.to_string(), partition: partition.index, records });
             }
         }
         all
@@ -94,11 +108,13 @@ impl Vitals for RunVitals {
     fn status(&self) -> Status {
         let failure = self.watch.failure().map(|f| f.to_string());
         let tasks = self.watch.tasks().into_iter().map(|task| {
-            let mut names = task.name.rsplit('.');
+            let mut names = task.name.rsplitn(3, '.');
             let slot = names.next().and_then(|n| n.parse().ok()).unwrap_or(0);
+            let stage = names.next().unwrap_or_default().to_owned();
             let failed = task.state == TaskState::Failed;
             golden_http::TaskStatus {
-                stage: names.next().unwrap_or_default().to_owned(),
+                pipeline: names.next().unwrap_or_default().to_owned(),
+                stage,
                 task: slot,
                 state: task.state.name().to_owned(),
                 error: failure.clone().filter(|_| failed),
@@ -111,12 +127,16 @@ impl Vitals for RunVitals {
         let mut page = Vec::new();
         self.scrapes.page(Format::Text, MAX_SERIES, STALE_AFTER, EventTime(self.clock.wall()), &mut page);
         out.push_str(&String::from_utf8_lossy(&page));
-        self.tally.render(out);
+        let tallies: Vec<(&str, &Tally)> = self.computed.iter().map(|of| (of.deployment.colour.name(), &*of.tally)).collect();
+        tally::render(&tallies, out);
         let _ = writeln!(out, "# HELP golden_signals_build_info The running program.");
         let _ = writeln!(out, "# TYPE golden_signals_build_info gauge");
         let _ = writeln!(out, "golden_signals_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
-        for (partition, at) in self.tally.watermarks() {
-            metrics::watermark(PIPELINE, &Partition::new(&self.partials, partition), at);
+        for of in &self.computed {
+            let name = part_of(of.deployment.colour.name(), of.deployment.epoch);
+            for (partition, at) in of.tally.watermarks() {
+                metrics::watermark(&name, &Partition::new(&of.partials, partition), at);
+            }
         }
         self.metrics.upkeep();
         out.push_str(&self.metrics.render());

@@ -93,7 +93,8 @@ fn check(record: &Value, changed: bool) {
 /// Whether tasks of a stage have committed something in this process.
 fn works(service: &Service, stage: &str) -> bool {
     let Ok(mut answer) = ureq::get(&format!("{}/metrics", service.url)).call() else { return false };
-    let start = format!("platform_transactions_total{{pipeline=\"golden-signals\",stage=\"{stage}\",outcome=\"committed\"}} ");
+    let pipeline = if stage == "router" { "golden-signals" } else { "golden-signals.blue.1" };
+    let start = format!("platform_transactions_total{{pipeline=\"{pipeline}\",stage=\"{stage}\",outcome=\"committed\"}} ");
     let text = answer.body_mut().read_to_string().unwrap();
     text.lines().filter_map(|line| line.strip_prefix(start.as_str())).any(|count| count != "0")
 }

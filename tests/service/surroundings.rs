@@ -222,7 +222,7 @@ fn whatever_is_missing_is_named_and_once_mended_the_work_goes_on() {
     assert!(refused.contains("create service-events") && refused.contains("grant CREATE"), "{refused}");
     cluster.grant("--operation Create");
     done(&apply(&home));
-    golden.says(&["transactional id golden-signals.fold.", "grant WRITE and DESCRIBE on transactional ids"]);
+    golden.says(&["transactional id golden-signals.", "grant WRITE and DESCRIBE on transactional ids"]);
     cluster.grant("--transactional-id");
     golden.says(&["group golden-signals.", "grant READ on groups"]);
     cluster.grant("--group");

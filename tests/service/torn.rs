@@ -34,7 +34,7 @@ fn window(service: &Service, time: i64) -> Option<serde_json::Value> {
 
 /// FOLD's position moves behind everything in the source, and nothing else is written: what a transaction leaves that was torn in two.
 fn tear(data: &std::path::Path, lost: i64) {
-    let (events, group) = (Topic::new("service-events"), "golden-signals.fold");
+    let (events, group) = (Topic::new("service-events"), "golden-signals.blue.1.fold");
     let names = ["service-events", "golden-signals.blue.partials", "golden-signals.blue.signals", "golden-signals"];
     let more = ["golden-signals.late", "golden-signals.dead-letters"];
     let topics = names.iter().chain(&more).map(|name| TopicSettings { topic: Topic::new(name), partitions: 1, retention: Duration::MAX });
@@ -51,7 +51,7 @@ fn tear(data: &std::path::Path, lost: i64) {
     };
     let metadata = log.committed(group, &zero).unwrap().unwrap().metadata;
     let offset = log.bounds(&zero).unwrap().1;
-    log.writer("golden-signals.fold.0").unwrap().commit(&claim, &[(zero, Committed { offset, metadata })]).unwrap();
+    log.writer("golden-signals.blue.1.fold.0").unwrap().commit(&claim, &[(zero, Committed { offset, metadata })]).unwrap();
 }
 
 #[test]

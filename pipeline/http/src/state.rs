@@ -172,6 +172,8 @@ pub struct Status {
 /// One task.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct TaskStatus {
+    /// `golden-signals`, or the part of one deployment: `golden-signals.<colour>.<epoch>`.
+    pub pipeline: String,
     /// Name of its stage.
     pub stage: String,
     /// Its number among the stage's tasks.
@@ -185,6 +187,8 @@ pub struct TaskStatus {
 /// Records of one partition that a stage has not yet read.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct Lag {
+    /// `golden-signals`, or the part of one deployment: `golden-signals.<colour>.<epoch>`.
+    pub pipeline: String,
     /// Who reads.
     pub stage: String,
     /// What is read.

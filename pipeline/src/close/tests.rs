@@ -76,6 +76,7 @@ fn settings() -> CloseSettings {
         std::collections::BTreeMap::from([("service".to_owned(), vec![]), ("service_operation".to_owned(), vec!["operation".to_owned()])]);
     CloseSettings {
         stamp: Stamp { colour: "blue", epoch: EPOCH, tenant: "t".into() },
+        owned_from: 0,
         groupings: Groupings::new(&groupings).unwrap(),
         window: WindowLength::new(Duration::from_secs(60)).unwrap(),
         retain: 600 * SECOND,

@@ -4,6 +4,7 @@ use super::*;
 use crate::decode::decoder;
 use crate::source::{Format, Source as Mapping};
 use platform_core::codec::Cursor;
+use platform_core::log::Positions;
 use platform_core::record::BatchBuffer;
 use platform_core::time::SECOND;
 use std::time::Duration;
@@ -92,6 +93,7 @@ fn settings(time: TimeMode) -> FoldSettings {
         partials: Topic::new("partials"),
         partitions: PARTITIONS,
         dead_letters: Topic::new("dead"),
+        starts: Positions::new(),
     }
 }
 

@@ -157,6 +157,13 @@ pub trait Log: Send + Sync {
     /// When the partition does not exist.
     fn bounds(&self, partition: &Partition) -> Result<(Offset, Offset), LogError>;
 
+    /// Where to read from for everything that the log took at `from` or later: all records before it are older, and none behind it is. The
+    /// end, when there is no such record; the first offset held, where records have no append time.
+    ///
+    /// # Errors
+    /// When the partition does not exist.
+    fn offset_at(&self, partition: &Partition, from: AppendTime) -> Result<Offset, LogError>;
+
     /// What a group last committed.
     ///
     /// # Errors

@@ -57,6 +57,11 @@ pub trait MapStage: Send {
     /// From now on these partitions, each from its committed position; whatever is not committed is forgotten.
     fn assigned(&mut self, partitions: &[(Partition, Committed)]);
 
+    /// Where it begins with a partition of which nothing was ever committed; `None`: at the start of the log.
+    fn begins_at(&self, _partition: &Partition) -> Option<Offset> {
+        None
+    }
+
     /// Whether records up to this append time may be processed, when `known` is the newest time that the log gave. `false`: not before a
     /// newer time is known; the runtime makes a transaction for one, and offers the records again.
     fn ready(&mut self, _newest: AppendTime, _known: Option<AppendTime>) -> bool {

@@ -15,6 +15,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use platform_core::clock::Clock;
 use platform_core::log::{Claim, Committed, Log, LogError, Producer, Reader, Subscription, Writer};
 use platform_core::record::{Offset, Partition, Topic};
+use platform_core::time::AppendTime;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset as Position, TopicPartitionList};
@@ -25,6 +26,8 @@ use std::time::Duration;
 
 /// How long one question to the brokers may take; then it is asked again.
 pub(crate) const ASK: Duration = Duration::from_secs(5);
+/// In ns: what Kafka counts time in.
+const MILLI: i64 = 1_000_000;
 /// Most of what a client is told between two questions that get no answer.
 const EVENTS: usize = 100;
 
@@ -175,6 +178,28 @@ impl Shared {
         Ok((offset(low), offset(high)))
     }
 
+    /// The first offset whose record was taken at `from` or later.
+    pub(crate) fn offset_at(&self, partition: &Partition, from: AppendTime, patience: Option<Duration>) -> Result<Offset, LogError> {
+        // Asked first: what comes between the two questions is younger than nothing was found to be.
+        let (_, end) = self.bounds(partition, patience)?;
+        let millis = from.0.div_euclid(MILLI) + i64::from(from.0.rem_euclid(MILLI) > 0);
+        let mut asked = TopicPartitionList::new();
+        let mut element = asked.add_partition(partition.topic.as_str(), index(partition));
+        // Negative ones mean something else to brokers.
+        element.set_offset(Position::Offset(millis.max(0))).map_err(Self::failed)?;
+        let doing = format!("asking for the offset of a time in {partition}");
+        let found = self.ask(None, &doing, "DESCRIBE", patience, |client| {
+            let found = client.offsets_for_times(asked.clone(), ASK)?;
+            found.elements().iter().try_for_each(rdkafka::topic_partition_list::TopicPartitionListElem::error)?;
+            Ok(found)
+        })?;
+        let found = found.find_partition(partition.topic.as_str(), index(partition));
+        Ok(match found.map(|found| found.offset()) {
+            Some(Position::Offset(at)) => offset(at),
+            _ => end,
+        })
+    }
+
     /// How many partitions each topic has.
     pub(crate) fn partitions(&self, topic: &Topic, patience: Option<Duration>) -> Result<u32, LogError> {
         let doing = format!("asking for topic {topic}");
@@ -323,6 +348,10 @@ impl Log for Kafka {
 
     fn bounds(&self, partition: &Partition) -> Result<(Offset, Offset), LogError> {
         self.shared.bounds(partition, self.patience)
+    }
+
+    fn offset_at(&self, partition: &Partition, from: AppendTime) -> Result<Offset, LogError> {
+        self.shared.offset_at(partition, from, self.patience)
     }
 
     fn committed(&self, group: &str, partition: &Partition) -> Result<Option<Committed>, LogError> {

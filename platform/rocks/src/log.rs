@@ -221,6 +221,23 @@ impl Log for RocksLog {
         Ok((Offset(slot.start()), Offset(slot.end())))
     }
 
+    fn offset_at(&self, partition: &Partition, from: AppendTime) -> Result<Offset, LogError> {
+        self.shared.check()?;
+        let slot = self.shared.slot(self.shared.find(partition)?)?;
+        let (mut start, mut end) = (slot.start(), slot.end());
+        while start < end {
+            let middle = start.midpoint(end);
+            match self.shared.time_at(slot, middle) {
+                Ok(time) if time < from => start = middle + 1,
+                Ok(_) => end = middle,
+                // Retention took it meanwhile.
+                Err(_) if middle < slot.start() => start = middle + 1,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Offset(start))
+    }
+
     fn committed(&self, group: &str, partition: &Partition) -> Result<Option<Committed>, LogError> {
         self.shared.check()?;
         self.shared.committed(group, self.shared.slot(self.shared.find(partition)?)?)

@@ -266,7 +266,10 @@ impl MapTask {
                     (c.offset, cursor.u64().map_or(0, |n| n + 1), Care::read(&mut cursor))
                 }
                 None => {
-                    let start = self.setup.log.bounds(&partition)?.0;
+                    let start = match self.stage.begins_at(&partition) {
+                        Some(declared) => declared,
+                        None => self.setup.log.bounds(&partition)?.0,
+                    };
                     begin.insert(partition.clone(), start);
                     (start, 0, Care::default())
                 }

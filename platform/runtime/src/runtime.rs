@@ -1,4 +1,4 @@
-//! A whole pipeline on threads: one named thread for each task, each with its own reader and writer.
+//! Whole pipelines on threads: one named thread for each task, each with its own reader and writer.
 //!
 //! All readers join their groups before any task polls, and stay members until the whole run is dropped: partitions are assigned once, not
 //! once for each task that starts or ends. A task that fails or panics is reported by name and does not take others with it; whoever holds
@@ -60,26 +60,26 @@ pub enum RunError {
 pub struct Runtime;
 
 impl Runtime {
-    /// Starts every task of a pipeline, whose topics must exist.
+    /// Starts every task of these pipelines, whose topics must exist.
     ///
     /// # Errors
     /// When the description is wrong, the log refuses, or there is no thread; then nothing runs.
     pub fn start(
-        pipeline: Pipeline,
+        pipelines: Vec<Pipeline>,
         log: Arc<dyn Log>,
         stores: Arc<dyn Stores>,
         clock: Arc<dyn Clock>,
         settings: RuntimeSettings,
         place: Place,
     ) -> Result<Running, RunError> {
-        pipeline.check()?;
+        pipelines.iter().try_for_each(Pipeline::check)?;
         let place = Arc::new(place);
         let signal = Arc::new(Signal::default());
         let mut readers = Vec::new();
-        for stage in &pipeline.stages {
+        for (pipeline, stage) in pipelines.iter().flat_map(|pipeline| pipeline.stages.iter().map(|stage| (&pipeline.name, stage))) {
             for slot in 0..stage.tasks {
                 let setup = TaskSetup {
-                    pipeline: pipeline.name.clone(),
+                    pipeline: pipeline.clone(),
                     stage: stage.name.clone(),
                     slot,
                     place: Arc::clone(&place),
@@ -96,7 +96,7 @@ impl Runtime {
         }
         let mut readers = readers.into_iter();
         let mut tasks = Vec::new();
-        for stage in pipeline.stages {
+        for stage in pipelines.into_iter().flat_map(|pipeline| pipeline.stages) {
             let count = stage.tasks;
             let make = MakeTask::new(stage.kind, &stores);
             for (setup, reader) in readers.by_ref().take(count) {
@@ -178,14 +178,14 @@ impl Task {
     }
 }
 
-/// A pipeline that runs. Dropping it abandons what is not committed; `stop` ends it in order.
+/// Pipelines that run. Dropping it abandons what is not committed; `stop` ends it in order.
 pub struct Running {
     signal: Arc<Signal>,
     watch: Watch,
     threads: Vec<(String, JoinHandle<()>)>,
 }
 
-/// What a running pipeline shows of itself, for whoever watches it from another thread.
+/// What running pipelines show of themselves, for whoever watches it from another thread.
 #[derive(Clone)]
 pub struct Watch {
     statuses: Vec<Arc<StatusCell>>,

@@ -126,6 +126,10 @@ impl Log for FaultyLog {
         self.inner.bounds(partition)
     }
 
+    fn offset_at(&self, partition: &Partition, from: AppendTime) -> Result<Offset, LogError> {
+        self.inner.offset_at(partition, from)
+    }
+
     fn committed(&self, group: &str, partition: &Partition) -> Result<Option<Committed>, LogError> {
         self.inner.committed(group, partition)
     }

@@ -225,6 +225,11 @@ impl Log for SimLog {
         self.broker().bounds(partition)
     }
 
+    fn offset_at(&self, partition: &Partition, from: AppendTime) -> Result<Offset, LogError> {
+        self.request();
+        self.broker().offset_at(partition, from)
+    }
+
     fn committed(&self, group: &str, partition: &Partition) -> Result<Option<Committed>, LogError> {
         self.request();
         Ok(self.wait(|broker| broker.committed(group, partition).ok()))

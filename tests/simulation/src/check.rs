@@ -2,13 +2,13 @@
 //! against the bounds of the watermark. Shares with the pipeline the form of its records, and no more.
 
 use crate::Report;
-use crate::plan::{BOUND, HOLD, LEAD, PARTITIONS, SKEW, SOURCES, WINDOW, nanos, turns};
+use crate::plan::{BOUND, COLOUR, EPOCH, HOLD, LEAD, PARTITIONS, SKEW, SOURCES, WINDOW, nanos, turns};
 use crate::world::World;
 use golden_pipeline::aggregate::Aggregate;
 use golden_pipeline::decode::Reason;
 use golden_pipeline::fold::partial::Head;
 use golden_pipeline::identity::Identity;
-use golden_pipeline::names::{AGGREGATE, EPOCH, IDENTITY, PIPELINE, REVISION, SCHEMA, SCHEMA_PROGRESS, SCHEMA_SIGNALS};
+use golden_pipeline::names::{AGGREGATE, IDENTITY, REVISION, SCHEMA, SCHEMA_PROGRESS, SCHEMA_SIGNALS, part_of};
 use platform_core::codec::Cursor;
 use platform_core::log::{CommitError, Log as _};
 use platform_core::record::{NewRecord, Partition, Record, Topic};
@@ -371,7 +371,7 @@ fn one_go(world: &World, partition: u32, report: &mut Report) {
     let mut failed = None;
     let restored = close.restore(&store, &[]);
     let partials = Partition::new(&world.topics.partials, partition);
-    let committed = world.log.committed(&format!("{PIPELINE}.close"), &partials).ok().flatten().map_or(0, |c| c.offset.0);
+    let committed = world.log.committed(&format!("{}.close", part_of(COLOUR, EPOCH)), &partials).ok().flatten().map_or(0, |c| c.offset.0);
     let mut due = 0;
     world.log.visible(&partials, |record| {
         let mut step = || {

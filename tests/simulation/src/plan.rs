@@ -10,6 +10,10 @@ use std::time::Duration;
 
 /// Partitions of the source.
 pub(crate) const SOURCES: u32 = 3;
+/// Colour of the deployment.
+pub(crate) const COLOUR: &str = "blue";
+/// Its epoch.
+pub(crate) const EPOCH: u32 = 1;
 /// Partitions of everything behind FOLD.
 pub(crate) const PARTITIONS: u32 = 2;
 /// Length of windows, s.

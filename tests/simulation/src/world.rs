@@ -3,26 +3,28 @@
 
 use crate::Report;
 use crate::check;
-use crate::plan::{BOUND, HOLD, LEAD, PARTITIONS, Plan, QUIET, SERVICES, SKEW, SOURCES, START, WINDOW, nanos, seconds, turns};
+use crate::plan::{
+    BOUND, COLOUR, EPOCH, HOLD, LEAD, PARTITIONS, Plan, QUIET, SERVICES, SKEW, SOURCES, START, WINDOW, nanos, seconds, turns,
+};
 use golden_overrides::archive::{Files, pack, sha256};
 use golden_pipeline::dead_letter::Stamp;
 use golden_pipeline::decode::{self, MakeDecoder};
 use golden_pipeline::fold::{Fold, FoldSettings, FoldSource, TimeMode};
-use golden_pipeline::names::{COLOUR, EPOCH, PIPELINE, SCHEMA, SCHEMA_LATE, SCHEMA_PROGRESS, SCHEMA_SIGNALS, Topics};
+use golden_pipeline::names::{PIPELINE, SCHEMA, SCHEMA_LATE, SCHEMA_PROGRESS, SCHEMA_SIGNALS, Topics};
 use golden_pipeline::overrides::activate::{Content, activate};
 use golden_pipeline::overrides::record::{Activate, SCHEMA_CONTENT};
 use golden_pipeline::overrides::rules::Rules;
 use golden_pipeline::settings::{Checked, PipelineSettings, Span};
 use golden_pipeline::source::{Format, Source};
 use golden_pipeline::tally::Tally;
-use golden_pipeline::topology::{Deployment, SourceTopic, pipeline};
+use golden_pipeline::topology::{self, Deployment, SourceTopic};
 use golden_router::control::{OrdersFeed, give};
 use golden_router::deployment::{Colour, Deployment as Deployed};
 use golden_router::orders::{Entry, Order, Start};
 use golden_router::worker::{self, Worker, WorkerSettings};
 use platform_core::clock::Clock;
-use platform_core::log::{Log, Subscription};
-use platform_core::pipeline::{Kind, MakeKeyed, MakeMap, MakeMerge, Stage};
+use platform_core::log::{Log, Positions, Subscription};
+use platform_core::pipeline::{Kind, MakeKeyed, MakeMap, MakeMerge, Pipeline, Stage};
 use platform_core::record::{NewRecord, Partition, Topic};
 use platform_core::stage::{KeyedStage, MapStage};
 use platform_runtime::keyed_task::{KeyedParts, KeyedTask};
@@ -55,6 +57,7 @@ enum Made {
 }
 
 struct Part {
+    pipeline: String,
     name: String,
     reads: Topic,
     made: Made,
@@ -112,7 +115,8 @@ struct Process {
     /// As the brokers know it; another one after each start.
     number: u64,
     instance: String,
-    pipeline: &'static str,
+    /// Whether it is of the older deployment.
+    old: bool,
     stores: FaultyStores,
     tasks: Vec<Task>,
     /// Stages and slots that are still to be made.
@@ -228,13 +232,14 @@ fn old_fold(settings: &Checked, topics: &Topics, decoder: MakeDecoder) -> Part {
         partials: topics.partials.clone(),
         partitions: PARTITIONS,
         dead_letters: topics.dead_letters.clone(),
+        starts: Positions::new(),
     };
     let events = topics.events.clone();
     let make = move || -> Box<dyn MapStage> {
         let source = FoldSource { topic: events.clone(), name: "old".to_owned(), decoder: Arc::clone(&decoder) };
         Box::new(Fold::new(settings.clone(), vec![source], Rules::none(), Arc::default()))
     };
-    Part { name: "fold".to_owned(), reads: topics.events.clone(), made: Made::Map(Box::new(make)), tasks: 1 }
+    Part { pipeline: OLD.to_owned(), name: "fold".to_owned(), reads: topics.events.clone(), made: Made::Map(Box::new(make)), tasks: 1 }
 }
 
 impl World {
@@ -257,6 +262,10 @@ impl World {
         let decoder: MakeDecoder = Arc::new(move |wanted| decode::decoder(&source, wanted));
         let old = old_fold(&checked, &topics, Arc::clone(&decoder));
         let deployment = Deployment {
+            colour: COLOUR,
+            epoch: EPOCH,
+            owned_from: 0,
+            starts: Positions::new(),
             settings: checked,
             topics: topics.clone(),
             sources: vec![SourceTopic { topic: topics.events.clone(), name: "test".to_owned(), partitions: SOURCES, decoder }],
@@ -272,7 +281,8 @@ impl World {
         let of_orders: Arc<dyn Log> = Arc::new(log.of_process(0));
         let feed = OrdersFeed::of_log(Arc::clone(&of_orders), &topics.control);
         begin(&of_orders, &topics.control);
-        let parts = pipeline(deployment, router(&topics, feed, retain), vec![]).stages.into_iter().map(part).collect();
+        let pipelines = [topology::part(deployment), topology::shared(router(&topics, feed, retain), vec![])];
+        let parts = pipelines.into_iter().flat_map(parts).collect();
         for (due, partition, value) in plan.records(&mut seed) {
             let open = seed.chance(plan.open).then(|| (Duration::from_millis(seed.below(8000)), seed.chance(800)));
             let to = Partition::new(&topics.events, partition);
@@ -297,10 +307,10 @@ impl World {
             may_be_incomplete,
         };
         for place in 0..processes {
-            world.start(format!("p{place}"), PIPELINE, FaultyStores::default());
+            world.start(format!("p{place}"), false, FaultyStores::default());
         }
         if zombie_epoch {
-            world.start("old".to_owned(), OLD, FaultyStores::default());
+            world.start("old".to_owned(), true, FaultyStores::default());
         }
         world
     }
@@ -309,16 +319,16 @@ impl World {
         self.clock.monotonic()
     }
 
-    fn start(&mut self, instance: String, pipeline: &'static str, stores: FaultyStores) {
+    fn start(&mut self, instance: String, old: bool, stores: FaultyStores) {
         self.numbers += 1;
-        let parts = if pipeline == OLD { vec![0] } else { (0..self.parts.len()).collect() };
+        let parts = if old { vec![0] } else { (0..self.parts.len()).collect() };
         let tasks = |place: &usize| self.parts.get(*place).map_or(0, |part| part.tasks);
         let waiting = parts.iter().flat_map(|place| std::iter::repeat_n(*place, tasks(place))).rev().collect();
         let (number, tasks) = (self.numbers, Vec::new());
         self.processes.push(Process {
             number,
             instance,
-            pipeline,
+            old,
             stores,
             tasks,
             waiting,
@@ -334,10 +344,10 @@ impl World {
     /// What it takes to make a task, which talks to the brokers when it is made.
     fn recipe(&self, number: u64, place: usize) -> Option<Recipe> {
         let process = self.processes.get(self.place_of(number)?)?;
-        let part = if process.pipeline == OLD { &self.old } else { self.parts.get(place)? };
+        let part = if process.old { &self.old } else { self.parts.get(place)? };
         let log: Arc<dyn Log> = Arc::new(self.log.of_process(process.number));
         let setup = TaskSetup {
-            pipeline: process.pipeline.to_owned(),
+            pipeline: part.pipeline.clone(),
             stage: part.name.clone(),
             slot: process.waiting.iter().filter(|waiting| **waiting == place).count(),
             place: Arc::new(Place { instance: process.instance.clone(), ..Place::default() }),
@@ -417,7 +427,7 @@ impl World {
 
     /// A process ends, and another takes its place.
     fn end(&mut self, place: usize, killed: bool) {
-        let Process { number, instance, pipeline, mut stores, tasks, .. } = self.processes.remove(place);
+        let Process { number, instance, old, mut stores, tasks, .. } = self.processes.remove(place);
         if killed {
             self.log.kill(number);
             if self.plan.disks_lost && self.seed.chance(500) {
@@ -429,8 +439,8 @@ impl World {
             stores.flush();
         }
         drop(tasks);
-        if pipeline != OLD || self.now() < self.plan.busy {
-            self.start(instance, pipeline, stores);
+        if !old || self.now() < self.plan.busy {
+            self.start(instance, old, stores);
         }
     }
 
@@ -446,8 +456,8 @@ impl World {
             self.slow_down(place.min(self.processes.len() - 1));
         }
         if self.seed.chance(self.plan.evictions) {
-            let stage = self.seed.pick(&["fold", "close", "router"]).copied().unwrap_or("fold");
-            self.log.evict(&format!("{PIPELINE}.{stage}"));
+            let part = self.seed.pick(&self.parts);
+            part.into_iter().for_each(|part| self.log.evict(&format!("{}.{}", part.pipeline, part.name)));
         }
         if self.seed.chance(self.plan.leaderless) {
             let partition = u32::try_from(self.seed.below(u64::from(SOURCES))).unwrap_or(0);
@@ -501,9 +511,9 @@ impl World {
         self.log.pause(process.number);
         if self.plan.replaced {
             // Another process under the same name, or under a name of its own.
-            let (instance, pipeline) = (process.instance.clone(), process.pipeline);
+            let (instance, old) = (process.instance.clone(), process.old);
             let instance = if self.seed.chance(500) { instance } else { format!("q{}", self.numbers) };
-            self.start(instance, pipeline, FaultyStores::default());
+            self.start(instance, old, FaultyStores::default());
         }
     }
 
@@ -518,7 +528,7 @@ impl World {
     /// Nothing goes wrong any more, and nobody stays away.
     fn calm(&mut self) {
         self.log.set_chances(Chances::default());
-        if let Some(old) = self.processes.iter().position(|process| process.pipeline == OLD) {
+        if let Some(old) = self.processes.iter().position(|process| process.old) {
             self.end(old, true);
         }
         let busy = self.plan.busy;
@@ -640,12 +650,16 @@ fn frozen(number: u64) {
     }
 }
 
-fn part(stage: Stage) -> Part {
-    let made = match stage.kind {
-        Kind::Map(make) => Made::Map(make),
-        Kind::Keyed(make, format) => Made::Keyed(Arc::new(make), format),
-        Kind::Merge(make, format) => Made::Merge(Arc::new(make), format),
+fn parts(pipeline: Pipeline) -> Vec<Part> {
+    let Pipeline { name, stages } = pipeline;
+    let part = |stage: Stage| {
+        let made = match stage.kind {
+            Kind::Map(make) => Made::Map(make),
+            Kind::Keyed(make, format) => Made::Keyed(Arc::new(make), format),
+            Kind::Merge(make, format) => Made::Merge(Arc::new(make), format),
+        };
+        let reads = stage.reads.into_iter().next().unwrap_or_else(|| unreachable!("every stage reads something"));
+        Part { pipeline: name.clone(), name: stage.name, reads, made, tasks: stage.tasks }
     };
-    let reads = stage.reads.into_iter().next().unwrap_or_else(|| unreachable!("every stage reads something"));
-    Part { name: stage.name, reads, made, tasks: stage.tasks }
+    stages.into_iter().map(part).collect()
 }

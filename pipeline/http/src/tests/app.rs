@@ -22,7 +22,7 @@ use platform_core::partitioner::partition_of;
 use platform_core::record::{BatchBuffer, NewRecord, Offset, Partition, Topic, put_headers};
 use platform_core::stage::KeyedStage;
 use platform_core::store::{Changes, Stores};
-use platform_core::time::{EventTime, SECOND};
+use platform_core::time::{AppendTime, EventTime, SECOND};
 use platform_runtime::memory::{AppendTimes, MemoryLog, MemoryStores, TopicSettings};
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
@@ -99,6 +99,9 @@ impl Log for Refusing {
     }
     fn bounds(&self, partition: &Partition) -> Result<(Offset, Offset), LogError> {
         self.0.bounds(partition)
+    }
+    fn offset_at(&self, partition: &Partition, from: AppendTime) -> Result<Offset, LogError> {
+        self.0.offset_at(partition, from)
     }
     fn committed(&self, group: &str, partition: &Partition) -> Result<Option<Committed>, LogError> {
         self.0.committed(group, partition)

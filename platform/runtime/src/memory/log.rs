@@ -294,6 +294,13 @@ impl Log for MemoryLog {
         Ok((Offset(part.start), Offset(part.end)))
     }
 
+    fn offset_at(&self, partition: &Partition, from: AppendTime) -> Result<Offset, LogError> {
+        let state = lock(&self.shared.state);
+        let part = state.part(partition).ok_or_else(|| LogError::UnknownTopic(partition.topic.clone()))?;
+        let older = part.records.partition_point(|record| record.append_time.is_some_and(|time| time < from));
+        Ok(Offset(part.records.get(older).map_or(part.end, |record| record.offset)))
+    }
+
     fn committed(&self, group: &str, partition: &Partition) -> Result<Option<Committed>, LogError> {
         Ok(lock(&self.shared.state).groups.get(group).and_then(|g| g.committed.get(partition).cloned()))
     }

@@ -100,7 +100,8 @@ fn start(on: On, commit_interval: Duration) -> Live {
     ];
     let settings = RuntimeSettings { commit_interval, ..RuntimeSettings::default() };
     let pipeline = Pipeline { name: "words".into(), stages };
-    let running = Runtime::start(pipeline, Arc::clone(&log), Arc::new(MemoryStores::default()), clock, settings, Place::default()).unwrap();
+    let running =
+        Runtime::start(vec![pipeline], Arc::clone(&log), Arc::new(MemoryStores::default()), clock, settings, Place::default()).unwrap();
     Live { log, _folder: folder, running, processed, release }
 }
 

@@ -120,6 +120,11 @@ impl<'a> Run<'a> {
                 let count = self.log.partitions(&Topic::new(&self.named(topic)));
                 same(usual(""), &count.map_or_else(|_| "refused".to_owned(), |count| count.to_string()))
             }
+            ["times", "find", "the", "records", "of", partition] => self.times_find(&self.partition(partition)?),
+            ["times", "in", partition] => {
+                let found = self.log.offset_at(&self.partition(partition)?, AppendTime(0));
+                same(usual(""), found.map_or("refused", |_| "found"))
+            }
             ["bounds", "of", partition] => {
                 let bounds = self.log.bounds(&self.partition(partition)?);
                 same(usual(""), bounds.map_or("refused", |(start, end)| if start == end { "empty" } else { "not empty" }))
@@ -386,6 +391,23 @@ impl<'a> Run<'a> {
             },
         );
         same(expected, &shown)
+    }
+}
+
+impl Run<'_> {
+    /// By the time of each record that was read, and by times between, before and behind all of them, those that are as old are found.
+    fn times_find(&self, of: &Partition) -> Shown<()> {
+        let nothing = BTreeMap::new();
+        let records = self.known.records.get(of).unwrap_or(&nothing);
+        let times = records.values().flat_map(|(time, _)| [time.0, time.0 + 1]).chain([i64::MIN, i64::MAX]);
+        for from in times.map(AppendTime) {
+            let found = self.log.offset_at(of, from).map_err(|error| error.to_string())?;
+            let wrong = records.iter().find(|(offset, (time, _))| (**offset < found) != (*time < from));
+            if let Some((offset, (time, told))) = wrong {
+                return Err(format!("{told} lies at {offset} since {time:?}, and {from:?} begins at {found}"));
+            }
+        }
+        Ok(())
     }
 }
 

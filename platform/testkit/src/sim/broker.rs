@@ -477,6 +477,13 @@ impl Broker {
         Ok((Offset(0), Offset(end)))
     }
 
+    /// The first record, committed or not, that was taken at `from` or later; the end when there is none.
+    pub(super) fn offset_at(&self, partition: &Partition, from: AppendTime) -> Result<Offset, LogError> {
+        let part = self.part(partition).ok_or_else(|| LogError::UnknownTopic(partition.topic.clone()))?;
+        let older = part.entries.partition_point(|entry| entry.append_time < from);
+        Ok(Offset(part.entries.get(older).map_or(part.end, |entry| entry.offset)))
+    }
+
     /// The end of a partition as its leader has it.
     pub(super) fn high(&self, partition: &Partition) -> u64 {
         self.part(partition).map_or(0, |part| part.end)
