@@ -93,6 +93,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     colours.dedup();
     let mut place = engine.place();
     place.moments = moments;
+    let instance = place.instance.clone();
     let begins = colours::Parts {
         log: Arc::clone(&log),
         pipeline: PIPELINE,
@@ -124,7 +125,6 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let own = starts.iter().map(|start| start.deployment).collect();
     let lookout = Lookout::start(engine.log_of_requests(), &topics.control, own).map_err(Failure::failed)?;
     let standing = lookout.standing();
-    let instance = place.instance.clone();
     let stores = engine.stores();
     let runtime = RuntimeSettings {
         commit_interval: settings.runtime.commit_interval.0,
@@ -184,7 +184,8 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     // A question to a broker that is away takes seconds to end.
     engine.close_after(STOP_DEADLINE * 2 / 5).map_err(Failure::failed)?;
     drop(controller);
-    drop((lookout, router));
+    drop(router);
+    drop(lookout);
     let stopped = running.stop(STOP_DEADLINE);
     if let Some(failure) = running.watch().failure() {
         return Err(Failure::failed(format!("{failure}. What was acknowledged is safe: start again, and it goes on from there")));

@@ -88,7 +88,7 @@ impl OrdersReader {
     }
 }
 
-/// Takes a record of the control log; `true` for an order.
+/// Takes a record of the control log; `true` for an order. Of one of another version its schema is kept.
 fn take(orders: &mut Orders, newer: &mut Option<String>, record: &Record<'_>) -> bool {
     let schema = record.headers.get(SCHEMA).unwrap_or_default();
     if schema != SCHEMA_ORDER.as_bytes() {

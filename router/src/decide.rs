@@ -486,3 +486,6 @@ fn less_complete(probe: &Probe, colour: Colour) -> bool {
         common.is_some_and(|(mine, other)| mine.incomplete > other.incomplete)
     })
 }
+
+#[cfg(test)]
+mod tests;

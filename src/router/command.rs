@@ -139,7 +139,7 @@ pub(crate) struct OrderArgs {
 /// Where answers come from.
 enum Source {
     Running(Server),
-    Topics { door: Door, clock: SystemClock, settings: Box<Settings> },
+    Topics { door: Box<Door>, clock: SystemClock, settings: Box<Settings> },
 }
 
 pub(crate) fn router(args: &RouterArgs) -> Outcome {
@@ -178,7 +178,7 @@ impl Source {
             return Ok(Self::Running(Server::at(SERVER)));
         };
         let log = Arc::new(kafka.impatient(PATIENCE));
-        let door = Door::new(Controller::new(log, settings_of(&settings), "", false));
+        let door = Box::new(Door::new(Controller::new(log, settings_of(&settings), "", false)));
         let source = Self::Topics { door, clock, settings: Box::new(settings) };
         source.look()?;
         Ok(source)

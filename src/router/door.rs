@@ -6,7 +6,7 @@
 use crate::settings::{RouterSettings, Settings};
 use golden_http::{RouterDoor, RouterError, RouterOrder, RouterRequest};
 use golden_pipeline::identity::Identity;
-use golden_pipeline::names::{PIPELINE, SCHEMA_PROGRESS, SCHEMA_SIGNALS, Topics};
+use golden_pipeline::names::{PIPELINE, SCHEMA_PROGRESS, SCHEMA_SIGNALS, Topics, part_of};
 use golden_router::control::GiveError;
 use golden_router::controller::{Controller, Request, Wanted};
 use golden_router::deployment::{Colour, Deployment};
@@ -30,7 +30,7 @@ pub(crate) fn settings_of(settings: &Settings) -> ControllerSettings {
         control: topics.control,
         public: topics.public,
         colours: Colour::ALL.into_iter().map(of).collect(),
-        close_group: |Deployment { colour, epoch }| format!("{PIPELINE}.{colour}.{epoch}.close"),
+        close_group: |Deployment { colour, epoch }| format!("{}.close", part_of(colour.name(), epoch)),
         router_group: format!("{PIPELINE}.router"),
         controller_group: format!("{PIPELINE}.controller"),
         progress: SCHEMA_PROGRESS,

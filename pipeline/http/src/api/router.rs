@@ -77,7 +77,7 @@ pub(crate) struct Said(Value);
 
 /// Gives how everything stands: both colours, what is live, what each partition forwards, the newest flips and refusals.
 #[utoipa::path(
-    get, path = "/api/v1/router", tag = "router",
+    get, path = "/api/v1/router", tag = "router", operation_id = "router_status",
     responses(
         (status = 200, body = Said),
         (status = 404, body = Problem, content_type = "application/problem+json"),
