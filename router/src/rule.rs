@@ -15,7 +15,7 @@ pub struct Published {
     pub revision: u64,
     /// Whether that was complete.
     pub complete: bool,
-    /// Its totals.
+    /// Its totals; none: it is not known what they were, and nothing is published over it.
     pub totals: Vec<u64>,
 }
 
@@ -36,6 +36,9 @@ pub enum Decision {
 #[must_use]
 pub fn decide(published: Option<&Published>, offered: &Growth) -> Decision {
     let Some(before) = published else { return Decision::Publish(0) };
+    if before.totals.is_empty() {
+        return Decision::Stale;
+    }
     let grows = totals_grow(&before.totals, &offered.totals);
     let shrinks = totals_grow(&offered.totals, &before.totals);
     match (grows, shrinks) {

@@ -509,7 +509,8 @@ impl MergeStage for Worker {
             self.state.progressed(window_of(record.headers.get(IDENTITY_HEADER).unwrap_or_default()));
         } else if let Some((name, _)) = self.routes.iter().find(|(name, _)| name.as_bytes() == schema) {
             let header = |name| record.headers.get(name).ok_or(unreadable(CodecError::Truncated));
-            let growth = Growth::decode(header(GROWTH_HEADER)?).map_err(unreadable)?;
+            // Records of programs before this one do not say; then nothing is known to grow from.
+            let growth = record.headers.get(GROWTH_HEADER).map_or(Ok(Growth::default()), Growth::decode).map_err(unreadable)?;
             let revision = std::str::from_utf8(header(REVISION_HEADER)?).ok().and_then(|text| text.parse().ok());
             let revision = revision.ok_or(unreadable(CodecError::Text))?;
             let hash = record.headers.get(HASH_HEADER).map_or(Ok(0), hash_of).map_err(unreadable)?;

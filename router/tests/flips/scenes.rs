@@ -196,6 +196,24 @@ fn a_sealed_flip_asks_the_new_colour_for_the_windows_before_the_cut() {
 }
 
 #[test]
+fn what_the_new_colour_says_while_its_results_are_read_once_more_counts() {
+    let mut world = World::new(1000);
+    for of in [BLUE, GREEN] {
+        (1..=3).for_each(|window| world.window(of, window, 5));
+    }
+    world.settle();
+    world.flip(1, BLUE, GREEN, FlipKind::Planned, 3);
+    world.settle();
+    world.order(Order::Seal { flip: 1 });
+    for events in 6..26 {
+        world.result(GREEN, 2, "a", events, false);
+        world.step();
+    }
+    world.settle();
+    assert_eq!(world.results().last(), Some(&(2, "a".to_owned(), world.results().len() as u64 - 3, 25)));
+}
+
+#[test]
 fn i18_a_progress_record_that_does_not_fit_tears_its_input_and_the_other_one_goes_on() {
     for garbage in [true, false] {
         let mut world = World::new(1000);
