@@ -166,8 +166,10 @@ impl<C: ConsumerContext> Incoming<C> {
         // SAFETY: the handle is ours; the closure outlives the call, and librdkafka keeps neither.
         let asked =
             |(topic, index): &(Handle, i32)| unsafe { c::rd_kafka_consume_callback(topic.0.as_ptr(), *index, wait, Some(call::<F>), each) };
-        // -1: it does not know the partition, and has not called back.
-        if self.any.as_ref().is_none_or(|any| asked(any) < 0) {
+        // -1: it does not know the partition, and has not called back. Of a topic that was made anew the partition is another one, whose queue
+        // leads nowhere until the next assignment.
+        let called = self.any.as_ref().map_or(-1, asked);
+        if called < 0 || called == 0 && !self.records.is_empty() {
             // SAFETY: as above.
             unsafe { c::rd_kafka_consume_callback_queue(self.records.0.as_ptr(), wait, Some(call::<F>), each) };
         }
