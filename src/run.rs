@@ -75,6 +75,8 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         kafka.apply(&plan).map_err(Failure::missing)?;
     }
     let inlets = sources::inlets(&settings, kafka.as_ref())?;
+    let bare = inlets.iter().filter(|inlet| !inlet.looks_at_headers()).map(|inlet| inlet.topic.clone()).collect();
+    let kafka = kafka.map(|kafka| kafka.without_headers(bare));
     let lobby = kafka.clone().map(|kafka| Lobby::open(&listener, kafka)).transpose()?;
     let moments = settings::fail_point().map(|text| fail_point::arm(&text)).transpose()?.unwrap_or_default();
     if let Some(kafka) = &kafka {

@@ -28,6 +28,11 @@ impl Inlet {
         let (source, by_header) = (Arc::clone(&self.source), self.by_header);
         Arc::new(move |wanted| decoder(&source, wanted, by_header))
     }
+
+    /// Whether its decoders look at headers.
+    pub(crate) fn looks_at_headers(&self) -> bool {
+        self.by_header || self.source.looks_at_headers()
+    }
 }
 
 fn decoder(source: &Arc<Source>, wanted: &Wanted, by_header: bool) -> Box<dyn Decoder> {

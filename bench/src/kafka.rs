@@ -15,6 +15,7 @@ use platform_core::record::Topic;
 use platform_core::time::{EventTime, SECOND};
 use platform_kafka::log::Kafka;
 use platform_kafka::settings::Settings;
+use platform_kafka::topics::Needed;
 use platform_runtime::clock::SystemClock;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -29,8 +30,10 @@ mod golden;
 mod latency;
 mod peers;
 
-/// The topic of events, as golden names it by default.
-const TOPIC: &str = "service-events";
+/// The topic of events while speed is measured: one that others fill, in a format that is declared, which is how peers see it too.
+const TOPIC: &str = "bench-events";
+/// The topic of events while latency is measured: golden's own.
+const OWN: &str = "service-events";
 /// Partitions of all topics: two cores.
 const PARTITIONS: u32 = 2;
 /// Length of windows while speed is measured, s.
@@ -43,6 +46,9 @@ const BOUND: i64 = 5;
 const DISORDER: u64 = 2;
 /// How long before its start the load of a run ends, s: an event is never ahead of its append.
 const AGO: i64 = 120;
+
+/// The topic as golden is told of it.
+const THEIRS: &str = ", sources: [{topic: bench-events, mapping: json.yaml}]";
 
 /// Minutes of events are appended within seconds here: a partition whose events are that old at their append is not to be taken for one with a
 /// slow clock.
@@ -61,14 +67,14 @@ pub(crate) struct KafkaBench {
     /// What starts brokers.
     #[arg(long, default_value = "tests/kafka/kafka")]
     script: PathBuf,
-    /// Folder for the broker, state and results; 2 GB for 3 million events, best on a tmpfs.
+    /// Folder for the broker, state and results; 2 GB for 6 million events, best on a tmpfs.
     #[arg(long)]
     dir: PathBuf,
     /// Rounds; each runs every case once.
     #[arg(long, default_value_t = 5)]
     rounds: u32,
     /// Events of the topic.
-    #[arg(long, default_value_t = 3_000_000)]
+    #[arg(long, default_value_t = 6_000_000)]
     events: u64,
     /// Folder with the built peers, `flink/lib` and `kstreams/lib` in it; without it they do not run.
     #[arg(long)]
@@ -110,15 +116,19 @@ impl KafkaBench {
             self.speed(&broker)?;
         }
         if self.rate > 0 {
-            let golden = Golden::new(&self.golden, &self.dir.join("latency"), &broker.bootstrap, Duration::from_secs(10), "")?;
-            broker.delete(&format!("{TOPIC}|golden-signals.*"))?;
+            let golden = Golden::new(&self.golden, &self.dir.join("latency"), &broker.bootstrap, Duration::from_secs(10), "", "")?;
+            broker.delete(&format!("{TOPIC}|{OWN}|golden-signals.*"))?;
             println!("\n{}", latency::measure(&golden, self.rate, self.windows)?);
         }
         Ok(())
     }
 
     fn speed(&self, broker: &Broker) -> Result<()> {
-        let golden = Golden::new(&self.golden, &self.dir.join("golden"), &broker.bootstrap, Duration::from_secs(WINDOW as u64), HOLD)?;
+        let golden =
+            Golden::new(&self.golden, &self.dir.join("golden"), &broker.bootstrap, Duration::from_secs(WINDOW as u64), HOLD, THEIRS)?;
+        let kafka = connect(&broker.bootstrap)?;
+        let needed = Needed { topic: Topic::new(TOPIC), partitions: PARTITIONS, retention: Duration::from_secs(86_400), foreign: false };
+        kafka.apply(&kafka.plan(&[needed])?)?;
         golden.prepare()?;
         let (exact, end) = self.fill(&broker.bootstrap)?;
         let peers =
@@ -160,7 +170,7 @@ impl KafkaBench {
         };
         let kafka = connect(bootstrap)?;
         let end = EventTime(end * SECOND);
-        let (rows, bytes) = events::fill(&*kafka.producer()?, &settings, end)?;
+        let (rows, bytes) = events::fill(&*kafka.producer()?, &events::partitions(TOPIC), &settings, end)?;
         eprintln!("{} events, {:.1} bytes each, lz4", self.events, bytes as f64 / self.events.max(1) as f64);
         Ok((rows, end))
     }

@@ -426,6 +426,41 @@ impl Source {
         Self { format, placing, operation: of_format.operation, ..self.clone() }
     }
 
+    /// Every place of a record that it names, that of the tenant apart.
+    pub(crate) fn places(&self) -> impl Iterator<Item = &Path> {
+        // Whole, so that no field can be forgotten.
+        let Fields {
+            timestamp,
+            duration,
+            service,
+            namespace,
+            operation,
+            status,
+            grpc_status,
+            outcome,
+            error_type,
+            host,
+            weight,
+            trace_id,
+            span_id,
+            sampled,
+            tags,
+        } = &self.fields;
+        let lists =
+            [timestamp, service, namespace, operation, status, grpc_status, outcome, error_type, host, weight, trace_id, span_id, sampled];
+        let id: &[Path] = if let Dedup::By(places) = &self.dedup { places } else { &[] };
+        let fields = lists.into_iter().chain(tags.iter().map(|(_, places)| places)).flatten();
+        let rules = self.outcome.iter().map(|rule| &rule.when).chain(&self.filter).map(|condition| &condition.path);
+        fields.chain(duration.iter().map(|(place, _)| place)).chain(rules).chain(id)
+    }
+
+    /// Whether decoding looks at headers of records. Only mapped objects may do without: other formats may be told by headers.
+    #[must_use]
+    pub fn looks_at_headers(&self) -> bool {
+        let by_place = self.places().any(|place| matches!(place, Path::Header(_)));
+        self.format != Format::Json || by_place || matches!(self.tenant, Tenant::Header(_))
+    }
+
     /// Reads a mapping file; `file` names it in errors.
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 //! each partition has one closing event: windows close when event time goes on.
 
 use crate::kafka::exact::{Exact, Rows};
-use crate::kafka::{BOUND, PARTITIONS, TOPIC, WINDOW};
+use crate::kafka::{BOUND, PARTITIONS, WINDOW};
 use anyhow::{Context, Result, bail};
 use golden_generate::fact::{Event, Fact};
 use golden_generate::generator::Generator;
@@ -67,20 +67,20 @@ fn rewrite(event: &Event, plain: &[u8], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// The partitions of the topic.
-pub(crate) fn partitions() -> Vec<Partition> {
-    (0..PARTITIONS).map(|index| Partition::new(&Topic::new(TOPIC), index)).collect()
+/// The partitions of a topic.
+pub(crate) fn partitions(topic: &str) -> Vec<Partition> {
+    (0..PARTITIONS).map(|index| Partition::new(&Topic::new(topic), index)).collect()
 }
 
-/// Appends all events and the closing ones; exact results of the former, and the bytes of their values. `end` is the end of the last window.
-pub(crate) fn fill(producer: &dyn Producer, settings: &Settings, end: EventTime) -> Result<(Rows, u64)> {
+/// Appends all events and the closing ones to these partitions; exact results of the former, and the bytes of their values. `end` is the end of the last window.
+pub(crate) fn fill(producer: &dyn Producer, partitions: &[Partition], settings: &Settings, end: EventTime) -> Result<(Rows, u64)> {
     let mut lines = Lines::new(settings, WINDOW * SECOND)?;
     let (mut batch, mut bytes) = (vec![Vec::new(); APPEND], 0);
     let append = |to: &Partition, lines: &[Vec<u8>]| -> Result<()> {
         let records: Vec<NewRecord<'_>> = lines.iter().map(|line| NewRecord { value: Some(line), ..NewRecord::default() }).collect();
         Ok(producer.append(to, &records).map(drop)?)
     };
-    for to in partitions().iter().cycle() {
+    for to in partitions.iter().cycle() {
         let mut filled = 0;
         for line in &mut batch {
             if !lines.next(line)? {
@@ -98,6 +98,6 @@ pub(crate) fn fill(producer: &dyn Producer, settings: &Settings, end: EventTime)
     let last = format!(
         r#"{{"timestamp":{at},"service":"{CLOSING}","operation":"{CLOSING}","status":200,"method":"GET","duration_us":1,"latency_ms":0.001}}"#
     );
-    partitions().iter().try_for_each(|to| append(to, &[last.clone().into_bytes()]))?;
+    partitions.iter().try_for_each(|to| append(to, &[last.clone().into_bytes()]))?;
     Ok((lines.rows(), bytes))
 }

@@ -45,14 +45,14 @@ pub(crate) struct Published {
 }
 
 impl Golden {
-    /// Writes the settings; `pipeline` are those of the pipeline beside window and bound.
-    pub(crate) fn new(program: &Path, folder: &Path, bootstrap: &str, window: Duration, pipeline: &str) -> Result<Self> {
+    /// Writes the settings; `pipeline` are those of the pipeline beside window and bound, `log` those of the log beside cluster and partitions.
+    pub(crate) fn new(program: &Path, folder: &Path, bootstrap: &str, window: Duration, pipeline: &str, log: &str) -> Result<Self> {
         if folder.exists() {
             std::fs::remove_dir_all(folder)?;
         }
         std::fs::create_dir_all(folder)?;
         let settings = format!(
-            "mapping: json.yaml\nlog: {{partitions: {PARTITIONS}, kafka: {{bootstrap: \"{bootstrap}\", dev: true}}}}\n\
+            "mapping: json.yaml\nlog: {{partitions: {PARTITIONS}, kafka: {{bootstrap: \"{bootstrap}\", dev: true}}{log}}}\n\
              pipeline: {{window: {}s, bound: {BOUND}s{pipeline}}}\nruntime: {{commit_interval: 1s}}\n",
             window.as_secs()
         );

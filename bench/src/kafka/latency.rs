@@ -7,7 +7,7 @@
 use crate::kafka::events::{Lines, partitions};
 use crate::kafka::exact::{equal, rfc3339};
 use crate::kafka::golden::{Golden, Published, wall};
-use crate::kafka::{BOUND, connect};
+use crate::kafka::{BOUND, OWN, connect};
 use crate::measure::now;
 use anyhow::{Context, Result, ensure};
 use golden_generate::settings::Settings;
@@ -88,7 +88,7 @@ pub(crate) fn measure(golden: &Golden, rate: u64, windows: u32) -> Result<String
 /// Sends all events at their times; how far it fell behind, s.
 fn feed(producer: &dyn Producer, lines: &mut Lines, begun: i64, rate: u64, stopped: &AtomicBool) -> Result<f64> {
     let (mut line, mut sent, mut behind) = (Vec::new(), 0_u64, 0_i64);
-    let partitions = partitions();
+    let partitions = partitions(OWN);
     loop {
         let due = u64::try_from(wall() - begun).unwrap_or(0) / 1000 * rate / 1_000_000;
         let mut batch: Vec<Vec<u8>> = Vec::new();

@@ -97,8 +97,36 @@ pub fn span_id(text: &str) -> Option<u64> {
 }
 
 fn hex(text: &str, lengths: &[usize]) -> Option<u128> {
-    let number = text.bytes().try_fold(0_u128, |number, digit| Some(number << 4 | u128::from(char::from(digit).to_digit(16)?)));
-    number.filter(|number| lengths.contains(&text.len()) && *number != 0)
+    if !lengths.contains(&text.len()) {
+        return None;
+    }
+    let (eights, _) = text.as_bytes().as_chunks();
+    let number = eights.iter().try_fold(0_u128, |number, eight| Some(number << 32 | u128::from(eight_hex(*eight)?)));
+    number.filter(|number| *number != 0)
+}
+
+/// The number of eight hex digits, all at once: each trace has six times eight of them.
+fn eight_hex(digits: [u8; 8]) -> Option<u32> {
+    /// The same in each byte.
+    const fn each(byte: u8) -> u64 {
+        u64::from_ne_bytes([byte; 8])
+    }
+    let digits = u64::from_be_bytes(digits);
+    if digits & each(0x80) != 0 {
+        return None;
+    }
+    // No sum leaves its byte, because all are below 0x80. The highest bit then says: not below the first, and not above the last.
+    let lower = digits | each(0x20);
+    let is_digit = (digits + each(0x80 - b'0')) & !(digits + each(0x80 - b'9' - 1));
+    let is_letter = (lower + each(0x80 - b'a')) & !(lower + each(0x80 - b'f' - 1));
+    if (is_digit | is_letter) & each(0x80) != each(0x80) {
+        return None;
+    }
+    // The low four bits of a digit are its number; of a letter, its number less 9.
+    let numbers = (digits & each(0x0f)) + (digits >> 6 & each(1)) * 9;
+    let pairs = (numbers | numbers >> 4) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
+    u32::try_from((fours | fours >> 16) & 0xffff_ffff).ok()
 }
 
 #[cfg(test)]
@@ -151,6 +179,18 @@ mod tests {
         assert_ne!(id.draw(at(1, 2), 3), id.draw(at(1, 3), 2));
         id.set([Some(&b"a"[..])]).unwrap();
         assert_eq!(id.draw(at(1, 2), 3), id.draw(at(5, 6), 7));
+    }
+
+    #[test]
+    fn hex_digits_are_those_of_the_standard_library_in_every_place() {
+        for byte in 0..=u8::MAX {
+            for place in 0..8 {
+                let mut digits = *b"09afAF5c";
+                digits[place] = byte;
+                let text = std::str::from_utf8(&digits).ok().filter(|text| !text.contains('+'));
+                assert_eq!(eight_hex(digits), text.and_then(|text| u32::from_str_radix(text, 16).ok()), "{byte:#x} at {place}");
+            }
+        }
     }
 
     #[test]

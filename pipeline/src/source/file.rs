@@ -416,7 +416,7 @@ fn resolve(file: File) -> Result<Source, Mistake> {
     }
     source.dedup = dedup(file.dedup)?;
     source.tenant = tenant(file.tenant, file.tenant_from)?;
-    if count_paths(&source) > MAX_PATHS {
+    if source.places().count() > MAX_PATHS {
         return mistake("fields", "more than 64 places are named in the file");
     }
     Ok(source)
@@ -533,30 +533,4 @@ fn tenant(fixed: Option<String>, from: Option<String>) -> Result<Tenant, Mistake
             _ => Err(Mistake("tenant_from", "write `header` (X-Scope-OrgID), `header:NAME` or `key`".to_owned())),
         },
     }
-}
-
-fn count_paths(source: &Source) -> usize {
-    let f = &source.fields;
-    let lists = [
-        &f.timestamp,
-        &f.service,
-        &f.namespace,
-        &f.operation,
-        &f.status,
-        &f.grpc_status,
-        &f.outcome,
-        &f.error_type,
-        &f.host,
-        &f.weight,
-        &f.trace_id,
-        &f.span_id,
-        &f.sampled,
-    ];
-    let id = if let Dedup::By(paths) = &source.dedup { paths.len() } else { 0 };
-    lists.iter().map(|list| list.len()).sum::<usize>()
-        + f.duration.len()
-        + f.tags.iter().map(|(_, list)| list.len()).sum::<usize>()
-        + source.outcome.len()
-        + source.filter.len()
-        + id
 }

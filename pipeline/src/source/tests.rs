@@ -97,6 +97,7 @@ dedup: on
     assert_eq!(source.tenant, Tenant::Header("X-Scope-OrgID".to_owned()));
     assert_eq!(source.fields.duration, [(body("a.b"), Unit::Seconds), (body("c"), Unit::Micros)]);
     assert_eq!(source.fields.host, [Path::Header("x-host".to_owned())]);
+    assert!(source.looks_at_headers());
     assert_eq!(source.fields.trace_id, [Path::Key]);
     assert_eq!(source.fields.tag("method"), [body("method")]);
     assert_eq!(source.fields.tag("region"), [body("tags.region")]);
@@ -164,6 +165,19 @@ fn values_that_cannot_be_are_refused_with_what_would_be_right() {
     ] {
         let error = refused(yaml);
         assert!(error.contains(expected) && error.starts_with("s.yaml"), "{yaml}: {error}");
+    }
+}
+
+#[test]
+fn only_mapped_objects_without_a_place_in_a_header_do_without_headers() {
+    assert!(!read("source: a\nformat: json\nfields: {service: [svc]}").looks_at_headers());
+    for yaml in [
+        "source: a",
+        "source: a\nformat: avro",
+        "source: a\nformat: json\ntenant_from: header",
+        "source: a\nformat: json\nfilter: {path: 'header:h', in: [b]}",
+    ] {
+        assert!(read(yaml).looks_at_headers(), "{yaml}");
     }
 }
 

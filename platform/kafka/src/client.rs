@@ -81,8 +81,9 @@ fn reads(config: &mut ClientConfig, group: &str) {
         .set("fetch.queue.backoff.ms", "10")
         .set("fetch.wait.max.ms", "100")
         .set("fetch.max.bytes", "16777216")
-        .set("fetch.message.max.bytes", Settings::MAX_MESSAGE.to_string())
-        .set("receive.message.max.bytes", "100000000");
+        .set("fetch.message.max.bytes", "1048576")
+        .set("receive.message.max.bytes", "100000000")
+        .set("consume.callback.max.messages", Settings::RUN.to_string());
 }
 
 fn writes(config: &mut ClientConfig) {

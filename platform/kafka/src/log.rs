@@ -50,6 +50,8 @@ pub struct Kafka {
     shared: Arc<Shared>,
     /// How long questions are asked again before they fail; `None`: until the log is closed.
     patience: Option<Duration>,
+    /// Topics whose headers nobody needs.
+    bare: Vec<Topic>,
 }
 
 pub(crate) struct Shared {
@@ -95,13 +97,20 @@ impl Kafka {
             listener: OnceLock::new(),
         };
         shared.asking(None).map_err(|error| ConnectError::Client(error.to_string()))?;
-        Ok(Self { shared: Arc::new(shared), patience: None })
+        Ok(Self { shared: Arc::new(shared), patience: None, bare: Vec::new() })
     }
 
     /// The same log for callers that cannot wait for ever, such as requests of people.
     #[must_use]
     pub fn impatient(&self, patience: Duration) -> Self {
-        Self { shared: Arc::clone(&self.shared), patience: Some(patience) }
+        Self { patience: Some(patience), ..self.clone() }
+    }
+
+    /// The same log for callers that look at no headers in these topics: readers in groups give their records without any. The client makes
+    /// a buffer of its own for each message whose headers it is asked for, also when there are none.
+    #[must_use]
+    pub fn without_headers(&self, topics: Vec<Topic>) -> Self {
+        Self { bare: topics, ..self.clone() }
     }
 
     /// What is wrong at present, in words for people; `None` when all is well.
@@ -329,7 +338,7 @@ impl Log for Kafka {
             self.shared.partitions(topic, self.patience)?;
         }
         match &subscription.group {
-            Some(group) => Ok(Box::new(MemberReader::new(&self.shared, group, &subscription.topics)?)),
+            Some(group) => Ok(Box::new(MemberReader::new(&self.shared, group, &subscription.topics, &self.bare)?)),
             None => Ok(Box::new(AloneReader::new(&self.shared, &subscription.topics, self.patience)?)),
         }
     }

@@ -7,7 +7,7 @@ mod cluster;
 
 use cluster::{Cluster, WAIT, alone, assigned, at, member, need, value, values};
 use platform_core::log::{Claim, CommitError, Log, LogError, Polled, Reader, Subscription};
-use platform_core::record::{Offset, Partition, Topic};
+use platform_core::record::{NewRecord, Offset, Partition, Topic};
 use platform_kafka::log::Kafka;
 use platform_kafka::settings::{Protocol, Settings};
 use platform_kafka::topics::{Needed, Plan, Step};
@@ -28,6 +28,94 @@ fn transactions_groups_and_fencing_are_those_of_every_log() {
         members_share_partitions_and_only_the_newest_claims_commit(&cluster, protocol);
     }
     a_position_outside_of_the_log_is_refused(&cluster);
+    members_leave_out_headers_of_topics_that_need_none(&cluster);
+    records_keep_their_order_over_seeks_in_the_middle_of_runs(&cluster);
+    a_large_record_comes_whole(&cluster);
+}
+
+fn records_keep_their_order_over_seeks_in_the_middle_of_runs(cluster: &Cluster) {
+    const RECORDS: u64 = 3000;
+    let (log, topic) = cluster.with("runs");
+    let producer = log.producer().unwrap();
+    let texts: Vec<String> = (0..RECORDS).map(|n| n.to_string()).collect();
+    for run in texts.chunks(250) {
+        let records: Vec<NewRecord<'_>> = run.iter().map(|text| value(text)).collect();
+        for index in 0..2 {
+            producer.append(&Partition::new(&topic, index), &records).unwrap();
+        }
+    }
+    // By members, who are assigned anew each time, and by a reader that is told its partitions once.
+    for kind in ["member", "member", "alone"] {
+        let mut reader = if kind == "alone" { alone(&log, &topic) } else { member(&log, &topic) };
+        assigned(&mut *reader, 2);
+        let mut next = [0_u64; 2];
+        let mut polls = 0;
+        while next.iter().any(|at| *at < RECORDS) {
+            polls += 1;
+            assert!(polls < 2000, "{next:?}");
+            if let Polled::Batch(batch) = reader.poll(WAIT).unwrap() {
+                let at = &mut next[batch.partition.index as usize];
+                for record in batch.iter() {
+                    assert_eq!((record.offset, record.value), (Offset(*at), Some(at.to_string().as_bytes())));
+                    *at += 1;
+                }
+            }
+            for (index, at) in next.iter_mut().enumerate() {
+                let of = Partition::new(&topic, index as u32);
+                assert_eq!(reader.position(&of), Offset(*at), "{kind}, partition {index}, {polls} polls");
+                // Back a little or a lot, in the middle of what the client has fetched, now of one partition and then of the other.
+                if *at > 0 && polls < 30 && polls % 3 == index {
+                    *at = at.saturating_sub(150 * polls as u64);
+                    reader.seek(&[(of, Offset(*at))].into()).unwrap();
+                }
+            }
+        }
+    }
+}
+
+fn a_large_record_comes_whole(cluster: &Cluster) {
+    let (log, topic) = cluster.with("large");
+    // Larger than what is asked for at once, and of bytes that do not compress.
+    let mut state = 1_u32;
+    let random = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    let large: Vec<u8> = (0..3 << 20).map(random).collect();
+    let records = [value("before"), NewRecord { value: Some(&large), ..NewRecord::default() }, value("after")];
+    log.producer().unwrap().append(&Partition::new(&topic, 0), &records).unwrap();
+    let mut reader = alone(&log, &topic);
+    let mut sizes = Vec::new();
+    for _ in 0..100 {
+        if sizes.len() == 3 {
+            break;
+        }
+        if let Polled::Batch(batch) = reader.poll(WAIT).unwrap() {
+            sizes.extend(batch.iter().map(|record| record.value.unwrap().len()));
+        }
+    }
+    assert_eq!(sizes, [6, 3 << 20, 5]);
+}
+
+fn members_leave_out_headers_of_topics_that_need_none(cluster: &Cluster) {
+    let (log, bare) = cluster.with("bare");
+    let (_, full) = cluster.with("full");
+    let log = log.without_headers(vec![bare.clone()]);
+    let producer = log.producer().unwrap();
+    for topic in [&bare, &full] {
+        let headers = [("x", b"y".as_slice())];
+        producer.append(&Partition::new(topic, 0), &[NewRecord { headers: &headers, ..value("v") }]).unwrap();
+    }
+    let seen = |mut reader: Box<dyn Reader>| {
+        (0..100).find_map(|_| match reader.poll(WAIT).unwrap() {
+            Polled::Batch(batch) => batch.iter().map(|r| (r.value == Some(b"v"), r.headers.get("x") == Some(b"y"))).next(),
+            _ => None,
+        })
+    };
+    let group = |topic: &Topic| Subscription { group: Some("bare".to_owned()), topics: vec![topic.clone()] };
+    assert_eq!(seen(log.reader(&group(&bare)).unwrap()), Some((true, false)));
+    assert_eq!(seen(log.reader(&group(&full)).unwrap()), Some((true, true)));
+    assert_eq!(seen(alone(&log, &bare)), Some((true, true)), "who reads alone may be asked for headers by a person");
 }
 
 fn plan_names_what_is_missing_and_apply_makes_it(cluster: &Cluster) {
