@@ -582,6 +582,3 @@ impl MergeStage for Worker {
         self.state.held()
     }
 }
-
-#[cfg(test)]
-mod tests;

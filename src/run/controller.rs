@@ -146,7 +146,13 @@ impl Running {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.due = clock.monotonic().saturating_add(poller.wait(mix(self.random)));
         match found {
-            Ok(Found::New(bundle)) => self.activate(&bundle),
+            Ok(Found::New(bundle)) => {
+                if let Some(why) = self.activate(&bundle) {
+                    let Parts { board, .. } = &self.parts;
+                    let polls = board.polls();
+                    board.polled(Polls { failing: polls.failing.clone().or(Some((now, why))), ..polls });
+                }
+            }
             Ok(Found::Nothing | Found::Unchanged) => {}
             Err(error @ PollError::Store(_)) => tracing::warn!(%error, "overrides cannot be polled: what is in force stays"),
             Err(error) => {
@@ -156,7 +162,8 @@ impl Running {
         }
     }
 
-    fn activate(&self, bundle: &Bundle) {
+    /// Puts a bundle in force. Gives why it is not, where it is not.
+    fn activate(&self, bundle: &Bundle) -> Option<String> {
         let Parts { log, topic, rules, board, lead, .. } = &self.parts;
         let version = bundle.publication.version;
         let done = activate(&**log, topic, rules, version, |versions| content(bundle, versions.last().map(|v| &**v), *lead));
@@ -178,8 +185,12 @@ impl Running {
             Err(error @ ActivateError::Write(_)) => {
                 tracing::info!(%error, version, "overrides were not activated: once more with the next poll")
             }
-            Err(error) => tracing::warn!(%error, version, "overrides were not activated: once more with the next poll"),
+            Err(error) => {
+                tracing::warn!(%error, version, "overrides were not activated: once more with the next poll");
+                return Some(format!("version {version} is not in force: {error}"));
+            }
         }
+        None
     }
 }
 

@@ -266,15 +266,40 @@ fn records_of_a_deployment_that_ended_or_was_never_ordered_are_not_forwarded() {
 }
 
 #[test]
-fn old_identities_are_forgotten_and_never_published_anew() {
+fn an_identity_is_remembered_as_long_as_results_of_it_may_come_and_never_published_anew_afterwards() {
     let mut world = World::new(2);
-    for window in 1..=9 {
-        world.window(BLUE, window, 5);
-    }
+    (1..=9).for_each(|window| world.window(BLUE, window, 5));
     world.settle();
-    let before = world.public();
+    let before = world.public().len();
     world.result(BLUE, 1, "a", 6, false);
     world.settle();
-    // Its progress records say that results of any window may come, so nothing was forgotten.
-    assert_eq!(world.public()[before.len()..], [result(1, 1, 6, BLUE)]);
+    assert_eq!(world.public()[before..], [result(1, 1, 6, BLUE)], "its progress records say that results of any window may come");
+    world.forgotten = 9;
+    world.window(BLUE, 10, 5);
+    world.window(BLUE, 11, 5);
+    world.settle();
+    let before = world.public().len();
+    for events in [7, 8] {
+        world.result(BLUE, 1, "a", events, false);
+        world.result(BLUE, 9, "a", events, false);
+        world.settle();
+        world.restart(false);
+    }
+    let corrected = [result(9, 1, 7, BLUE), result(9, 2, 8, BLUE)];
+    assert_eq!(world.public()[before..], corrected, "what it was published as is not known any more");
+}
+
+#[test]
+fn lines_of_the_late_ledger_go_to_their_own_topic_with_revisions_of_their_own() {
+    let mut world = World::new(1000);
+    world.window(BLUE, 1, 5);
+    for (window, events) in [(1, 1), (1, 3), (1, 3), (2, 1)] {
+        world.late(BLUE, window, events);
+    }
+    world.settle();
+    world.restart(false);
+    world.late(BLUE, 1, 4);
+    world.settle();
+    assert_eq!(world.ledger(), [r#"{"r":0}"#, r#"{"r":1}"#, r#"{"r":0}"#, r#"{"r":2}"#]);
+    assert_eq!(world.public().len(), 2);
 }

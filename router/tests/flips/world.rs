@@ -52,7 +52,8 @@ pub struct World {
     remember: i64,
     /// By deployment and window: what its finals sum up to.
     sums: BTreeMap<(Deployment, u64), Sums>,
-    forgotten: u64,
+    /// What progress records say: no result of a window before this one comes any more.
+    pub forgotten: u64,
 }
 
 impl World {
@@ -182,6 +183,28 @@ impl World {
             (FORGOTTEN_HEADER, &self.forgotten.to_be_bytes()),
         ];
         self.append(of, &headers, b"{}");
+    }
+
+    /// A line of the late ledger as CLOSE would write it.
+    pub fn late(&self, of: Deployment, window: u64, events: u64) {
+        let mut growth = Vec::new();
+        Growth { revision_at: 5, complete: true, totals: vec![events] }.encode(&mut growth);
+        let identity = [&window.to_be_bytes()[..], b"late"].concat();
+        let headers: [(&str, &[u8]); 3] = [("schema", b"l/1"), (IDENTITY_HEADER, &identity), (GROWTH_HEADER, &growth)];
+        self.append(of, &headers, br#"{"r":0}"#);
+    }
+
+    /// Values of the late ledger.
+    pub fn ledger(&self) -> Vec<String> {
+        let partition = Partition::new(&topic("late"), 0);
+        let end = self.memory.bounds(&partition).unwrap().1;
+        let mut reader = self.memory.reader(&Subscription { group: None, topics: vec![topic("late")] }).unwrap();
+        let mut all = Vec::new();
+        while reader.position(&partition) < end {
+            let Polled::Batch(batch) = reader.poll(Duration::ZERO).unwrap() else { continue };
+            all.extend(batch.iter().map(|record| String::from_utf8_lossy(record.value.unwrap()).into_owned()));
+        }
+        all
     }
 
     /// A whole window of one result.
