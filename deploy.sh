@@ -81,7 +81,6 @@ else
     waited=$((waited + 5))
   done
   say "$colour is warm"
-  echo "$answer"
   router flip --to "$colour" --reason "${REASON:-deploy.sh}" $accept "$@" || fail 1 "the flip was refused, and nothing changed; run this again to go on"
   say "the flip is ordered"
   wait_for "the flip is seen" turned "$@"
