@@ -28,7 +28,7 @@ use golden_pipeline::settings::{Checked, Span};
 use golden_pipeline::tally::Tally;
 use golden_pipeline::topology::{self, Deployment, SourceTopic};
 use golden_router::control::OrdersFeed;
-use golden_router::deployment::{Colour, Deployment as Released};
+use golden_router::deployment::Colour;
 use golden_router::orders::Start;
 use platform_core::clock::Clock;
 use platform_core::log::Log;
@@ -89,8 +89,8 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     // Tasks go on for a while without the control log, so nobody waits for it as long as it takes.
     let rules = Rules::of_log(engine.log_of_requests(), &topics.control, checked.window, reach);
     let computes = has(&args.role, Role::Fold) || has(&args.role, Role::Close);
-    let wanted: &[Colour] = if args.flip { &Colour::ALL } else { &args.colour };
-    let mut colours: Vec<Colour> = wanted.iter().copied().filter(|_| computes).collect();
+    let asked: &[Colour] = if args.flip { &Colour::ALL } else { &args.colour };
+    let mut colours: Vec<Colour> = asked.iter().copied().filter(|_| computes).collect();
     colours.sort_unstable();
     colours.dedup();
     let mut place = engine.place();
@@ -125,8 +125,8 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let readers = vitals::readers(&pipelines, &place, &*log);
     pipelines.iter_mut().for_each(|pipeline| pipeline.stages.retain(|stage| has(&args.role, role_of(&stage.name))));
     // The demo's release may end without this program: its end is the story.
-    let plays = |deployment: &Released| args.flip && deployment.colour == Colour::Green;
-    let own = starts.iter().map(|start| start.deployment).filter(|deployment| !plays(deployment)).collect();
+    let is_release = |start: &&Start| args.flip && start.deployment.colour == story::RELEASE;
+    let own = starts.iter().filter(|start| !is_release(start)).map(|start| start.deployment).collect();
     let lookout = Lookout::start(engine.log_of_requests(), &topics.control, own).map_err(Failure::failed)?;
     let standing = lookout.standing();
     let stores = engine.stores();
@@ -140,7 +140,8 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         let (log, stores, clock) = (Arc::clone(&log), Arc::clone(&stores) as _, Arc::clone(&clock));
         Runtime::start(pipelines, log, stores, clock, runtime, place).map_err(Failure::failed)
     };
-    let release: Vec<String> = starts.iter().map(|start| start.deployment).filter(plays).map(part_name).collect();
+    let part = |start: &Start| part_of(start.deployment.colour.name(), start.deployment.epoch);
+    let release: Vec<String> = starts.iter().filter(is_release).map(part).collect();
     let (apart, pipelines): (Vec<_>, Vec<_>) = pipelines.into_iter().partition(|pipeline| release.contains(&pipeline.name));
     let release = args.flip.then(|| start(apart, place.clone())).transpose()?;
     let mut running = start(pipelines, place)?;
@@ -220,11 +221,6 @@ fn version(settings: &Settings) -> Result<String, Failure> {
     let text = serde_json::to_vec(&decides).map_err(Failure::failed)?;
     let hash: String = sha256(&text).chars().take(8).collect();
     Ok(format!("{}+{hash}", env!("CARGO_PKG_VERSION")))
-}
-
-/// Name of the part that computes a deployment.
-fn part_name(deployment: Released) -> String {
-    part_of(deployment.colour.name(), deployment.epoch)
 }
 
 /// Whether this process has a role; without any named it has all.

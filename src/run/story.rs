@@ -19,7 +19,7 @@ use std::time::Duration;
 /// How often it looks how far things are.
 const LOOK: Duration = Duration::from_millis(500);
 /// The colour whose release fails.
-const RELEASE: Colour = Colour::Green;
+pub(super) const RELEASE: Colour = Colour::Green;
 
 /// Tells it until it is dropped.
 pub(super) struct Story {
