@@ -17,7 +17,7 @@ FROM ?= 1
 PLANTED := RUSTFLAGS='--cfg planted' CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/planted cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast simulate simulate-planted faults check fmt bench bench-kafka docs setup build
+.PHONY: help run test test-fast simulate simulate-planted faults check fmt bench bench-kafka bench-router docs setup build
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ bench: build ## speed and memory against a plain reference, as ratios (docs/benc
 bench-kafka: build ## speed and latency from a Kafka broker of its own: PEERS=folder of built peers; needs Java 17 and Maven
 	mkdir -p $(BENCH_DIR)
 	$(CARGO_TARGET_DIR)/release/golden-bench kafka --golden $(GOLDEN) --dir $(BENCH_DIR)/kafka $(if $(PEERS),--peers $(PEERS)) $(BENCH_ARGS)
+
+bench-router: build ## what forwarding costs, against a plain loop of the same client; needs Java 17 and Maven
+	mkdir -p $(BENCH_DIR)
+	$(CARGO_TARGET_DIR)/release/golden-bench router --golden $(GOLDEN) --dir $(BENCH_DIR)/router $(BENCH_ARGS)
 
 docs: ## the documentation of the code
 	cargo doc $(CARGO_FLAGS) --no-deps --open

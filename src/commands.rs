@@ -19,6 +19,7 @@ pub(crate) struct Cli {
 
 const FIRST_STEPS: &str = "First steps:
   golden run --demo                       a small shop with incidents; open http://127.0.0.1:8080/
+  golden run --demo --flip                the same, with a release that fails and is taken back
   golden replay access.log --format combined --service shop
                                           the signals of a file, as a table
   golden generate --events 100000 --out events.ndjson
@@ -86,6 +87,9 @@ pub(crate) struct RunArgs {
     /// Begins a new deployment of its colour although one with the same version runs; never of the colour that is live
     #[arg(long)]
     pub(crate) fresh: bool,
+    /// With --demo: both colours run, a release of green is flipped to and fails, and the controller flips back by itself
+    #[arg(long, requires = "demo", conflicts_with_all = ["role", "colour"])]
+    pub(crate) flip: bool,
     /// With --demo: starts a Kafka broker of its own and runs on it. Needs Java 17 and Maven
     #[arg(long, requires = "demo")]
     pub(crate) kafka: bool,

@@ -5,6 +5,7 @@ mod colours;
 mod controller;
 mod demo;
 mod router;
+mod story;
 mod vitals;
 
 use crate::commands::{Role, RunArgs};
@@ -20,7 +21,7 @@ use golden_pipeline::decode;
 use golden_pipeline::emit::scrape::{self, Scrape, Scrapes};
 use golden_pipeline::fold::TimeMode;
 use golden_pipeline::history::{self, History, HistoryStage};
-use golden_pipeline::names::{PIPELINE, Topics};
+use golden_pipeline::names::{PIPELINE, Topics, part_of};
 use golden_pipeline::overrides::board::Board;
 use golden_pipeline::overrides::rules::Rules;
 use golden_pipeline::settings::{Checked, Span};
@@ -90,7 +91,8 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     // Tasks go on for a while without the control log, so nobody waits for it as long as it takes.
     let rules = Rules::of_log(engine.log_of_requests(), &topics.control, checked.window, reach);
     let computes = has(&args.role, Role::Fold) || has(&args.role, Role::Close);
-    let mut colours: Vec<Colour> = args.colour.iter().copied().filter(|_| computes).collect();
+    let asked: &[Colour] = if args.flip { &Colour::ALL } else { &args.colour };
+    let mut colours: Vec<Colour> = asked.iter().copied().filter(|_| computes).collect();
     colours.sort_unstable();
     colours.dedup();
     let mut place = engine.place();
@@ -124,7 +126,9 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     pipelines.push(topology::shared(router, sinks(&topics, &checked, &settings, &scrapes)));
     let readers = vitals::readers(&pipelines, &place, &*log);
     pipelines.iter_mut().for_each(|pipeline| pipeline.stages.retain(|stage| has(&args.role, role_of(&stage.name))));
-    let own = starts.iter().map(|start| start.deployment).collect();
+    // The demo's release may end without this program: its end is the story.
+    let is_release = |start: &&Start| args.flip && start.deployment.colour == story::RELEASE;
+    let own = starts.iter().filter(|start| !is_release(start)).map(|start| start.deployment).collect();
     let lookout = Lookout::start(engine.log_of_requests(), &topics.control, own).map_err(Failure::failed)?;
     let standing = lookout.standing();
     let stores = engine.stores();
@@ -134,8 +138,15 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         emit_budget: settings.runtime.emit_kib << 10,
         ..RuntimeSettings::default()
     };
-    let mut running = Runtime::start(pipelines, Arc::clone(&log), Arc::clone(&stores) as _, Arc::clone(&clock), runtime, place)
-        .map_err(Failure::failed)?;
+    let start = |pipelines, place| {
+        let (log, stores, clock) = (Arc::clone(&log), Arc::clone(&stores) as _, Arc::clone(&clock));
+        Runtime::start(pipelines, log, stores, clock, runtime, place).map_err(Failure::failed)
+    };
+    let part = |start: &Start| part_of(start.deployment.colour.name(), start.deployment.epoch);
+    let release: Vec<String> = starts.iter().filter(is_release).map(part).collect();
+    let (apart, pipelines): (Vec<_>, Vec<_>) = pipelines.into_iter().partition(|pipeline| release.contains(&pipeline.name));
+    let release = args.flip.then(|| start(apart, place.clone())).transpose()?;
+    let mut running = start(pipelines, place)?;
     let history = History::open(&*stores, settings.log.partitions, settings.log.partitions).map_err(Failure::failed)?;
     let watch = running.watch().clone();
     let board = Arc::new(Board::default());
@@ -178,11 +189,14 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     };
     let state = golden_http::AppState::new(parts).map_err(Failure::failed)?;
     drop(lobby);
-    announce(address, args.demo, &settings, &starts);
+    announce(address, args.demo, args.flip, &settings, &starts);
     let demo = args.demo.then(|| demo::Feed::start(address, Arc::clone(&clock))).transpose().map_err(Failure::failed)?;
+    let story = router.as_ref().zip(release).map(|(router, green)| story::Story::start(router.door(), green, Arc::clone(&clock)));
+    let story = story.transpose().map_err(Failure::failed)?;
     let doors = golden_http::Doors { ingest: has(&args.role, Role::Ingest), api: has(&args.role, Role::Api) };
     let served = serve(listener, golden_http::router(state, doors), watch, Arc::clone(&standing));
     drop(demo);
+    drop(story);
     // A question to a broker that is away takes seconds to end.
     engine.close_after(STOP_DEADLINE * 2 / 5).map_err(Failure::failed)?;
     drop(controller);
@@ -286,6 +300,12 @@ fn with_flags(mut settings: Settings, args: &RunArgs) -> Settings {
             settings.data = std::env::temp_dir().join(format!("golden-demo-{}", std::process::id()));
         }
     }
+    if args.flip {
+        // The story fits three minutes: judged by fewer and quicker probes than a cluster would be.
+        let router = &mut settings.router;
+        (router.probe, router.failed, router.recovered) = (seconds(2), 3, 3);
+        (router.warm, router.windows, router.between) = (seconds(10), 2, seconds(5));
+    }
     if let Some(data) = &args.data {
         settings.data.clone_from(data);
     }
@@ -383,7 +403,7 @@ fn sinks(topics: &Topics, checked: &Checked, settings: &Settings, scrapes: &Arc<
 }
 
 /// What a person needs to know first.
-fn announce(address: SocketAddr, demo: bool, settings: &Settings, starts: &[Start]) {
+fn announce(address: SocketAddr, demo: bool, flip: bool, settings: &Settings, starts: &[Start]) {
     eprintln!("golden-signals {} is running", env!("CARGO_PKG_VERSION"));
     for (what, path) in [("services", "/"), ("API", "/api/docs"), ("metrics", "/metrics"), ("send events to", "/api/v1/events")] {
         eprintln!("  {what:15} http://{address}{path}");
@@ -401,6 +421,9 @@ fn announce(address: SocketAddr, demo: bool, settings: &Settings, starts: &[Star
     if demo {
         eprintln!("\nThe demo shop is being fed; its first signals show within 20 seconds. Incidents of each cycle:");
         demo::print_timetable();
+        if flip {
+            eprintln!("\nA release happens meanwhile, and fails:");
+        }
     }
     eprintln!("\nStop with Ctrl-C.");
 }

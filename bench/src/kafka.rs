@@ -26,6 +26,7 @@ use std::time::Duration;
 mod broker;
 mod events;
 mod exact;
+pub(crate) mod forward;
 mod golden;
 mod latency;
 mod peers;

@@ -31,6 +31,8 @@ enum Step {
     Memory(memory::Memory),
     /// Speed and latency from a Kafka broker, against reading alone and against peers.
     Kafka(kafka::KafkaBench),
+    /// What forwarding costs a router worker, against a plain loop of the same client.
+    Router(kafka::forward::ForwardBench),
     /// Write generated events to standard output.
     Generate(load::Load),
     /// Decode a file of events and do nothing with them.
@@ -38,6 +40,9 @@ enum Step {
     /// Read the topic of events and do nothing with them (used by `kafka`).
     #[command(hide = true)]
     Drain(kafka::Drain),
+    /// Forward a topic of results and decide nothing (used by `router`).
+    #[command(hide = true)]
+    Forward(kafka::forward::Forward),
     /// Run one command and write down what it took (used by the others).
     #[command(hide = true)]
     Measure(measure::Measure),
@@ -49,6 +54,8 @@ fn main() -> Result<()> {
         Step::Memory(step) => step.run(),
         Step::Kafka(step) => step.run(),
         Step::Drain(step) => step.run(),
+        Step::Router(step) => step.run(),
+        Step::Forward(step) => step.run(),
         Step::Generate(load) => load.write(),
         Step::Decode(step) => step.run(),
         Step::Measure(step) => step.run(),

@@ -4,6 +4,7 @@
 mod colours;
 #[cfg(test)]
 mod demo;
+mod deploy;
 #[cfg(test)]
 mod fleet;
 #[cfg(test)]

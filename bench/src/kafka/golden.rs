@@ -99,6 +99,21 @@ impl Golden {
         Ok(Took { wall, cpu, peak })
     }
 
+    /// Runs with these arguments until something is so; CPU is that of the whole process.
+    pub(crate) fn until(&self, args: &[&str], look: Duration, done: impl Fn() -> Result<bool>) -> Result<Took> {
+        let (before, start) = (used_by_children()?, now());
+        let log = File::create(self.folder.join("golden.log"))?;
+        let mut running = Running(self.command(args).stderr(log).spawn()?);
+        while !done()? {
+            running.check(now().duration_since(start))?;
+            std::thread::park_timeout(look);
+        }
+        let wall = now().duration_since(start).as_secs_f64();
+        let peak = running.peak()?;
+        running.stop()?;
+        Ok(Took { wall, cpu: used_by_children()? - before, peak })
+    }
+
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(args).current_dir(&self.folder);

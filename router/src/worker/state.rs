@@ -31,6 +31,8 @@ pub(super) struct State {
     remember: i64,
     /// The published map, as far as it is not in the store.
     changed: Map<Vec<u8>, Published>,
+    /// The store holds nothing of a window behind this one.
+    kept: u64,
     small: Small,
     unsaved: bool,
 }
@@ -70,7 +72,7 @@ struct Tally {
 impl State {
     pub(super) fn new(outputs: Vec<Partition>, remember: i64) -> Self {
         let small = Small { ends: vec![0; outputs.len()], ..Small::default() };
-        Self { outputs, remember, changed: Map::default(), small, unsaved: false }
+        Self { outputs, remember, changed: Map::default(), kept: 0, small, unsaved: false }
     }
 
     pub(super) fn outputs(&self) -> &[Partition] {
@@ -101,7 +103,8 @@ impl State {
     pub(super) fn published(&self, identity: &[u8], store: &dyn Store) -> Result<Option<Published>, Unusable> {
         match self.changed.get(identity) {
             Some(published) => Ok(Some(published.clone())),
-            None if self.remember == 0 => Ok(None),
+            // Most results are of a window that has only begun.
+            None if self.remember == 0 || super::window_of(identity) > self.kept => Ok(None),
             None => {
                 let stored = store.get(&published_key(identity)).map_err(StageError::from)?;
                 Ok(stored.map(|bytes| Published::decode(&bytes)).transpose()?)
@@ -194,6 +197,7 @@ impl State {
         if let Some(bytes) = store.get(&SMALL)? {
             self.small = serde_json::from_slice(&bytes).map_err(|_| unreadable(CodecError::Text))?;
             self.small.ends.resize(self.outputs.len(), 0);
+            self.kept = self.small.newest;
             return Ok(self.outputs.iter().cloned().zip(self.small.ends.iter().map(|end| Offset(*end))).collect());
         }
         let mut from = Positions::new();
@@ -282,6 +286,7 @@ impl State {
         for (identity, published) in self.changed.drain() {
             changes.put(&published_key(&identity), published.encode());
         }
+        self.kept = self.kept.max(self.small.newest);
         if !std::mem::take(&mut self.unsaved) {
             return;
         }
