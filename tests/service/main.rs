@@ -7,6 +7,8 @@ mod demo;
 #[cfg(test)]
 mod fleet;
 #[cfg(test)]
+mod flips;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod kafka;
