@@ -492,6 +492,7 @@ fn flips_whatever_dies_lose_and_double_nothing() {
         // What finds a failure is as by default; what only makes people wait is shorter.
         router: "{recovered: 2, warm: 10s, windows: 2, between: 1s, most: 1000}",
     };
+    #[expect(clippy::disallowed_methods, reason = "`make flips` says how many")]
     let count: usize = std::env::var("FLIPS").ok().and_then(|text| text.parse().ok()).unwrap_or(200);
     let all: Vec<(usize, Turn)> = TURNS.iter().copied().cycle().take(count).enumerate().collect();
     let (mut rows, mut rates) = (Vec::new(), Vec::new());
