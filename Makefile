@@ -13,11 +13,13 @@ BENCH_DIR ?= /tmp/golden-bench
 # How many seeds `make simulate` runs, from which one on.
 SEEDS ?= 2000
 FROM ?= 1
+# How many flips `make flips` makes, about one a minute.
+FLIPS ?= 200
 # The simulation with mistakes planted in it is a build of its own, and of the pure crates only.
 PLANTED := RUSTFLAGS='--cfg planted' CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/planted cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast simulate simulate-planted faults check fmt bench bench-kafka bench-router docs setup build
+.PHONY: help run test test-fast simulate simulate-planted faults flips check fmt bench bench-kafka bench-router docs setup build
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,7 +41,10 @@ simulate-planted: ## plants one mistake after the other and says at which seed e
 	$(PLANTED) run --release --locked -p golden-simulation -- --planted --seeds 5000
 
 faults: setup ## the matrix of faults on three Kafka brokers, half an hour, into docs/faults.md; needs Java 17, Maven, openssl
-	cargo test $(CARGO_FLAGS) --test service --test broker -- --ignored --nocapture
+	cargo test $(CARGO_FLAGS) --test service --test broker -- --ignored --nocapture --skip flips::
+
+flips: setup ## planned flips and flips of need on three Kafka brokers while things die, into docs/flips.md: make flips FLIPS=200
+	FLIPS=$(FLIPS) cargo test $(CARGO_FLAGS) --test service -- flips:: --ignored --nocapture
 
 check: setup ## formatting, lints, documentation; licences where cargo-deny is installed
 	cargo fmt --all --check

@@ -353,7 +353,9 @@ impl<'a> Counting<'a> {
             _ => None,
         });
         let pauses: Vec<_> = pauses.collect();
-        self.receipt.steady = pauses.iter().filter(|(_, after, ..)| *after <= ordered).map(|(pause, ..)| *pause).max().unwrap_or(length);
+        // A pause as long as a window is none, also where those before were shorter since a deployment was catching up.
+        let before = pauses.iter().filter(|(_, after, ..)| *after <= ordered).map(|(pause, ..)| *pause);
+        self.receipt.steady = before.max().unwrap_or(length).max(length);
         let first_behind = pauses.iter().position(|(_, _, behind, _)| *behind);
         let around = || {
             let last = first_behind.map_or(pauses.len(), |first| first + BEHIND);
@@ -413,5 +415,34 @@ impl Receipt {
             );
         }
         lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deployment::Colour;
+    use crate::orders::Flip;
+
+    const LENGTH: i64 = 10_000;
+
+    /// Of a flip that was ordered at 25 s: when windows came, and whether behind the cut.
+    fn of(progress: &[(i64, bool)]) -> (i64, Option<i64>) {
+        let deployment = |colour, epoch| Deployment { colour, epoch };
+        let (from, to) = (deployment(Colour::Blue, 1), deployment(Colour::Green, 2));
+        let order = Flip { flip: 1, from, to, kind: FlipKind::Planned, window: 0 };
+        let flip = Flipped { order, by: String::new(), reason: String::new(), at: 25_000, sealed: false, receipt: None };
+        let mut counting = Counting::new(0, (0, 9), true, &flip);
+        counting.progress = progress.iter().map(|(at, behind)| (0, *at, *behind)).collect();
+        let receipt = counting.finish(LENGTH);
+        (receipt.steady, receipt.longest)
+    }
+
+    #[test]
+    fn a_pause_as_long_as_a_window_is_no_gap_whatever_came_before() {
+        // Windows that were caught up on came one after the other.
+        assert_eq!(of(&[(14_000, false), (14_100, false), (21_000, false), (31_000, false), (41_000, true)]), (10_000, Some(10_000)));
+        // A longer pause was usual before.
+        assert_eq!(of(&[(10_000, false), (22_000, false), (31_000, false), (44_000, true)]), (12_000, Some(13_000)));
     }
 }

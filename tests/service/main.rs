@@ -8,6 +8,8 @@ mod deploy;
 #[cfg(test)]
 mod fleet;
 #[cfg(test)]
+mod flips;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod kafka;
