@@ -8,6 +8,8 @@
 mod alarms;
 /// Judges a run.
 mod check;
+/// What processes run.
+mod parts;
 /// What comes in, and what may happen, in one run.
 mod plan;
 /// Processes, time, and who goes next.
