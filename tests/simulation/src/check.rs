@@ -213,8 +213,8 @@ fn result(record: &Record<'_>) -> Option<Result> {
     })
 }
 
-/// Judges what a run has left behind.
-pub(crate) fn judge(world: &World, report: &mut Report) {
+/// Judges what a run has left behind; `is_broken`: its own alarms have.
+pub(crate) fn judge(world: &World, is_broken: bool, report: &mut Report) {
     let source = source(world);
     let decisions = Decisions::of(world, report);
     let expected = expected(&source, &decisions, world.plan.retain);
@@ -231,6 +231,9 @@ pub(crate) fn judge(world: &World, report: &mut Report) {
         }
     }
     flips.ends(world, world.wall(), report);
+    if is_broken || !report.violations.is_empty() {
+        report.history = flips.history(world);
+    }
 }
 
 fn each(world: &World, topic: &Topic, partitions: u32, mut each: impl FnMut(u32, &Record<'_>)) {

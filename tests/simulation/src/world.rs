@@ -2,6 +2,7 @@
 //! and now and then they let it stand still in the middle of a request while the others go on.
 
 use crate::Report;
+use crate::alarms::Alarms;
 use crate::check;
 use crate::parts::{Common, Made, Part, Recipe, Stepped, Task, settings, topics};
 use crate::plan::{LEAD, PARTITIONS, Plan, QUIET, SERVICES, SOURCES, START, WINDOW, nanos, seconds, turns};
@@ -486,7 +487,7 @@ impl World {
 }
 
 /// Busy, then quiet, then judged.
-pub(crate) fn run(plan: Plan) -> Report {
+pub(crate) fn run(plan: Plan, alarms: &Alarms) -> Report {
     let (chances, blackout, busy) = (plan.chances, plan.blackout, plan.busy);
     let world = Rc::new(RefCell::new(World::new(plan)));
     RUN.set(Some(Rc::clone(&world)));
@@ -522,7 +523,7 @@ pub(crate) fn run(plan: Plan) -> Report {
         report.injected.insert("decision", world.decided);
     }
     report.injected.append(&mut world.asked);
-    check::judge(&world, &mut report);
+    check::judge(&world, !alarms.broken().is_empty(), &mut report);
     report.violations.append(&mut world.violations);
     report
 }

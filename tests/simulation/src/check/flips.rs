@@ -4,7 +4,7 @@
 use super::{each, event_windows};
 use crate::Report;
 use crate::parts::topics;
-use crate::plan::{PARTITIONS, WINDOW, nanos};
+use crate::plan::{PARTITIONS, START, WINDOW, nanos};
 use crate::world::World;
 use crate::world::operators::window_of;
 use golden_pipeline::names::{IDENTITY, REVISION, SCHEMA, SCHEMA_PROGRESS, SCHEMA_SIGNALS};
@@ -90,6 +90,33 @@ impl Flips {
         heir.is_some_and(|heir| self.owned_from(heir) > window)
     }
 
+    /// What was ordered, and what each public partition has, for people.
+    pub(super) fn history(&self, world: &World) -> Vec<String> {
+        let mut lines = Vec::new();
+        let time = |record: &Record<'_>| record.append_time.map_or(0, |time| time.0 - nanos(START)) as f64 / 1e9;
+        each(world, &world.topics.control, 1, |_, record| {
+            let value = String::from_utf8_lossy(record.value.unwrap_or_default());
+            if value.contains("\"order\"") {
+                lines.push(format!("{:7.3} s: {}", time(record), value.chars().take(240).collect::<String>()));
+            }
+        });
+        each(world, &world.topics.public, PARTITIONS, |partition, record| {
+            let schema = String::from_utf8_lossy(record.headers.get(SCHEMA).unwrap_or_default());
+            let window = window_of(record.headers.get(IDENTITY).unwrap_or_default());
+            let second = ((window ^ (1 << 63)).cast_signed().saturating_sub(nanos(START))) as f64 / 1e9;
+            let revision = String::from_utf8_lossy(record.headers.get(REVISION).unwrap_or_default());
+            let growth = record.headers.get(GROWTH_HEADER).and_then(|bytes| Growth::decode(bytes).ok());
+            let what = match by(record) {
+                Some(of) => {
+                    format!("{of} window {second} {}@{revision} {growth:?}", String::from_utf8_lossy(record.key.unwrap_or_default()))
+                }
+                None => String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned(),
+            };
+            lines.push(format!("{partition}/{} {:7.3} s: {schema} {what}", record.offset, time(record)));
+        });
+        lines
+    }
+
     /// I8: each record is of somebody who answers for its window, and nothing is of one that has ended.
     pub(super) fn authority(&self, world: &World, report: &mut Report) {
         let mut seen: BTreeMap<u32, Vec<Cut>> = BTreeMap::new();
@@ -139,7 +166,8 @@ impl Flips {
             }
             let done = sealed.get(&partition);
             let ended = cuts.iter().any(|cut| {
-                let gone = self.orders.is_abandoned(cut.from) && done.is_some_and(|done| done.contains(&cut.flip));
+                let asked = self.orders.flip(cut.flip).is_some_and(|flip| flip.sealed);
+                let gone = self.orders.is_abandoned(cut.from) && !asked && done.is_some_and(|done| done.contains(&cut.flip));
                 (cut.from == of && (cut.kind == FlipKind::Failure || gone)) || (cut.to.colour == of.colour && cut.to.epoch > of.epoch)
             });
             if ended {
