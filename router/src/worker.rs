@@ -30,7 +30,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Number of the state's format; another one starts from an empty store and reads the own output.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 /// Header that says which form a value has.
 const SCHEMA: &str = "schema";
 /// Windows of which the sums of both deployments are kept to be compared.
