@@ -76,6 +76,11 @@ impl Flips {
         self.orders.is_abandoned(of)
     }
 
+    /// Whether it was abandoned, or sealed in some flip.
+    pub(super) fn is_gone(&self, of: Deployment) -> bool {
+        self.is_abandoned(of) || self.orders.flips().iter().any(|flip| flip.sealed && flip.order.from == of)
+    }
+
     /// Whether the old one of a cut answers for nothing in the end.
     fn is_out(&self, cut: &Cut) -> bool {
         self.orders.is_abandoned(cut.from) || self.orders.flip(cut.flip).is_some_and(|flip| flip.sealed)
@@ -97,7 +102,7 @@ impl Flips {
         each(world, &world.topics.control, 1, |_, record| {
             let value = String::from_utf8_lossy(record.value.unwrap_or_default());
             if value.contains("\"order\"") {
-                lines.push(format!("{:7.3} s: {}", time(record), value.chars().take(240).collect::<String>()));
+                lines.push(format!("{:7.3} s: {}", time(record), value));
             }
         });
         each(world, &world.topics.public, PARTITIONS, |partition, record| {
