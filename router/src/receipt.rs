@@ -3,7 +3,7 @@
 //! Between two progress records of a partition stand the first revisions of one window; a progress record says how many there are, of how many
 //! events, and what their hashes sum up to. Counting them again shows what is lost, and an identity with two first revisions is doubled. First
 //! revisions behind their window's progress record are of series that came late; they are counted apart, but not twice either. A window
-//! that a failure flip found half published is proved by the number of its identities, since both deployments wrote of it.
+//! that a deployment that was given up left half published is proved by the number of its identities, since both deployments wrote of it.
 //! What is only seen in the topics of the colours is `observed`: it was looked up then, and is not recomputed.
 //! What this does not do: it judges no flip, and reads no result.
 
@@ -18,7 +18,7 @@ use platform_core::log::{Log, LogError, Positions};
 use platform_core::map::Set;
 use platform_core::record::{Offset, Partition, Record};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How many windows before a flip are looked at, to know what is steady.
@@ -253,8 +253,8 @@ struct Counting<'a> {
     flip: &'a Flipped,
     /// Whether what comes before the first progress record is all of its window.
     whole: bool,
-    /// First revisions since the last progress record.
-    open: BTreeMap<u64, Sums>,
+    /// First revisions since the last progress record, and who made them.
+    open: BTreeMap<u64, (Sums, BTreeSet<Option<Deployment>>)>,
     /// Identities with a first revision.
     first: Set<Vec<u8>>,
     windows: BTreeMap<u64, WindowReceipt>,
@@ -302,9 +302,10 @@ impl<'a> Counting<'a> {
         }
         if schema == settings.progress.as_bytes() {
             let said = record.headers.get(SUMS_HEADER).and_then(|bytes| Sums::decode(bytes).ok());
-            let found = self.open.remove(&window).unwrap_or_default();
+            let (found, makers) = self.open.remove(&window).unwrap_or_default();
             if std::mem::replace(&mut self.whole, true) {
-                self.close(WindowReceipt { window, said, found });
+                let both = makers.iter().any(|maker| *maker != by);
+                self.close(WindowReceipt { window, said, found }, both);
             }
             let at = record.append_time.map_or(0, |time| time.0);
             self.progress.push((window, at, cut.is_some()));
@@ -321,20 +322,19 @@ impl<'a> Counting<'a> {
             let growth = record.headers.get(GROWTH_HEADER).and_then(|bytes| Growth::decode(bytes).ok());
             let events = growth.and_then(|growth| growth.totals.first().copied()).unwrap_or(0);
             let hash = record.headers.get(HASH_HEADER).and_then(|hex| u64::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
-            self.open.entry(window).or_default().add(events, hash.unwrap_or(0));
+            let (sums, makers) = self.open.entry(window).or_default();
+            sums.add(events, hash.unwrap_or(0));
+            makers.insert(by);
         }
     }
 
-    fn close(&mut self, window: WindowReceipt) {
+    /// `both`: the window has results of both deployments, since the old one left it half published and was given up.
+    fn close(&mut self, window: WindowReceipt, both: bool) {
         let WindowReceipt { said, found, .. } = window;
         self.windows.insert(window.window, window);
         self.receipt.windows += 1;
         let Some(said) = said else { return };
         self.receipt.lost += said.finals.saturating_sub(found.finals);
-        // The window that a failure flip found half published has results of both deployments.
-        let both = self.flip.order.kind == FlipKind::Failure
-            && self.receipt.cut.as_ref().is_some_and(|cut| cut.cut < window.window)
-            && self.progress.last().is_none_or(|(_, _, behind)| !behind);
         if !both {
             self.receipt.doubled += found.finals.saturating_sub(said.finals);
             self.receipt.unequal += u64::from(said != found);

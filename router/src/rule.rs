@@ -17,6 +17,8 @@ pub struct Published {
     pub complete: bool,
     /// Its totals; none: it is not known what they were, and nothing is published over it.
     pub totals: Vec<u64>,
+    /// Epoch of the deployment that it is of.
+    pub by: u32,
 }
 
 /// What becomes of a result.
@@ -28,7 +30,8 @@ pub enum Decision {
     Same,
     /// It says less than what was said.
     Stale,
-    /// It says more of one thing and less of another: two results that cannot both be right.
+    /// It says more of one thing and less of another. Two results of one deployment cannot both be right then. Two deployments may have read
+    /// late events in another order: each will have read the others' too, and the one that answers says so then.
     Conflict,
 }
 
@@ -51,13 +54,13 @@ pub fn decide(published: Option<&Published>, offered: &Growth) -> Decision {
 }
 
 impl Published {
-    /// What stands published once `offered` is out under `revision`.
+    /// What stands published once `offered`, of the deployment of epoch `by`, is out under `revision`.
     #[must_use]
-    pub fn of(revision: u64, offered: &Growth) -> Self {
-        Self { revision, complete: offered.complete, totals: offered.totals.clone() }
+    pub fn of(revision: u64, offered: &Growth, by: u32) -> Self {
+        Self { revision, complete: offered.complete, totals: offered.totals.clone(), by }
     }
 
-    /// `revision | complete u8 | totals: count, numbers…`, varints.
+    /// `revision | complete u8 | totals: count, numbers… | by`, varints.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(24);
@@ -65,6 +68,7 @@ impl Published {
         out.push(u8::from(self.complete));
         put_u64(&mut out, self.totals.len() as u64);
         self.totals.iter().for_each(|t| put_u64(&mut out, *t));
+        put_u64(&mut out, u64::from(self.by));
         out
     }
 
@@ -77,8 +81,10 @@ impl Published {
         let revision = from.u64()?;
         let complete = from.u8()? == 1;
         let totals = (0..from.count()?).map(|_| from.u64()).collect::<Result<_, _>>()?;
+        let by = from.u64()?;
         from.end()?;
-        Ok(Self { revision, complete, totals })
+        let by = u32::try_from(by).map_err(|_| CodecError::Unknown { what: "epoch", value: by })?;
+        Ok(Self { revision, complete, totals, by })
     }
 }
 
@@ -92,7 +98,7 @@ mod tests {
     }
 
     fn published(totals: &[u64], complete: bool) -> Published {
-        Published { revision: 4, complete, totals: totals.to_vec() }
+        Published { revision: 4, complete, totals: totals.to_vec(), by: 1 }
     }
 
     #[test]
@@ -123,7 +129,7 @@ mod tests {
                     prop_assert_eq!(revision, next);
                     next += 1;
                     prop_assert!(last.is_none_or(|l| totals_grow(&l.totals, &offer.totals)));
-                    last = Some(Published::of(revision, offer));
+                    last = Some(Published::of(revision, offer, 1));
                 }
             }
             prop_assert_eq!(&last.as_ref().unwrap().totals, &history.last().unwrap().totals);
@@ -131,8 +137,8 @@ mod tests {
         }
 
         #[test]
-        fn what_is_stored_comes_back(revision: u64, complete: bool, totals in proptest::collection::vec(any::<u64>(), 0..20)) {
-            let published = Published { revision, complete, totals };
+        fn what_is_stored_comes_back(revision: u64, complete: bool, totals in proptest::collection::vec(any::<u64>(), 0..20), by: u32) {
+            let published = Published { revision, complete, totals, by };
             prop_assert_eq!(Published::decode(&published.encode()), Ok(published));
         }
     }

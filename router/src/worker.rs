@@ -30,7 +30,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Number of the state's format; another one starts from an empty store and reads the own output.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 /// Header that says which form a value has.
 const SCHEMA: &str = "schema";
 /// Windows of which the sums of both deployments are kept to be compared.
@@ -173,7 +173,7 @@ impl Worker {
         let summed = self.routes.get(route).is_some_and(|(schema, _)| *schema == self.settings.summed);
         let passed = match decision {
             Decision::Publish(revision) => {
-                self.state.publish(identity, Published::of(revision, &growth), facts.of, summed.then_some(hash));
+                self.state.publish(identity, Published::of(revision, &growth, facts.of.epoch), facts.of, summed.then_some(hash));
                 self.value.clear();
                 splice(value, growth.revision_at, revision, &mut self.value);
                 self.forward(route, record, Some(revision), out)?;
@@ -181,6 +181,7 @@ impl Worker {
             }
             Decision::Same => "same",
             Decision::Stale => "stale",
+            Decision::Conflict if before.is_some_and(|before| before.by != of.epoch) => "crossed",
             Decision::Conflict => {
                 self.violated("I17 growing");
                 tracing::error!(offset = record.offset.0, "two results of one identity cannot both be right; the first stands");
@@ -515,7 +516,7 @@ impl MergeStage for Worker {
             let revision = revision.ok_or(unreadable(CodecError::Text))?;
             let hash = record.headers.get(HASH_HEADER).map_or(Ok(0), hash_of).map_err(unreadable)?;
             let by = deployment(record).map_err(unreadable)?;
-            let published = Published::of(revision, &growth);
+            let published = Published::of(revision, &growth, by.epoch);
             let summed = (*name == self.settings.summed).then_some(hash);
             self.state.recall(of, record.offset, header(IDENTITY_HEADER)?, published, by, summed, store).map_err(|error| match error {
                 Unusable::Record(source) => unreadable(source),

@@ -47,8 +47,9 @@ struct Small {
     progress: u64,
     /// Newest window of which anything is.
     newest: u64,
-    /// First revisions of the window behind `progress`.
-    tally: Tally,
+    /// First revisions, of each window behind `progress`: what a deployment left half published may lie behind windows that only the next
+    /// one has.
+    tallies: BTreeMap<u64, Tally>,
     /// No result of a window before this one can come.
     forgotten: u64,
     /// Nothing of a window before this one is remembered.
@@ -62,7 +63,6 @@ struct Small {
 /// First revisions of a window.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Tally {
-    window: u64,
     sums: Sums,
     by: Option<Deployment>,
     /// Another deployment had a part in it.
@@ -118,10 +118,7 @@ impl State {
         self.small.newest = self.small.newest.max(window);
         self.unsaved = true;
         if let Some(hash) = summed.filter(|_| published.revision == 0 && window > self.small.progress) {
-            let tally = &mut self.small.tally;
-            if tally.window != window {
-                *tally = Tally { window, by: Some(by), ..Tally::default() };
-            }
+            let tally = self.small.tallies.entry(window).or_insert_with(|| Tally { by: Some(by), ..Tally::default() });
             tally.mixed |= tally.by != Some(by);
             tally.sums.add(published.totals.first().copied().unwrap_or(0), hash);
         }
@@ -133,27 +130,28 @@ impl State {
 
     /// A deployment says of a window what stands there already.
     pub(super) fn seen_again(&mut self, window: u64, by: Deployment) {
-        let tally = &mut self.small.tally;
-        tally.mixed |= tally.window == window && tally.by != Some(by);
+        if let Some(tally) = self.small.tallies.get_mut(&window) {
+            tally.mixed |= tally.by != Some(by);
+        }
     }
 
     /// What the first revisions of a window sum up to that is not whole yet.
     pub(super) fn tally_of(&self, window: u64) -> Sums {
-        if self.small.tally.window == window { self.small.tally.sums } else { Sums::default() }
+        self.small.tallies.get(&window).map_or_else(Sums::default, |tally| tally.sums)
     }
 
     /// Whether everything stands published that a progress record of `by` sums up. After a flip in the middle of a window its first revisions
     /// are of two deployments, which may have counted late events at different times: then only their number tells.
     pub(super) fn is_whole(&self, window: u64, by: Deployment, said: Sums) -> bool {
-        let tally = self.tally_of(window);
-        let mixed = self.small.tally.window == window && (self.small.tally.mixed || self.small.tally.by != Some(by));
-        if mixed { tally.finals >= said.finals } else { tally == said }
+        let Some(tally) = self.small.tallies.get(&window) else { return said == Sums::default() };
+        if tally.mixed || tally.by != Some(by) { tally.sums.finals >= said.finals } else { tally.sums == said }
     }
 
     /// The progress record of a window is published.
     pub(super) fn progressed(&mut self, window: u64) {
         self.small.progress = self.small.progress.max(window);
         self.small.newest = self.small.newest.max(window);
+        self.small.tallies = self.small.tallies.split_off(&self.small.progress.saturating_add(1));
         self.unsaved = true;
     }
 

@@ -100,6 +100,26 @@ fn i2_a_failure_flip_completes_a_half_published_window_key_by_key() {
 }
 
 #[test]
+fn i18_a_half_published_window_is_whole_also_behind_windows_that_only_the_new_colour_has() {
+    let mut world = World::new(1000);
+    // Blue had read nothing of windows 1 and 2 when it began with window 3, and died in the middle of that.
+    world.result(BLUE, 3, "a", 5, true);
+    world.settle();
+    world.window(GREEN, 1, 5);
+    world.window(GREEN, 2, 5);
+    for name in ["a", "b"] {
+        world.result(GREEN, 3, name, 5, true);
+    }
+    world.progress(GREEN, 3);
+    world.window(GREEN, 4, 5);
+    world.flip(1, BLUE, GREEN, FlipKind::Failure, 0);
+    world.settle();
+    let progress: Vec<Seen> = world.public().into_iter().filter(|seen| matches!(seen, Seen::Progress(..))).collect();
+    assert_eq!(progress, [1, 2, 3, 4].map(|window| Seen::Progress(window, GREEN)));
+    assert_eq!(world.results().len(), 5, "and each result once");
+}
+
+#[test]
 fn what_only_the_new_colour_has_read_of_windows_before_a_failure_is_published_by_reading_it_once_more() {
     let mut world = World::new(1000);
     for of in [BLUE, GREEN] {

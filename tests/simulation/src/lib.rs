@@ -8,6 +8,8 @@
 mod alarms;
 /// Judges a run.
 mod check;
+/// What processes run.
+mod parts;
 /// What comes in, and what may happen, in one run.
 mod plan;
 /// Processes, time, and who goes next.
@@ -30,6 +32,8 @@ pub struct Report {
     pub compared: u64,
     /// The plan, in words.
     pub plan: String,
+    /// Orders, and what each public partition has of them, in order.
+    pub history: Vec<String>,
 }
 
 /// Runs one seed, with a mistake planted or none.
@@ -44,7 +48,7 @@ pub fn run(seed: u64, bug: Option<Bug>) -> Report {
     let plan = Plan::new(seed);
     let words = format!("{plan:?}");
     let alarms = alarms::Alarms::default();
-    let run = || metrics::with_local_recorder(&alarms, || world::run(plan));
+    let run = || metrics::with_local_recorder(&alarms, || world::run(plan, &alarms));
     let mut report = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
         Report { violations: vec![format!("panic: {}", text.unwrap_or_default())], ..Report::default() }

@@ -39,6 +39,7 @@ fn main() -> anyhow::Result<()> {
         }
         if arguments.verbose {
             println!("seed {seed}: {}", report.plan);
+            report.history.iter().for_each(|line| println!("  {line}"));
         }
         if !report.violations.is_empty() {
             failed += 1;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// Partitions of the source.
 pub(crate) const SOURCES: u32 = 3;
-/// Colour of the deployment.
+/// Colour of the first deployment.
 pub(crate) const COLOUR: &str = "blue";
 /// Its epoch.
 pub(crate) const EPOCH: u32 = 1;
@@ -85,6 +85,14 @@ pub struct Plan {
     /// Of a thousand seconds, how many bring a decision on overrides; and how many a control log that is away for a while.
     pub(crate) decisions: u64,
     pub(crate) control_away: u64,
+    /// Whether every process computes both colours; otherwise the first two compute one each.
+    pub(crate) embedded: bool,
+    /// How many processes have a controller, and whether it flips and seals by itself.
+    pub(crate) controllers: u64,
+    pub(crate) automatic: bool,
+    /// Of a thousand seconds, how many bring an order of somebody; and how many an outage of a whole colour.
+    pub(crate) orders: u64,
+    pub(crate) outages: u64,
     /// For so long events come and things go wrong.
     pub(crate) busy: Duration,
     /// How long a window can be corrected, s.
@@ -154,13 +162,18 @@ impl Plan {
             blackout,
             decisions,
             control_away,
+            embedded: from.chance(300),
+            controllers: from.below(3),
+            automatic: from.chance(500),
+            orders: 40 + from.below(160),
+            outages: if from.chance(300) { 1 + from.below(60) } else { 0 },
             busy: BUSY,
             retain: RETAIN,
             slow: 0,
         };
         if blackout {
             (plan.kills, plan.pauses, plan.evictions, plan.leaderless) = (0, 0, 0, 0);
-            (plan.decisions, plan.control_away) = (0, 0);
+            (plan.decisions, plan.control_away, plan.outages) = (0, 0, 0);
             (plan.chances, plan.zombie_epoch, plan.processes, plan.open) = (Chances::default(), false, 1, 0);
         } else if seed >= LONG {
             // These runs take several times as long: the others stay quick, and what they were.

@@ -2,43 +2,38 @@
 //! and now and then they let it stand still in the middle of a request while the others go on.
 
 use crate::Report;
+use crate::alarms::Alarms;
 use crate::check;
-use crate::plan::{
-    BOUND, COLOUR, EPOCH, HOLD, LEAD, PARTITIONS, Plan, QUIET, SERVICES, SKEW, SOURCES, START, WINDOW, nanos, seconds, turns,
-};
+use crate::parts::{Common, Made, Part, Recipe, Stepped, Task, settings, topics};
+use crate::plan::{LEAD, PARTITIONS, Plan, QUIET, SERVICES, SOURCES, START, WINDOW, nanos, seconds, turns};
 use golden_overrides::archive::{Files, pack, sha256};
-use golden_pipeline::dead_letter::Stamp;
-use golden_pipeline::decode::{self, MakeDecoder};
-use golden_pipeline::fold::{Fold, FoldSettings, FoldSource, TimeMode};
-use golden_pipeline::names::{PIPELINE, SCHEMA, SCHEMA_LATE, SCHEMA_PROGRESS, SCHEMA_SIGNALS, Topics};
+use golden_pipeline::names::{PIPELINE, SCHEMA, Topics};
 use golden_pipeline::overrides::activate::{Content, activate};
 use golden_pipeline::overrides::record::{Activate, SCHEMA_CONTENT};
 use golden_pipeline::overrides::rules::Rules;
-use golden_pipeline::settings::{Checked, PipelineSettings, Span};
-use golden_pipeline::source::{Format, Source};
-use golden_pipeline::tally::Tally;
-use golden_pipeline::topology::{self, Deployment, SourceTopic};
-use golden_router::control::{OrdersFeed, give};
+use golden_router::control::OrdersFeed;
 use golden_router::deployment::{Colour, Deployment as Deployed};
-use golden_router::orders::{Entry, Order, Start};
-use golden_router::worker::{self, Worker, WorkerSettings};
+use golden_router::worker::{self, Worker};
 use platform_core::clock::Clock;
-use platform_core::log::{Log, Positions, Subscription};
-use platform_core::pipeline::{Kind, MakeKeyed, MakeMap, MakeMerge, Pipeline, Stage};
-use platform_core::record::{NewRecord, Partition, Topic};
-use platform_core::stage::{KeyedStage, MapStage};
-use platform_runtime::keyed_task::{KeyedParts, KeyedTask};
-use platform_runtime::map_task::MapTask;
-use platform_runtime::merge_task::{MergeParts, MergeTask};
+use platform_core::log::Log;
+use platform_core::pipeline::MakeMerge;
+use platform_core::record::{NewRecord, Partition};
+use platform_core::stage::KeyedStage;
+use platform_runtime::keyed_task::KeyedParts;
+use platform_runtime::merge_task::MergeParts;
 use platform_runtime::task::{Place, TaskError, TaskSetup};
 use platform_testkit::clock::SimClock;
 use platform_testkit::seed::Seed;
 use platform_testkit::sim::{Arrival, Chances, SimLog};
 use platform_testkit::store::FaultyStores;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Those who deploy and flip.
+pub(crate) mod operators;
 
 /// Steps that one process makes before another is chosen, at most.
 const TURN: u64 = 4;
@@ -46,38 +41,16 @@ const TURN: u64 = 4;
 const SLOW: u64 = 800;
 /// How long versions of the overrides are known, s: longer than a run.
 const RULES: i64 = 600;
-/// The zombie's pipeline: its own groups and transactional ids.
-const OLD: &str = "golden-signals.old";
+/// Of a thousand seconds, how many bring it home to a process that its deployment has ended, or that another one has begun.
+const NOTICES: u64 = 300;
 
-/// What a stage is made from.
-enum Made {
-    Map(MakeMap),
-    Keyed(Arc<MakeKeyed>, u32),
-    Merge(Arc<MakeMerge>, u32),
-}
-
-struct Part {
-    pipeline: String,
-    name: String,
-    reads: Topic,
-    made: Made,
-    tasks: usize,
-}
-
-enum Task {
-    Map(Box<MapTask>),
-    Keyed(Box<KeyedTask>),
-    Merge(Box<MergeTask>),
-}
-
-impl Task {
-    fn step(&mut self) -> Result<(), TaskError> {
-        match self {
-            Self::Map(task) => task.step(Duration::ZERO).map(drop),
-            Self::Keyed(task) => task.step(Duration::ZERO).map(drop),
-            Self::Merge(task) => task.step(Duration::ZERO).map(drop),
-        }
-    }
+/// What a process is for.
+#[derive(Clone, Debug, Default)]
+struct Role {
+    /// Whether it is of the older deployment, and nothing else.
+    old: bool,
+    colours: Vec<Colour>,
+    controls: bool,
 }
 
 /// What a process does next.
@@ -86,37 +59,16 @@ enum Next {
     Step(Task),
 }
 
-enum Stepped {
-    Map(Box<dyn MapStage>),
-    Keyed(KeyedParts),
-    Merge(MergeParts),
-}
-
-struct Recipe {
-    setup: TaskSetup,
-    log: Arc<dyn Log>,
-    reads: Topic,
-    stage: Stepped,
-}
-
-impl Recipe {
-    fn make(self) -> Result<Task, TaskError> {
-        let reader = self.log.reader(&Subscription { group: Some(self.setup.group()), topics: vec![self.reads] })?;
-        Ok(match self.stage {
-            Stepped::Map(stage) => Task::Map(Box::new(MapTask::new(self.setup, stage, reader)?)),
-            Stepped::Keyed(parts) => Task::Keyed(Box::new(KeyedTask::new(self.setup, parts, reader)?)),
-            Stepped::Merge(parts) => Task::Merge(Box::new(MergeTask::new(self.setup, parts, reader)?)),
-        })
-    }
-}
-
 /// A process: its tasks are made one after the other when it starts, and all end with it.
 struct Process {
     /// As the brokers know it; another one after each start.
     number: u64,
     instance: String,
-    /// Whether it is of the older deployment.
-    old: bool,
+    role: Role,
+    /// The deployments that it computes.
+    of: Vec<Deployed>,
+    /// What its router worker knows of orders.
+    feed: Arc<OrdersFeed>,
     stores: FaultyStores,
     tasks: Vec<Task>,
     /// Stages and slots that are still to be made.
@@ -140,6 +92,7 @@ pub(crate) struct World {
     clock: Arc<SimClock>,
     pub(crate) log: SimLog,
     pub(crate) topics: Topics,
+    pub(crate) common: Common,
     parts: Vec<Part>,
     /// FOLD of the older deployment.
     old: Part,
@@ -148,54 +101,12 @@ pub(crate) struct World {
     /// The newest version of the overrides that is known to be decided.
     version: u64,
     decided: u64,
+    /// What was asked for and ordered, by name.
+    asked: BTreeMap<&'static str, u64>,
     blacked_out: bool,
     pub(crate) violations: Vec<String>,
     /// Whether a source partition was out of reach for a while, or its FOLD: then a window may be incomplete.
     pub(crate) may_be_incomplete: bool,
-}
-
-fn settings(retain: i64) -> Checked {
-    let plain = PipelineSettings {
-        window: Span(seconds(WINDOW)),
-        bound: Span(seconds(BOUND)),
-        hold: Span(seconds(HOLD)),
-        skew: Span(seconds(SKEW)),
-        lead: Span(seconds(LEAD)),
-        retain: Span(seconds(retain)),
-        series_ttl: Span(seconds(retain)),
-        histogram: true,
-        ..PipelineSettings::default()
-    };
-    plain.check().unwrap_or_else(|error| unreachable!("these settings are good: {error}"))
-}
-
-fn router(topics: &Topics, feed: Arc<OrdersFeed>, retain: i64) -> Stage {
-    let routes = vec![(SCHEMA_SIGNALS, topics.public.clone()), (SCHEMA_LATE, topics.late.clone())];
-    let settings = WorkerSettings {
-        pipeline: PIPELINE.to_owned(),
-        inputs: vec![(Colour::Blue, topics.signals.clone())],
-        routes,
-        progress: SCHEMA_PROGRESS,
-        summed: SCHEMA_SIGNALS,
-        remember: 2 * nanos(retain),
-    };
-    Stage {
-        name: "router".to_owned(),
-        reads: vec![topics.signals.clone()],
-        writes: vec![topics.public.clone(), topics.late.clone()],
-        tasks: 1,
-        kind: Kind::Merge(Box::new(move |index| Box::new(Worker::new(settings.clone(), Arc::clone(&feed), index))), worker::FORMAT),
-    }
-}
-
-/// The first deployment, which is live from the beginning.
-fn begin(log: &Arc<dyn Log>, control: &Topic) {
-    let deployment = Deployed { colour: Colour::Blue, epoch: EPOCH };
-    let start = Start { deployment, version: "1".to_owned(), owned_from: 0, positions: Vec::new() };
-    let entry = Entry { by: "simulation".to_owned(), reason: "begins".to_owned(), order: Order::Start(start) };
-    if let Err(error) = give(log, PIPELINE, control, |_| Some(entry)) {
-        unreachable!("nothing goes wrong before a run begins: {error}");
-    }
 }
 
 /// A version of the overrides: `turns` says what stands in it.
@@ -219,73 +130,34 @@ fn version(version: u64) -> Content {
     Content { said, live, shadow: Files::new() }
 }
 
-fn old_fold(settings: &Checked, topics: &Topics, decoder: MakeDecoder) -> Part {
-    let settings = FoldSettings {
-        stamp: Stamp { colour: COLOUR, epoch: EPOCH - 1, tenant: "default".to_owned() },
-        groupings: settings.groupings.clone(),
-        window: settings.window,
-        verdicts: settings.verdicts,
-        watermark: settings.watermark,
-        time: TimeMode::Live,
-        traces: true,
-        lead: nanos(LEAD),
-        partials: topics.partials.clone(),
-        partitions: PARTITIONS,
-        dead_letters: topics.dead_letters.clone(),
-        starts: Positions::new(),
-    };
-    let events = topics.events.clone();
-    let make = move || -> Box<dyn MapStage> {
-        let source = FoldSource { topic: events.clone(), name: "old".to_owned(), decoder: Arc::clone(&decoder) };
-        Box::new(Fold::new(settings.clone(), vec![source], Rules::none(), Arc::default()))
-    };
-    Part { pipeline: OLD.to_owned(), name: "fold".to_owned(), reads: topics.events.clone(), made: Made::Map(Box::new(make)), tasks: 1 }
-}
-
 impl World {
     fn new(plan: Plan) -> Self {
         let mut seed = Seed::new(plan.seed.wrapping_mul(3));
         let clock = Arc::new(SimClock::at(nanos(START)));
         let log = SimLog::new(Seed::new(seed.number()), Arc::clone(&clock)).freezing(frozen);
-        let topics = Topics::of(COLOUR);
+        let shared = topics(Colour::Blue);
         // Half of what the pipeline assumes at most.
         let clocks = Duration::from_millis(500);
-        log.create_topic(&topics.events, SOURCES, clocks);
-        log.create_topic(&topics.dead_letters, 1, clocks);
-        log.create_topic(&topics.control, 1, clocks);
-        for topic in [&topics.partials, &topics.signals, &topics.public, &topics.late] {
+        log.create_topic(&shared.events, SOURCES, clocks);
+        log.create_topic(&shared.dead_letters, 1, clocks);
+        log.create_topic(&shared.control, 1, clocks);
+        for topic in [&shared.public, &shared.late] {
             log.create_topic(topic, PARTITIONS, clocks);
         }
-        let checked = settings(plan.retain);
-        let (window, retain) = (checked.window, plan.retain);
-        let source = Arc::new(Source::for_format(Format::Json));
-        let decoder: MakeDecoder = Arc::new(move |wanted| decode::decoder(&source, wanted));
-        let old = old_fold(&checked, &topics, Arc::clone(&decoder));
-        let deployment = Deployment {
-            colour: COLOUR,
-            epoch: EPOCH,
-            owned_from: 0,
-            starts: Positions::new(),
-            settings: checked,
-            topics: topics.clone(),
-            sources: vec![SourceTopic { topic: topics.events.clone(), name: "test".to_owned(), partitions: SOURCES, decoder }],
-            tenant: "default".to_owned(),
-            partitions: PARTITIONS,
-            time: TimeMode::Live,
-            health_of_all: true,
+        for of in Colour::ALL.map(topics) {
+            log.create_topic(&of.partials, PARTITIONS, clocks);
+            log.create_topic(&of.signals, PARTITIONS, clocks);
+        }
+        let common = Common {
+            retain: plan.retain,
             fold_tasks: plan.fold_tasks,
-            close_tasks: 1,
-            rules: Rules::of_log(Arc::new(log.of_process(0)), &topics.control, window, nanos(RULES)),
-            tally: Arc::new(Tally::default()),
+            automatic: plan.automatic,
+            rules: Rules::of_log(Arc::new(log.of_process(0)), &shared.control, settings(plan.retain).window, nanos(RULES)),
         };
-        let of_orders: Arc<dyn Log> = Arc::new(log.of_process(0));
-        let feed = OrdersFeed::of_log(Arc::clone(&of_orders), &topics.control);
-        begin(&of_orders, &topics.control);
-        let pipelines = [topology::part(deployment), topology::shared(router(&topics, feed, retain), vec![])];
-        let parts = pipelines.into_iter().flat_map(parts).collect();
+        let (parts, old) = (vec![common.router(), common.control()], common.old_fold());
         for (due, partition, value) in plan.records(&mut seed) {
             let open = seed.chance(plan.open).then(|| (Duration::from_millis(seed.below(8000)), seed.chance(800)));
-            let to = Partition::new(&topics.events, partition);
+            let to = Partition::new(&shared.events, partition);
             log.schedule(due, Arrival { to, value: value.map(String::into_bytes), transaction: open });
         }
         let may_be_incomplete = !plan.blackout;
@@ -295,40 +167,72 @@ impl World {
             seed,
             clock,
             log,
-            topics,
+            topics: shared,
+            common,
             parts,
             old,
             processes: Vec::new(),
             numbers: 0,
             version: 0,
             decided: 0,
+            asked: BTreeMap::new(),
             blacked_out: false,
             violations: Vec::new(),
             may_be_incomplete,
         };
+        world.begin();
         for place in 0..processes {
-            world.start(format!("p{place}"), false, FaultyStores::default());
+            // All in one, or a colour each with whatever is shared.
+            let colours = match place {
+                0 | 1 if processes > 1 && !world.plan.embedded => vec![if place == 0 { Colour::Blue } else { Colour::Green }],
+                _ => Colour::ALL.to_vec(),
+            };
+            let role = Role { old: false, colours, controls: place < world.plan.controllers };
+            world.start(format!("p{place}"), role, FaultyStores::default());
         }
         if zombie_epoch {
-            world.start("old".to_owned(), true, FaultyStores::default());
+            world.start("old".to_owned(), Role { old: true, ..Role::default() }, FaultyStores::default());
         }
         world
+    }
+
+    /// ns since 1970.
+    pub(crate) fn wall(&self) -> i64 {
+        self.clock.wall()
     }
 
     fn now(&self) -> Duration {
         self.clock.monotonic()
     }
 
-    fn start(&mut self, instance: String, old: bool, stores: FaultyStores) {
+    fn start(&mut self, instance: String, role: Role, stores: FaultyStores) {
         self.numbers += 1;
-        let parts = if old { vec![0] } else { (0..self.parts.len()).collect() };
-        let tasks = |place: &usize| self.parts.get(*place).map_or(0, |part| part.tasks);
-        let waiting = parts.iter().flat_map(|place| std::iter::repeat_n(*place, tasks(place))).rev().collect();
+        let orders = self.orders();
+        let starts: Vec<_> = role.colours.iter().filter_map(|colour| orders.running(*colour)).collect();
+        for start in &starts {
+            if self.parts.iter().all(|part| part.of != Some(start.deployment)) {
+                self.parts.extend(self.common.parts_of(start));
+            }
+        }
+        let of: Vec<Deployed> = starts.iter().map(|start| start.deployment).collect();
+        let runs = |part: &Part| match part.made {
+            Made::Control(_) => role.controls,
+            Made::Router(_) => true,
+            Made::Map(_) | Made::Keyed(..) => part.of.is_some_and(|deployment| of.contains(&deployment)),
+        };
+        let all = self.parts.iter().enumerate().filter(|(_, part)| runs(part));
+        let mut waiting: Vec<usize> = all.flat_map(|(place, part)| std::iter::repeat_n(place, part.tasks)).collect();
+        if role.old {
+            waiting = vec![0];
+        }
         let (number, tasks) = (self.numbers, Vec::new());
+        let feed = OrdersFeed::of_log(Arc::new(self.log.of_process(number)), &self.topics.control);
         self.processes.push(Process {
             number,
             instance,
-            old,
+            role,
+            of,
+            feed,
             stores,
             tasks,
             waiting,
@@ -344,7 +248,7 @@ impl World {
     /// What it takes to make a task, which talks to the brokers when it is made.
     fn recipe(&self, number: u64, place: usize) -> Option<Recipe> {
         let process = self.processes.get(self.place_of(number)?)?;
-        let part = if process.old { &self.old } else { self.parts.get(place)? };
+        let part = if process.role.old { &self.old } else { self.parts.get(place)? };
         let log: Arc<dyn Log> = Arc::new(self.log.of_process(process.number));
         let setup = TaskSetup {
             pipeline: part.pipeline.clone(),
@@ -361,9 +265,12 @@ impl World {
             Made::Keyed(make, format) => {
                 Stepped::Keyed(KeyedParts { make: Arc::clone(make), format: *format, stores: Arc::new(process.stores.clone()) })
             }
-            Made::Merge(make, format) => {
-                Stepped::Merge(MergeParts { make: Arc::clone(make), format: *format, stores: Arc::new(process.stores.clone()) })
+            Made::Router(settings) => {
+                let (settings, feed) = (settings.clone(), Arc::clone(&process.feed));
+                let make: MakeMerge = Box::new(move |index| Box::new(Worker::new((*settings).clone(), Arc::clone(&feed), index)));
+                Stepped::Merge(MergeParts { make: Arc::new(make), format: worker::FORMAT, stores: Arc::new(process.stores.clone()) })
             }
+            Made::Control(settings) => Stepped::Control(settings.clone()),
         };
         Some(Recipe { setup, log, reads: part.reads.clone(), stage })
     }
@@ -427,7 +334,7 @@ impl World {
 
     /// A process ends, and another takes its place.
     fn end(&mut self, place: usize, killed: bool) {
-        let Process { number, instance, old, mut stores, tasks, .. } = self.processes.remove(place);
+        let Process { number, instance, role, mut stores, tasks, .. } = self.processes.remove(place);
         if killed {
             self.log.kill(number);
             if self.plan.disks_lost && self.seed.chance(500) {
@@ -439,8 +346,8 @@ impl World {
             stores.flush();
         }
         drop(tasks);
-        if !old || self.now() < self.plan.busy {
-            self.start(instance, old, stores);
+        if !role.old || self.now() < self.plan.busy {
+            self.start(instance, role, stores);
         }
     }
 
@@ -471,8 +378,30 @@ impl World {
             let lasting = Duration::from_secs(1 + self.seed.below(25)).min(self.plan.busy.saturating_sub(self.now()));
             self.log.lose_leader(&Partition::new(&self.topics.control, 0), lasting);
         }
+        if self.seed.chance(self.plan.orders) {
+            self.operate();
+        }
+        if self.seed.chance(self.plan.outages) {
+            self.outage();
+        }
+        self.notice(NOTICES);
         if self.seed.chance(100) {
             self.processes.iter().for_each(|process| process.stores.flush());
+        }
+    }
+
+    /// Processes whose deployment has ended end, and begin again with what is to be computed now.
+    fn notice(&mut self, per_mille: u64) {
+        let orders = self.orders();
+        for place in (0..self.processes.len()).rev() {
+            let Some(process) = self.processes.get(place).filter(|process| !process.frozen && process.paused_until.is_none()) else {
+                continue;
+            };
+            let now: Vec<Deployed> =
+                process.role.colours.iter().filter_map(|colour| orders.running(*colour)).map(|start| start.deployment).collect();
+            if now != process.of && self.seed.chance(per_mille) {
+                self.end(place, false);
+            }
         }
     }
 
@@ -511,9 +440,9 @@ impl World {
         self.log.pause(process.number);
         if self.plan.replaced {
             // Another process under the same name, or under a name of its own.
-            let (instance, old) = (process.instance.clone(), process.old);
+            let (instance, role) = (process.instance.clone(), process.role.clone());
             let instance = if self.seed.chance(500) { instance } else { format!("q{}", self.numbers) };
-            self.start(instance, old, FaultyStores::default());
+            self.start(instance, role, FaultyStores::default());
         }
     }
 
@@ -528,7 +457,7 @@ impl World {
     /// Nothing goes wrong any more, and nobody stays away.
     fn calm(&mut self) {
         self.log.set_chances(Chances::default());
-        if let Some(old) = self.processes.iter().position(|process| process.old) {
+        if let Some(old) = self.processes.iter().position(|process| process.role.old) {
             self.end(old, true);
         }
         let busy = self.plan.busy;
@@ -548,17 +477,17 @@ impl World {
         self.log.pass(lasting);
     }
 
-    /// A CLOSE made anew, of one partition.
-    pub(crate) fn fresh_close(&self, partition: u32) -> Option<Box<dyn KeyedStage>> {
+    /// A CLOSE of a deployment made anew, of one partition.
+    pub(crate) fn fresh_close(&self, of: Deployed, partition: u32) -> Option<Box<dyn KeyedStage>> {
         self.parts.iter().find_map(|part| match &part.made {
-            Made::Keyed(make, _) if part.name == "close" => Some(make(partition)),
+            Made::Keyed(make, _) if part.of == Some(of) => Some(make(partition)),
             _ => None,
         })
     }
 }
 
 /// Busy, then quiet, then judged.
-pub(crate) fn run(plan: Plan) -> Report {
+pub(crate) fn run(plan: Plan, alarms: &Alarms) -> Report {
     let (chances, blackout, busy) = (plan.chances, plan.blackout, plan.busy);
     let world = Rc::new(RefCell::new(World::new(plan)));
     RUN.set(Some(Rc::clone(&world)));
@@ -581,6 +510,11 @@ pub(crate) fn run(plan: Plan) -> Report {
     world.borrow_mut().calm();
     while now() < busy + QUIET {
         go(&world, 120);
+        let mut world = world.borrow_mut();
+        if world.now() >= second {
+            second = world.now() + Duration::from_secs(1);
+            world.notice(1000);
+        }
     }
     RUN.set(None);
     let mut world = world.borrow_mut();
@@ -588,7 +522,8 @@ pub(crate) fn run(plan: Plan) -> Report {
     if world.decided > 0 {
         report.injected.insert("decision", world.decided);
     }
-    check::judge(&world, &mut report);
+    report.injected.append(&mut world.asked);
+    check::judge(&world, !alarms.broken().is_empty(), &mut report);
     report.violations.append(&mut world.violations);
     report
 }
@@ -648,18 +583,4 @@ fn frozen(number: u64) {
         process.frozen = false;
         world.log.resume(number);
     }
-}
-
-fn parts(pipeline: Pipeline) -> Vec<Part> {
-    let Pipeline { name, stages } = pipeline;
-    let part = |stage: Stage| {
-        let made = match stage.kind {
-            Kind::Map(make) => Made::Map(make),
-            Kind::Keyed(make, format) => Made::Keyed(Arc::new(make), format),
-            Kind::Merge(make, format) => Made::Merge(Arc::new(make), format),
-        };
-        let reads = stage.reads.into_iter().next().unwrap_or_else(|| unreachable!("every stage reads something"));
-        Part { pipeline: name.clone(), name: stage.name, reads, made, tasks: stage.tasks }
-    };
-    stages.into_iter().map(part).collect()
 }
