@@ -82,8 +82,7 @@ fn reads(config: &mut ClientConfig, group: &str) {
         .set("fetch.wait.max.ms", "100")
         .set("fetch.max.bytes", "16777216")
         .set("fetch.message.max.bytes", "1048576")
-        .set("receive.message.max.bytes", "100000000")
-        .set("consume.callback.max.messages", Settings::RUN.to_string());
+        .set("receive.message.max.bytes", "100000000");
 }
 
 fn writes(config: &mut ClientConfig) {

@@ -21,8 +21,6 @@ pub mod topics;
 
 /// Clients: their settings, what happens to them, and errors in words.
 mod client;
-/// Records by the run.
-mod incoming;
 /// Appends from outside.
 mod producer;
 /// Members of groups, and readers that read alone.

@@ -8,27 +8,28 @@
 //! position follows librdkafka's, which steps over the offsets that transactions use for themselves.
 
 use crate::client::{Context, Use, config, heals, is_of_connections, is_passing, words};
-use crate::incoming::{Incomer, Incoming};
 use crate::log::{Inside, Shared, asking_for_ends, index, lock, offset, positions};
 use crate::retry::State;
 use platform_core::log::{Assignment, Claim, Committed, LogError, Polled, Positions, Reader};
-use platform_core::record::{BatchBuffer, Offset, Partition, Topic};
+use platform_core::record::{BatchBuffer, Offset, Partition, Topic, put_headers};
 use platform_core::time::AppendTime;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message, Timestamp};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset as Position, TopicPartitionList};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A batch ends with the record that passes this many bytes, or with the run (`Settings::RUN`).
+/// A batch ends with the record that passes this many bytes.
 const BATCH_BYTES: usize = 1 << 20;
+/// Most records of a batch.
+const BATCH_RECORDS: usize = 8192;
 /// How long a seek may take.
 const SEEK: Duration = Duration::from_secs(5);
 /// How long a partition may stand still short of its end before it is fetched anew: longer than any open transaction holds readers back.
@@ -105,11 +106,11 @@ impl MemberContext {
     }
 }
 
-/// Batches out of records, and how far each partition was handed out.
+/// Batches out of single messages, and how far each partition was handed out.
 struct Intake {
     /// What the caller looks at.
     current: BatchBuffer,
-    /// The first record behind it, of another partition.
+    /// The first message behind it, of another partition.
     next: BatchBuffer,
     next_of: Option<Partition>,
     headers: Vec<u8>,
@@ -119,21 +120,6 @@ struct Intake {
     handed: BTreeMap<Partition, Offset>,
     /// For people: who reads.
     doing: String,
-}
-
-/// The partition of this name and number, when it is among these.
-fn owned(handed: &BTreeMap<Partition, Offset>, topic: &str, partition: i32) -> Option<Partition> {
-    let index = u32::try_from(partition).ok()?;
-    handed.keys().find(|owned| owned.index == index && owned.topic.as_str() == topic).cloned()
-}
-
-fn push(buffer: &mut BatchBuffer, scratch: &mut Vec<u8>, record: &Incomer<'_>, bare: bool) {
-    scratch.clear();
-    if !bare {
-        record.headers(scratch);
-    }
-    let time = record.millis().map(|millis| AppendTime(millis.saturating_mul(1_000_000)));
-    buffer.push(offset(record.offset()), time, record.key(), scratch, record.value());
 }
 
 /// What a member does, for people.
@@ -152,6 +138,11 @@ impl Intake {
         self.next_of = None;
     }
 
+    fn owned(&self, topic: &str, partition: i32) -> Option<Partition> {
+        let index = u32::try_from(partition).ok()?;
+        self.handed.keys().find(|owned| owned.index == index && owned.topic.as_str() == topic).cloned()
+    }
+
     /// The partition of which something was read ahead, where it is one of these, and where the caller goes on with it.
     fn read_ahead(&self, these: &BTreeSet<Partition>) -> Option<(Partition, Offset)> {
         let of = self.next_of.as_ref().filter(|of| these.contains(*of))?;
@@ -168,53 +159,68 @@ impl Intake {
         }
     }
 
+    fn push(buffer: &mut BatchBuffer, scratch: &mut Vec<u8>, message: &BorrowedMessage<'_>, bare: bool) {
+        scratch.clear();
+        if let Some(headers) = message.headers().filter(|_| !bare) {
+            let list: Vec<(&str, &[u8])> = headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect();
+            put_headers(scratch, &list);
+        }
+        let time = match message.timestamp() {
+            Timestamp::LogAppendTime(millis) | Timestamp::CreateTime(millis) => Some(AppendTime(millis.saturating_mul(1_000_000))),
+            Timestamp::NotAvailable => None,
+        };
+        buffer.push(offset(message.offset()), time, message.key(), scratch, message.payload());
+    }
+
     /// Fills the current batch with what follows of one partition. `false`: there is nothing.
-    fn fill<C: ConsumerContext>(&mut self, from: &Incoming<C>, wait: Duration, state: &State) -> Result<bool, LogError> {
+    fn fill<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>, wait: Duration, state: &State) -> Result<bool, LogError> {
         let mut of = self.next_of.take();
         if of.is_some() {
             std::mem::swap(&mut self.current, &mut self.next);
         }
         let mut wait = if of.is_some() { Duration::ZERO } else { wait };
-        while let Some(event) = from.event() {
-            wait = Duration::ZERO;
-            match event {
-                Ok(None) => {}
-                Ok(Some((topic, partition))) => self.again(from.consumer(), &topic, partition)?,
-                Err(error) => self.trouble(&error, state).map_or(Ok(()), Err)?,
-            }
-        }
-        let Self { current, next, next_of, headers, handed, bare, .. } = self;
-        // Of the last record that belonged to the batch, so that names need not be compared for each record.
+        // Of the last message that belonged to the batch. The client has one handle for a topic as long as it reads it, so that names need not
+        // be compared for each message.
         let mut last = None;
-        let mut is_bare = of.as_ref().is_some_and(|of| bare.contains(&of.topic));
-        let mut failed = None;
-        from.records(wait, |record| {
-            failed = record.error();
-            if failed.is_some() {
-                return ControlFlow::Break(());
+        let mut bare = of.as_ref().is_some_and(|of| self.bare.contains(&of.topic));
+        while of.is_none() || (self.current.size() < BATCH_BYTES && self.current.len() < BATCH_RECORDS) {
+            let message = match consumer.poll(wait) {
+                None => break,
+                Some(Ok(message)) => message,
+                Some(Err(error)) => match self.trouble(&error, state) {
+                    Some(failure) => return Err(failure),
+                    None if of.is_some() => break,
+                    None => return Ok(false),
+                },
+            };
+            wait = Duration::ZERO;
+            let place = Some((message.topic_ptr(), message.partition()));
+            if place == last {
+                Self::push(&mut self.current, &mut self.headers, &message, bare);
+                continue;
             }
-            if last != Some(record.place()) {
-                // One of a partition that has gone waits for nothing.
-                let Some(partition) = owned(handed, record.topic(), record.partition()) else { return ControlFlow::Continue(()) };
-                if of.as_ref().is_some_and(|of| *of != partition) {
-                    next.start(&partition);
-                    push(next, headers, record, bare.contains(&partition.topic));
-                    *next_of = Some(partition);
-                    return ControlFlow::Break(());
+            match &of {
+                Some(partition) if index(partition) == message.partition() && partition.topic.as_str() == message.topic() => {
+                    Self::push(&mut self.current, &mut self.headers, &message, bare);
+                    last = place;
                 }
-                if of.is_none() {
-                    current.start(&partition);
-                    is_bare = bare.contains(&partition.topic);
-                    of = Some(partition);
+                Some(_) => {
+                    // A message of another partition waits for the next batch; one of a partition that has gone, for nothing.
+                    if let Some(other) = self.owned(message.topic(), message.partition()) {
+                        self.next.start(&other);
+                        Self::push(&mut self.next, &mut self.headers, &message, self.bare.contains(&other.topic));
+                        self.next_of = Some(other);
+                        break;
+                    }
                 }
-                last = Some(record.place());
+                None => {
+                    let Some(partition) = self.owned(message.topic(), message.partition()) else { continue };
+                    self.current.start(&partition);
+                    bare = self.bare.contains(&partition.topic);
+                    Self::push(&mut self.current, &mut self.headers, &message, bare);
+                    (of, last) = (Some(partition), place);
+                }
             }
-            push(current, headers, record, is_bare);
-            if current.size() < BATCH_BYTES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        });
-        if let Some((error, reason)) = failed {
-            from.consumer().context().error(error.clone(), &reason);
-            self.trouble(&error, state).map_or(Ok(()), Err)?;
         }
         let Some(partition) = of else { return Ok(false) };
         state.well(&self.doing);
@@ -222,13 +228,6 @@ impl Intake {
             self.handed.insert(partition, next);
         }
         Ok(true)
-    }
-
-    /// Reads a partition from where the caller is: something of it came past the queue in which its records have their order.
-    fn again<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>, topic: &str, partition: i32) -> Result<(), LogError> {
-        let Some(of) = owned(&self.handed, topic, partition) else { return Ok(()) };
-        let at = self.handed.get(&of).copied().unwrap_or_default();
-        seek(consumer, &Positions::from([(of, at)]))
     }
 
     /// What an error of reading means: `None` passes by itself.
@@ -271,12 +270,14 @@ pub(crate) struct MemberReader {
     group: String,
     member: u64,
     generation: u64,
-    incoming: Incoming<MemberContext>,
+    consumer: BaseConsumer<MemberContext>,
     intake: Intake,
     /// Partitions that came and are not assigned yet: the caller may say from where.
     unassigned: Vec<Partition>,
     /// Owned partitions that nothing is to come of.
     paused: BTreeSet<Partition>,
+    /// Those of them that the client was told of. To resume one that is not paused would throw away what it has fetched of it.
+    held: BTreeSet<Partition>,
     /// librdkafka waits to be told of partitions that came, also when there are none: until then it takes part in no change of the group.
     owes: bool,
     /// Partitions short of their ends: where they stand, and since when.
@@ -294,7 +295,6 @@ impl MemberReader {
         let consumer: BaseConsumer<MemberContext> = config.create_with_context(context).map_err(failed)?;
         let names: Vec<&str> = topics.iter().map(Topic::as_str).collect();
         consumer.subscribe(&names).map_err(failed)?;
-        let incoming = incoming(consumer)?;
         let doing = reading_as(group);
         let (shared, group, member) = (Arc::clone(shared), group.to_owned(), shared.new_member());
         Ok(Self {
@@ -302,10 +302,11 @@ impl MemberReader {
             group,
             member,
             generation: 0,
-            incoming,
+            consumer,
             intake: Intake::new(doing, bare),
             unassigned: Vec::new(),
             paused: BTreeSet::new(),
+            held: BTreeSet::new(),
             owes: false,
             behind: RefCell::default(),
             silent: RefCell::default(),
@@ -341,9 +342,9 @@ impl MemberReader {
         metrics::counter!("platform_kafka_fetched_anew_total", "client" => self.group.clone()).increment(1);
         behind.clear();
         let at: Vec<(Partition, Offset)> =
-            self.intake.handed.keys().map(|of| (of.clone(), self.intake.position(self.incoming.consumer(), of))).collect();
+            self.intake.handed.keys().map(|of| (of.clone(), self.intake.position(&self.consumer, of))).collect();
         self.intake.own(at.into_iter());
-        if !matches!(self.incoming.consumer().rebalance_protocol(), RebalanceProtocol::Cooperative) {
+        if !matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative) {
             self.unassigned = self.intake.handed.keys().cloned().collect();
             self.owes = true;
         }
@@ -357,23 +358,24 @@ impl MemberReader {
             let at = self.intake.handed.get(&partition).copied().unwrap_or_default();
             list.push((partition, at));
         }
-        self.incoming.lead(self.intake.handed.keys()).map_err(|error| Shared::failed(words("taking partitions", "READ", &error).text))?;
-        let consumer = self.incoming.consumer();
-        let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        // What is not fetched yet loses nothing by being let go.
+        let stays = self.held.iter().filter(|p| !list.iter().any(|(came, _)| came == *p)).cloned().collect();
+        hold(&self.consumer, &mut self.held, stays)?;
+        let cooperative = matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
         let assigned = positions(list.iter().map(|(partition, at)| (partition, *at, None)))
-            .and_then(|list| if cooperative { consumer.incremental_assign(&list) } else { consumer.assign(&list) });
+            .and_then(|list| if cooperative { self.consumer.incremental_assign(&list) } else { self.consumer.assign(&list) });
         assigned.map_err(|error| Shared::failed(words("taking partitions", "READ", &error).text))?;
-        hold(consumer, list.iter().map(|(partition, _)| partition), &self.paused)
+        self.hold_paused()
     }
 
     /// What came or went since the last poll, as an assignment of all that is owned now.
     fn changed(&mut self) -> Result<Option<Assignment>, LogError> {
-        let changes = std::mem::take(&mut *lock(&self.incoming.consumer().context().changes));
+        let changes = std::mem::take(&mut *lock(&self.consumer.context().changes));
         if changes.is_empty() {
             return Ok(None);
         }
         let mut owned: Vec<Partition> = self.intake.handed.keys().cloned().collect();
-        let cooperative = matches!(self.incoming.consumer().rebalance_protocol(), RebalanceProtocol::Cooperative);
+        let cooperative = matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
         let mut metadata = None;
         for change in changes {
             match change {
@@ -395,7 +397,7 @@ impl MemberReader {
         owned.sort();
         owned.dedup();
         if metadata.is_none() && !owned.is_empty() {
-            metadata = self.incoming.consumer().group_metadata();
+            metadata = self.consumer.group_metadata();
         }
         self.generation += 1;
         let claim = Claim { group: self.group.clone(), member: self.member, generation: self.generation };
@@ -422,7 +424,7 @@ impl MemberReader {
         let kept: Positions =
             self.intake.handed.iter().filter(|(p, _)| !self.unassigned.contains(p)).map(|(p, at)| (p.clone(), *at)).collect();
         self.seek_assigned(&kept)?;
-        hold(self.incoming.consumer(), kept.keys(), &self.paused)?;
+        self.hold_paused()?;
         Ok(Some(Assignment { claim, partitions: owned.into_iter().zip(committed).collect::<Vec<(Partition, Option<Committed>)>>() }))
     }
 
@@ -433,14 +435,16 @@ impl MemberReader {
         }
     }
 
-    fn seek_assigned(&self, to: &Positions) -> Result<(), LogError> {
-        seek(self.incoming.consumer(), to)
+    /// Tells the client which of the partitions that it fetches are paused.
+    fn hold_paused(&mut self) -> Result<(), LogError> {
+        let fetched = |p: &&Partition| self.intake.handed.contains_key(*p) && !self.unassigned.contains(p);
+        let these = self.paused.iter().filter(fetched).cloned().collect();
+        hold(&self.consumer, &mut self.held, these)
     }
-}
 
-/// Before anything is assigned.
-fn incoming<C: ConsumerContext>(consumer: BaseConsumer<C>) -> Result<Incoming<C>, LogError> {
-    Incoming::new(consumer).ok_or_else(|| Shared::failed("reading: the client has no queues".to_owned()))
+    fn seek_assigned(&self, to: &Positions) -> Result<(), LogError> {
+        seek(&self.consumer, to)
+    }
 }
 
 fn seek<C: ConsumerContext>(consumer: &BaseConsumer<C>, to: &Positions) -> Result<(), LogError> {
@@ -453,13 +457,9 @@ fn seek<C: ConsumerContext>(consumer: &BaseConsumer<C>, to: &Positions) -> Resul
     sought.elements().iter().try_for_each(|element| element.error()).map_err(failed)
 }
 
-/// Of these, nothing more is fetched of those that are paused, and everything of the others.
-fn hold<'a, C: ConsumerContext>(
-    consumer: &BaseConsumer<C>,
-    these: impl Iterator<Item = &'a Partition>,
-    paused: &BTreeSet<Partition>,
-) -> Result<(), LogError> {
-    let (held, others): (Vec<&Partition>, Vec<&Partition>) = these.partition(|partition| paused.contains(*partition));
+/// From now on nothing is fetched of these, and everything of others that were `held` before. One that is not paused must not be resumed: the
+/// client would throw away what it has fetched of it, and begin where it was assigned.
+fn hold<C: ConsumerContext>(consumer: &BaseConsumer<C>, held: &mut BTreeSet<Partition>, these: BTreeSet<Partition>) -> Result<(), LogError> {
     let list = |of: Vec<&Partition>| {
         let mut list = TopicPartitionList::with_capacity(of.len());
         for partition in of {
@@ -467,7 +467,9 @@ fn hold<'a, C: ConsumerContext>(
         }
         list
     };
-    let done = consumer.pause(&list(held)).and_then(|()| consumer.resume(&list(others)));
+    let (pause, resume) = (list(these.difference(held).collect()), list(held.difference(&these).collect()));
+    let done = consumer.pause(&pause).and_then(|()| consumer.resume(&resume));
+    *held = these;
     done.map_err(|error| Shared::failed(words("holding partitions", "READ", &error).text))
 }
 
@@ -480,7 +482,7 @@ impl Reader for MemberReader {
         if self.owes {
             self.assign()?;
         }
-        let filled = self.intake.fill(&self.incoming, wait, &self.shared.state)?;
+        let filled = self.intake.fill(&self.consumer, wait, &self.shared.state)?;
         if let Some(assignment) = self.changed()? {
             return Ok(Polled::Assigned(assignment)); // what was read is read again
         }
@@ -498,10 +500,9 @@ impl Reader for MemberReader {
     }
 
     fn pause(&mut self, these: &BTreeSet<Partition>) -> Result<(), LogError> {
-        let changed: Vec<Partition> = self.paused.symmetric_difference(these).filter(|p| !self.unassigned.contains(p)).cloned().collect();
         self.paused.clone_from(these);
-        let ahead = self.intake.read_ahead(these).filter(|(p, _)| self.intake.handed.contains_key(p));
-        hold(self.incoming.consumer(), changed.iter().filter(|p| self.intake.handed.contains_key(*p)), these)?;
+        let ahead = self.intake.read_ahead(these);
+        self.hold_paused()?;
         ahead.map_or(Ok(()), |(partition, at)| self.seek(&Positions::from([(partition, at)])))
     }
 
@@ -509,7 +510,7 @@ impl Reader for MemberReader {
         if self.unassigned.contains(of) {
             return self.intake.handed.get(of).copied().unwrap_or_default();
         }
-        self.intake.position(self.incoming.consumer(), of)
+        self.intake.position(&self.consumer, of)
     }
 
     fn end(&self, of: &Partition) -> Result<Option<Offset>, LogError> {
@@ -544,10 +545,11 @@ impl Drop for MemberReader {
 /// A reader that owns all partitions of its topics, and commits nothing.
 pub(crate) struct AloneReader {
     shared: Arc<Shared>,
-    incoming: Incoming<Context>,
+    consumer: BaseConsumer<Context>,
     intake: Intake,
     patience: Option<Duration>,
     paused: BTreeSet<Partition>,
+    held: BTreeSet<Partition>,
     told: bool,
     assigned: bool,
 }
@@ -567,8 +569,7 @@ impl AloneReader {
             }
         }
         intake.own(partitions.into_iter());
-        let incoming = incoming(consumer)?;
-        Ok(Self { shared: Arc::clone(shared), incoming, intake, patience, paused: BTreeSet::new(), told: false, assigned: false })
+        Ok(Self { shared: Arc::clone(shared), consumer, intake, patience, paused: BTreeSet::new(), held: BTreeSet::new(), told: false, assigned: false })
     }
 }
 
@@ -584,13 +585,11 @@ impl Reader for AloneReader {
         }
         if !self.assigned {
             let list = positions(self.intake.handed.iter().map(|(partition, at)| (partition, *at, None)));
-            let led = self.incoming.lead(self.intake.handed.keys());
-            let assigned = led.and(list).and_then(|list| self.incoming.consumer().assign(&list));
-            assigned.map_err(|e| Shared::failed(words("reading", "READ", &e).text))?;
+            list.and_then(|list| self.consumer.assign(&list)).map_err(|e| Shared::failed(words("reading", "READ", &e).text))?;
             self.assigned = true;
-            hold(self.incoming.consumer(), self.intake.handed.keys(), &self.paused)?;
+            hold(&self.consumer, &mut self.held, self.paused.clone())?;
         }
-        Ok(match self.intake.fill(&self.incoming, wait, &self.shared.state)? {
+        Ok(match self.intake.fill(&self.consumer, wait, &self.shared.state)? {
             true => self.intake.current.batch().map_or(Polled::Nothing, Polled::Batch),
             false => Polled::Nothing,
         })
@@ -601,29 +600,24 @@ impl Reader for AloneReader {
             return Err(LogError::Engine(format!("partition {stranger} is not owned by this reader")));
         }
         if self.assigned {
-            seek(self.incoming.consumer(), to)?;
+            seek(&self.consumer, to)?;
         }
         self.intake.moved(to);
         Ok(())
     }
 
     fn pause(&mut self, these: &BTreeSet<Partition>) -> Result<(), LogError> {
-        let changed: Vec<Partition> = self.paused.symmetric_difference(these).cloned().collect();
         self.paused.clone_from(these);
         if !self.assigned {
             return Ok(());
         }
         let ahead = self.intake.read_ahead(these);
-        hold(self.incoming.consumer(), changed.iter().filter(|p| self.intake.handed.contains_key(*p)), these)?;
+        hold(&self.consumer, &mut self.held, these.clone())?;
         ahead.map_or(Ok(()), |(partition, at)| self.seek(&Positions::from([(partition, at)])))
     }
 
     fn position(&self, of: &Partition) -> Offset {
-        if self.assigned {
-            self.intake.position(self.incoming.consumer(), of)
-        } else {
-            self.intake.handed.get(of).copied().unwrap_or_default()
-        }
+        if self.assigned { self.intake.position(&self.consumer, of) } else { self.intake.handed.get(of).copied().unwrap_or_default() }
     }
 
     fn end(&self, of: &Partition) -> Result<Option<Offset>, LogError> {

@@ -286,8 +286,6 @@ impl Settings {
 
     /// Longest message that our topics and clients take.
     pub(crate) const MAX_MESSAGE: usize = 8 << 20;
-    /// Most records that a reader takes from its client at once.
-    pub(crate) const RUN: usize = 512;
 }
 
 impl Login {

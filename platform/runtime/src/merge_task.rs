@@ -236,9 +236,13 @@ impl MergeTask {
 
     /// Reads on in the own outputs; the inputs are not read meanwhile, but whoever reads them stays a member.
     fn restore_on(&mut self, wait: Duration) -> Result<Step, TaskError> {
-        if let Polled::Assigned(assignment) = self.reader.poll(Duration::ZERO)? {
-            self.assigned(assignment)?;
-            return Ok(Step::Progress);
+        match self.reader.poll(Duration::ZERO)? {
+            Polled::Assigned(assignment) => {
+                self.assigned(assignment)?;
+                return Ok(Step::Progress);
+            }
+            Polled::Batch(_) => self.reader.seek(&self.core.inputs())?,
+            Polled::Nothing => {}
         }
         let step = self.core.recall(wait)?;
         if self.core.restoring.is_none() {
