@@ -129,7 +129,9 @@ impl World {
         }
         let newest = published.iter().max().copied().unwrap_or(0);
         let ahead = self.seed.below(3) * nanos(WINDOW).unsigned_abs();
-        let window = if kind == FlipKind::Planned && newest > 0 { newest + ahead } else { 0 };
+        // Not before the cut of an earlier flip: a controller waits until that is past, and receipts rely on it.
+        let before = self.orders().flips().iter().map(|flip| flip.order.window).max().unwrap_or(0);
+        let window = if kind == FlipKind::Planned && newest > 0 { before.max(newest + ahead) } else { 0 };
         if kind == FlipKind::Failure && self.seed.chance(500) {
             self.kill(from.colour);
         }
