@@ -493,7 +493,7 @@ impl MergeStage for Worker {
                 inputs.iter().find(|(partition, _)| *partition == input.partition).and_then(|(_, committed)| committed.as_ref());
             input.next = committed.map_or(Offset(0), |committed| committed.offset);
         }
-        let beside: Vec<&[u8]> = inputs.iter().filter_map(|(_, c)| Some(c.as_ref()?.metadata.get(1..)?)).collect();
+        let beside: Vec<&[u8]> = inputs.iter().filter_map(|(_, c)| c.as_ref()?.metadata.get(1..)).collect();
         self.state.restore(store, &beside)
     }
 

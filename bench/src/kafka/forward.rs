@@ -88,7 +88,7 @@ impl ForwardBench {
     pub(crate) fn run(&self) -> Result<()> {
         std::fs::create_dir_all(&self.dir)?;
         let broker = Broker::start(&self.script, &self.dir.join("broker"))?;
-        let golden = Golden::new(&self.golden, &self.dir.join("golden"), &broker.bootstrap, Duration::from_secs(60), "")?;
+        let golden = Golden::new(&self.golden, &self.dir.join("golden"), &broker.bootstrap, Duration::from_secs(60), "", "")?;
         let mut cases: Vec<Case> = [ROUTER, LOOP].into_iter().map(Case::new).collect();
         let windows = self.records.div_ceil(SERIES * u64::from(PARTITIONS));
         let records = windows * (SERIES + 1) * u64::from(PARTITIONS);

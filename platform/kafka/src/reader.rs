@@ -459,7 +459,11 @@ fn seek<C: ConsumerContext>(consumer: &BaseConsumer<C>, to: &Positions) -> Resul
 
 /// From now on nothing is fetched of these, and everything of others that were `held` before. One that is not paused must not be resumed: the
 /// client would throw away what it has fetched of it, and begin where it was assigned.
-fn hold<C: ConsumerContext>(consumer: &BaseConsumer<C>, held: &mut BTreeSet<Partition>, these: BTreeSet<Partition>) -> Result<(), LogError> {
+fn hold<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    held: &mut BTreeSet<Partition>,
+    these: BTreeSet<Partition>,
+) -> Result<(), LogError> {
     let list = |of: Vec<&Partition>| {
         let mut list = TopicPartitionList::with_capacity(of.len());
         for partition in of {
@@ -569,7 +573,16 @@ impl AloneReader {
             }
         }
         intake.own(partitions.into_iter());
-        Ok(Self { shared: Arc::clone(shared), consumer, intake, patience, paused: BTreeSet::new(), held: BTreeSet::new(), told: false, assigned: false })
+        Ok(Self {
+            shared: Arc::clone(shared),
+            consumer,
+            intake,
+            patience,
+            paused: BTreeSet::new(),
+            held: BTreeSet::new(),
+            told: false,
+            assigned: false,
+        })
     }
 }
 

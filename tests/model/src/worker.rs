@@ -84,7 +84,7 @@ impl Part {
     fn remembered(&self, window: Window, series: u8, planted: Option<Planted>) -> Option<Published> {
         let forgotten = window <= self.forgotten || planted == Some(Planted::NoGrowthRule);
         let (revisions, events, complete) = self.stands(window, series).filter(|s| s.0 > 0 && !forgotten)?;
-        Some(Published { revision: u64::from(revisions) - 1, complete, totals: vec![u64::from(events)] })
+        Some(Published { revision: u64::from(revisions) - 1, complete, totals: vec![u64::from(events)], by: 0 })
     }
 
     /// The growth rule: what becomes public of a result.
@@ -169,11 +169,13 @@ impl Part {
             let (by, rec) = *self.logs.get(of)?.get(usize::from(at))?;
             at += 1;
             let known = rec.window() > self.forgotten || planted == Some(Planted::ReconcileForgotten);
-            if by == dep && known && self.answers(dep, rec.window(), view, planted) {
-                if let Some(out) = self.grow(dep, rec, planted) {
-                    transaction.out.push(out);
-                    break;
-                }
+            if by == dep
+                && known
+                && self.answers(dep, rec.window(), view, planted)
+                && let Some(out) = self.grow(dep, rec, planted)
+            {
+                transaction.out.push(out);
+                break;
             }
         }
         transaction.again = if at < end { Some((flip, dep, at)) } else { None };
