@@ -231,6 +231,13 @@ impl<'a> Facts<'a> {
             let from = shown(start.owned_from);
             return Some(format!("{to} answers for windows from {from} on only, and that is still to come: wait until it is past"));
         }
+        let live = self.orders.live()?;
+        if start.owned_from > self.orders.start_of(live).map_or(0, |start| start.owned_from) && self.withholds(live, probe) {
+            let from = shown(start.owned_from);
+            return Some(format!(
+                "{to} answers for windows from {from} on only, and {live} has earlier ones that are not published yet: wait until they are"
+            ));
+        }
         let seen = probe.colours.get(&to.colour)?;
         let behind = seen.partitions.iter().zip(&probe.public).zip(0_u32..).find_map(|((input, public), index)| {
             let (published, _, _) = public.newest?;
@@ -239,6 +246,16 @@ impl<'a> Facts<'a> {
         let (index, published) = behind?;
         let at = shown(published);
         Some(format!("{to} has not closed window {at} of partition {index} yet, which is published already: wait until it has caught up"))
+    }
+
+    /// Whether the live deployment may have something for partitions that have published nothing: then nobody knows where another one would
+    /// have to begin.
+    fn withholds(&self, live: Deployment, probe: &Probe) -> bool {
+        let closed = |seen: &ColourSeen| {
+            seen.partitions.iter().zip(&probe.public).any(|(i, public)| public.newest.is_none() && !i.windows.is_empty())
+        };
+        let fails = || probe.published().is_none() && self.trouble(live.colour).is_some();
+        probe.colours.get(&live.colour).is_some_and(closed) || fails()
     }
 
     /// Whether all topics of a deployment have as many partitions as the public topic.
