@@ -34,8 +34,8 @@ test: setup ## the whole suite, and all that it needs
 test-fast: ## the pure part: no C++ compiler, under a minute once built
 	cargo test --locked -p platform-core -p golden-router -p golden-pipeline -p golden-overrides --lib
 
-simulate: ## the pipeline on simulated brokers while everything goes wrong: make simulate SEEDS=100000 FROM=1
-	cargo run --release --locked -p golden-simulation -- --seeds $(SEEDS) --from $(FROM)
+simulate: ## the pipeline on simulated brokers while everything goes wrong: make simulate SEEDS=100000 FROM=1, or FLIPS=100000
+	cargo run --release --locked -p golden-simulation -- --from $(FROM) $(if $(filter command line,$(origin FLIPS)),--flips $(FLIPS),--seeds $(SEEDS))
 
 simulate-planted: ## plants one mistake after the other and says at which seed each is found
 	$(PLANTED) run --release --locked -p golden-simulation -- --planted --seeds 5000

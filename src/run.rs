@@ -4,6 +4,7 @@ mod broker;
 mod colours;
 mod controller;
 mod demo;
+mod health;
 mod router;
 mod story;
 mod vitals;

@@ -7,7 +7,9 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Yaml};
 use figment::value::Value;
 use golden_pipeline::settings::{PipelineSettings, Span};
+use golden_router::deployment::Colour;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -161,6 +163,10 @@ pub(crate) struct RouterSettings {
     pub(crate) failed: usize,
     /// How many probes in a row must show none before a standby is fit.
     pub(crate) recovered: usize,
+    /// URLs of the processes of each colour, which are asked whether they are ready and how much of their input they put aside.
+    pub(crate) health: BTreeMap<Colour, Vec<String>>,
+    /// By how much the share of its input that the live deployment puts aside must exceed that of the standby to count as a failure, 0 to 1.
+    pub(crate) error_share: f64,
     /// For how long the standby must have been ahead before the live one counts as behind.
     pub(crate) behind: Span,
     /// Most time by which a warm deployment lags behind its input and behind the live one.
@@ -187,6 +193,8 @@ impl Default for RouterSettings {
             probe: Span(checks.probe),
             failed: checks.failed,
             recovered: checks.recovered,
+            health: BTreeMap::new(),
+            error_share: checks.error_share,
             behind: Span(checks.behind),
             lag: Span(checks.lag),
             warm: Span(checks.warm),

@@ -14,6 +14,7 @@ pub mod observe;
 use crate::control::{GiveError, OrdersReader, give};
 use crate::decide::{Action, CONTROLLER, Facts, Precondition, Wish};
 use crate::deployment::Colour;
+use crate::health::Health;
 use crate::orders::{Entry, Flip, FlipKind, Order, Orders};
 use crate::receipt;
 use crate::settings::ControllerSettings;
@@ -125,12 +126,12 @@ pub struct Answer {
 }
 
 impl Controller {
-    /// A controller that has seen nothing. One that does not `lead` only looks, and orders what people ask it to.
+    /// A controller that has seen nothing, and hears from `health` what processes say of themselves. One that does not `lead` only looks, and orders what people ask it to.
     #[must_use]
-    pub fn new(log: Arc<dyn Log>, settings: ControllerSettings, instance: &str, lead: bool) -> Self {
+    pub fn new(log: Arc<dyn Log>, settings: ControllerSettings, health: Arc<dyn Health>, instance: &str, lead: bool) -> Self {
         Self {
             orders: OrdersReader::new(Arc::clone(&log), &settings.control),
-            observer: Observer::new(Arc::clone(&log), settings.clone()),
+            observer: Observer::new(Arc::clone(&log), settings.clone(), health),
             name: if instance.is_empty() { CONTROLLER.to_owned() } else { format!("{CONTROLLER} {instance}") },
             probes: Vec::new(),
             group: lead.then_some(None),
