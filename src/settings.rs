@@ -353,9 +353,18 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
     if settings.overrides.poll < seconds(1) {
         return Err(Failure::usage(format!("{place}: overrides.poll is {}, and must be at least 1s", settings.overrides.poll)));
     }
-    let RouterSettings { probe, failed, recovered, windows, .. } = &settings.router;
+    let RouterSettings { probe, failed, recovered, windows, lag, warm, error_share, .. } = &settings.router;
     if *probe < seconds(1) {
         return Err(Failure::usage(format!("{place}: router.probe is {probe}, and must be at least 1s")));
+    }
+    if warm.0 < lag.0 + probe.0 {
+        let least = Span(lag.0 + probe.0);
+        return Err(Failure::usage(format!(
+            "{place}: router.warm is {warm}, and must be at least {least}, which is router.lag and router.probe: else no two probes can be compared"
+        )));
+    }
+    if !(0.0..=1.0).contains(error_share) {
+        return Err(Failure::usage(format!("{place}: router.error_share is {error_share}, and must be from 0 to 1")));
     }
     for (name, count, most) in [("failed", *failed, 30), ("recovered", *recovered, 30), ("windows", *windows, 60)] {
         if count == 0 || count > most {

@@ -15,7 +15,7 @@ use crate::control::{GiveError, OrdersReader, give};
 use crate::decide::{Action, CONTROLLER, Facts, Precondition, Wish};
 use crate::deployment::Colour;
 use crate::health::Health;
-use crate::orders::{Entry, Flip, FlipKind, Order, Orders};
+use crate::orders::{Entry, Flip, FlipKind, Flipped, Order, Orders};
 use crate::receipt;
 use crate::settings::ControllerSettings;
 use crate::status::{Shadow, Status};
@@ -238,7 +238,10 @@ impl Controller {
     /// Writes what a flip is owed: its receipt, its seal.
     fn see_through(&self) -> Result<(), GiveError> {
         let (orders, checks) = (self.orders.orders(), &self.settings.checks);
-        let Some((probe, flip)) = self.probes.last().zip(orders.flips().last()) else { return Ok(()) };
+        let Some((probe, last)) = self.probes.last().zip(orders.flips().last()) else { return Ok(()) };
+        // A flip may have been followed by another one before it was proved.
+        let provable = |flip: &&Flipped| matches!(Stand::of(flip, probe), Stand::Cut(cut) if cut.is_provable(probe, checks));
+        let flip = orders.flips().iter().find(provable).unwrap_or(last);
         let number = flip.order.flip;
         let order = match Stand::of(flip, probe) {
             Stand::Cut(cut) if cut.is_provable(probe, checks) => {

@@ -252,6 +252,21 @@ fn an_old_deployment_that_dies_before_the_cut_is_reached_is_given_up() {
 }
 
 #[test]
+fn a_flip_that_another_one_follows_before_it_is_proved_gets_its_receipt_too() {
+    let (mut world, mut controller) = warm();
+    assert!(controller.ask(&flip_to_green()).unwrap().granted);
+    world.run(&mut controller, 3);
+    world.stop_folding(Colour::Green);
+    world.run(&mut controller, 300);
+    let kinds: Vec<_> = controller.orders().flips().iter().map(|flip| (flip.order.kind, flip.order.to)).collect();
+    assert_eq!(kinds, [(FlipKind::Planned, GREEN), (FlipKind::Failure, BLUE)], "{:#?}", controller.status());
+    for flip in [1, 2] {
+        assert_proved(&world, &controller, flip);
+    }
+    assert!(receipt_of(&controller, 1).partitions.iter().all(|p| p.first_new.is_none() && p.foreign == 0));
+}
+
+#[test]
 fn controllers_that_begin_anew_at_every_step_finish_what_others_began() {
     for failure in [false, true] {
         let (mut world, controller) = warm();
