@@ -43,8 +43,8 @@ simulate-planted: ## plants one mistake after the other and says at which seed e
 faults: setup ## the matrix of faults on three Kafka brokers, half an hour, into docs/faults.md; needs Java 17, Maven, openssl
 	cargo test $(CARGO_FLAGS) --test service --test broker -- --ignored --nocapture --skip flips::
 
-flips: setup ## planned flips and flips of need on three Kafka brokers while things die, into docs/flips.md: make flips FLIPS=200
-	FLIPS=$(FLIPS) cargo test $(CARGO_FLAGS) --test service -- flips:: --ignored --nocapture
+flips: setup ## planned flips and flips of need on three Kafka brokers while things die, into docs/flips.md: make flips FLIPS=200 FROM=1
+	FLIPS=$(FLIPS) FROM=$(FROM) cargo test $(CARGO_FLAGS) --test service -- flips:: --ignored --nocapture
 
 check: setup ## formatting, lints, documentation; licences where cargo-deny is installed
 	cargo fmt --all --check

@@ -500,7 +500,9 @@ fn flips_whatever_dies_lose_and_double_nothing() {
     };
     #[expect(clippy::disallowed_methods, reason = "`make flips` says how many")]
     let count: usize = std::env::var("FLIPS").ok().and_then(|text| text.parse().ok()).unwrap_or(200);
-    let all: Vec<(usize, Turn)> = TURNS.iter().copied().cycle().take(count).enumerate().collect();
+    #[expect(clippy::disallowed_methods, reason = "and from which turn on")]
+    let from: usize = std::env::var("FROM").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let all: Vec<(usize, Turn)> = TURNS.iter().copied().cycle().enumerate().skip(from.saturating_sub(1)).take(count).collect();
     let (mut rows, mut rates) = (Vec::new(), Vec::new());
     for turns in all.chunks(ROUND) {
         let Some((more, rate)) = run(&setting, turns) else { return };
