@@ -19,7 +19,7 @@ FLIPS ?= 200
 PLANTED := RUSTFLAGS='--cfg planted' CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/planted cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast simulate simulate-planted faults flips check fmt bench bench-kafka bench-router docs setup prometheus build
+.PHONY: help run test test-fast simulate simulate-planted faults flips check fmt bench bench-kafka bench-router docs dashboards demo-stack setup prometheus build
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ bench-kafka: build ## speed and latency from a Kafka broker of its own: PEERS=fo
 bench-router: build ## what forwarding costs, against a plain loop of the same client; needs Java 17 and Maven
 	mkdir -p $(BENCH_DIR)
 	$(CARGO_TARGET_DIR)/release/golden-bench router --golden $(GOLDEN) --dir $(BENCH_DIR)/router $(BENCH_ARGS)
+
+dashboards: ## writes the files of dashboards, rules and alerts from their definitions
+	cargo run --release --locked -p golden-dashboards --bin golden-dashboards
 
 docs: ## the documentation of the code
 	cargo doc $(CARGO_FLAGS) --no-deps --open
