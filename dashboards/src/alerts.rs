@@ -49,7 +49,7 @@ impl Words {
             ("runbook_url", format!("runbooks/{name}.md")),
             ("dashboard_url", format!("/d/golden-signals-{}{service}", self.board)),
         ]);
-        Rule::Alert(Alert { alert: name, expr, r#for: self.wait, keep_firing_for: self.keep, labels, annotations })
+        Rule::Alert(Alert { alert: name, expr, r#for: self.wait.to_owned(), keep_firing_for: self.keep.to_owned(), labels, annotations })
     }
 }
 
@@ -162,8 +162,13 @@ fn services() -> Vec<Rule> {
 
 fn budgets() -> Vec<Rule> {
     let exceeds = |factor: &str, long: &str, short: &str| {
-        let above = |window: &str| format!("max without (sloth_window) (slo:sli_error:ratio_rate{window}) > {factor} * slo:error_budget:ratio");
-        format!("(\n      {}\n    and\n      {}\n    and\n      slo:sli_total:increase{long} >= {MIN_REQUESTS}\n  )", above(long), above(short))
+        let above =
+            |window: &str| format!("max without (sloth_window) (slo:sli_error:ratio_rate{window}) > {factor} * slo:error_budget:ratio");
+        format!(
+            "(\n      {}\n    and\n      {}\n    and\n      slo:sli_total:increase{long} >= {MIN_REQUESTS}\n  )",
+            above(long),
+            above(short)
+        )
     };
     let either = |(a, b): (String, String)| format!("{a}\n  or\n  {b}");
     let words = |severity, wait, keep, description| Words {

@@ -326,7 +326,8 @@ impl Panel {
     }
 
     fn is_coloured_by_value(&self) -> bool {
-        self.unit == Unit::Health || matches!(self.kind, Kind::Stat | Kind::BarGauge | Kind::Table | Kind::StateTimeline | Kind::StatusHistory)
+        self.unit == Unit::Health
+            || matches!(self.kind, Kind::Stat | Kind::BarGauge | Kind::Table | Kind::StateTimeline | Kind::StatusHistory)
     }
 
     fn custom(&self) -> Value {
@@ -502,7 +503,9 @@ fn links() -> Value {
 }
 
 fn service_link(name: &str) -> Value {
-    let url = format!("/d/golden-signals-service?${{__url_time_range}}&${{datasource:queryparam}}&${{tenant:queryparam}}&${{env:queryparam}}&${{window:queryparam}}&var-service={name}");
+    let url = format!(
+        "/d/golden-signals-service?${{__url_time_range}}&${{datasource:queryparam}}&${{tenant:queryparam}}&${{env:queryparam}}&${{window:queryparam}}&var-service={name}"
+    );
     json!({"title": "Signals of this service", "url": url, "targetBlank": false})
 }
 
@@ -510,17 +513,22 @@ fn thresholds(steps: &[Threshold]) -> Value {
     // The first step has no lower end, which JSON has no number for.
     let has_base = steps.first().is_some_and(|(from, _)| from.is_infinite());
     let base = (!has_base).then(|| json!({"color": "green", "value": null}));
-    let steps = steps.iter().map(|(from, colour)| json!({"color": colour, "value": if from.is_finite() { json!(from) } else { Value::Null }}));
+    let steps =
+        steps.iter().map(|(from, colour)| json!({"color": colour, "value": if from.is_finite() { json!(from) } else { Value::Null }}));
     json!({"mode": "absolute", "steps": base.into_iter().chain(steps).collect::<Vec<_>>()})
 }
 
 fn health_colours() -> Value {
-    let steps = HEALTH.iter().zip(0..).map(|((_, colour), level)| json!({"color": colour, "value": if level == 0 { Value::Null } else { json!(level) }}));
+    let steps = HEALTH
+        .iter()
+        .zip(0..)
+        .map(|((_, colour), level)| json!({"color": colour, "value": if level == 0 { Value::Null } else { json!(level) }}));
     json!({"mode": "absolute", "steps": steps.collect::<Vec<_>>()})
 }
 
 fn health_words() -> Value {
-    let words = HEALTH.iter().zip(0..).map(|((word, colour), level)| (level.to_string(), json!({"text": word, "color": colour, "index": level})));
+    let words =
+        HEALTH.iter().zip(0..).map(|((word, colour), level)| (level.to_string(), json!({"text": word, "color": colour, "index": level})));
     json!([{"type": "value", "options": words.collect::<serde_json::Map<_, _>>()}])
 }
 

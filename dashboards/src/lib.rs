@@ -28,8 +28,17 @@ use std::collections::BTreeMap;
 #[must_use]
 pub fn files() -> BTreeMap<String, String> {
     let boards = boards::all().into_iter().map(|(name, board)| (format!("grafana/{name}.json"), board.json()));
-    let rules = [("rules", recording::groups()), ("slo", slo::groups()), ("alerts", alerts::groups())];
-    let rules = rules.into_iter().map(|(name, groups)| (format!("prometheus/{name}.yaml"), rules::yaml(&groups)));
     let grafana = ("provisioning/alerting/golden-signals.yaml".to_owned(), provisioning::yaml(&alerts::groups()));
-    boards.chain(rules).chain([grafana]).collect()
+    boards.chain(prometheus(|groups| groups)).chain([grafana]).collect()
+}
+
+/// The rule files for windows that are `times` shorter than a minute, as those of the demo.
+#[must_use]
+pub fn rules_for(times: u64) -> BTreeMap<String, String> {
+    prometheus(|groups| rules::hastened(groups, times)).collect()
+}
+
+fn prometheus(change: impl Fn(Vec<rules::Group>) -> Vec<rules::Group>) -> impl Iterator<Item = (String, String)> {
+    let all = [("rules", recording::groups()), ("slo", slo::groups()), ("alerts", alerts::groups())];
+    all.into_iter().map(move |(name, groups)| (format!("prometheus/{name}.yaml"), rules::yaml(&change(groups))))
 }

@@ -36,7 +36,8 @@ pub fn spelled(query: &str) -> String {
 #[must_use]
 pub fn quantile(q: &str, by: &str, selector: &str) -> String {
     let name = "golden_signals_request_duration_seconds";
-    let (native, classic) = if by.is_empty() { ("sum".to_owned(), "sum by (le)".to_owned()) } else { (format!("sum by ({by})"), format!("sum by ({by}, le)")) };
+    let (native, classic) =
+        if by.is_empty() { ("sum".to_owned(), "sum by (le)".to_owned()) } else { (format!("sum by ({by})"), format!("sum by ({by}, le)")) };
     format!(
         "histogram_quantile({q}, {native} (rate({name}{{{selector}}}[$__rate_interval])))\n\
          or histogram_quantile({q}, {classic} (rate({name}_bucket{{{selector}}}[$__rate_interval])))"

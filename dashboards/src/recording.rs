@@ -15,9 +15,8 @@ pub fn groups() -> Vec<Group> {
 }
 
 fn of(level: &str) -> Vec<Rule> {
-    let rate = |metric: &str, more: &str| {
-        format!("sum without (instance, pod{more}) (rate(golden_signals_{metric}{{grouping=\"{level}\"}}[5m]))")
-    };
+    let rate =
+        |metric: &str, more: &str| format!("sum without (instance, pod{more}) (rate(golden_signals_{metric}{{grouping=\"{level}\"}}[5m]))");
     vec![
         Rule::record(format!("{level}:golden_signals_requests:rate5m"), rate("requests_total", "")),
         Rule::record(format!("{level}:golden_signals_errors:rate5m"), rate("errors_total", ", error_type")),
@@ -25,9 +24,6 @@ fn of(level: &str) -> Vec<Rule> {
             format!("{level}:golden_signals_errors_per_request:ratio_rate5m"),
             format!("{level}:golden_signals_errors:rate5m / ({level}:golden_signals_requests:rate5m > 0)"),
         ),
-        Rule::record(
-            format!("{level}:golden_signals_request_duration_seconds_bucket:rate5m"),
-            rate("request_duration_seconds_bucket", ""),
-        ),
+        Rule::record(format!("{level}:golden_signals_request_duration_seconds_bucket:rate5m"), rate("request_duration_seconds_bucket", "")),
     ]
 }

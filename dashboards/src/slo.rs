@@ -23,7 +23,7 @@ pub fn groups() -> Vec<Group> {
     vec![
         Group { name: "golden-signals-slo-objectives", interval: None, rules: objectives() },
         Group { name: "golden-signals-slo-short", interval: None, rules: windows(&SHORT) },
-        Group { name: "golden-signals-slo-long", interval: Some("2m"), rules: windows(&LONG) },
+        Group { name: "golden-signals-slo-long", interval: Some("2m".to_owned()), rules: windows(&LONG) },
         Group { name: "golden-signals-slo-burn", interval: None, rules: burn() },
     ]
 }

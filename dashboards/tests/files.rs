@@ -89,7 +89,8 @@ fn queries() -> Vec<(String, String)> {
         };
         of(&board)
     });
-    let of_rules = groups().into_iter().flat_map(|group| group.rules.into_iter().map(move |rule| (group.name.to_owned(), rule.expr().to_owned())));
+    let of_rules =
+        groups().into_iter().flat_map(|group| group.rules.into_iter().map(move |rule| (group.name.to_owned(), rule.expr().to_owned())));
     of_boards.chain(of_rules).collect()
 }
 
@@ -194,7 +195,9 @@ fn every_alert_has_labels_words_and_a_runbook() {
 fn health_has_its_colours_and_words() {
     let (_, fleet) = boards::all().remove(0);
     let json = fleet.json();
-    for (word, colour) in [("healthy", "green"), ("degraded", "yellow"), ("impaired", "orange"), ("critical", "red"), ("unknown", "#8e8e8e")] {
+    for (word, colour) in
+        [("healthy", "green"), ("degraded", "yellow"), ("impaired", "orange"), ("critical", "red"), ("unknown", "#8e8e8e")]
+    {
         assert!(json.contains(&format!("\"text\": \"{word}\"")) && json.contains(&format!("\"{colour}\"")), "{word}");
     }
     assert!(fleet.panels().any(|panel| panel.targets[0].query.contains("health_level")));
@@ -205,7 +208,7 @@ fn health_has_its_colours_and_words() {
 fn the_compose_file_names_what_is_there() {
     let compose = yaml("docker-compose.yaml");
     let services = compose["services"].as_object().unwrap();
-    assert_eq!(services.keys().collect::<Vec<_>>(), ["golden", "prometheus", "alertmanager", "grafana"]);
+    assert_eq!(services.keys().collect::<Vec<_>>(), ["alertmanager", "golden", "grafana", "prometheus"]);
     for (name, service) in services {
         for volume in service["volumes"].as_array().unwrap().iter().map(|v| v.as_str().unwrap()) {
             if let Some(path) = volume.strip_prefix("./").and_then(|rest| rest.split(':').next()) {

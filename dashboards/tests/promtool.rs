@@ -30,7 +30,16 @@ fn content(args: &[&str]) {
 
 #[test]
 fn rules_pass_every_lint() {
-    content(&["promtool", "check", "rules", "--lint=all", "--lint-fatal", "prometheus/rules.yaml", "prometheus/slo.yaml", "prometheus/alerts.yaml"]);
+    content(&[
+        "promtool",
+        "check",
+        "rules",
+        "--lint=all",
+        "--lint-fatal",
+        "prometheus/rules.yaml",
+        "prometheus/slo.yaml",
+        "prometheus/alerts.yaml",
+    ]);
 }
 
 #[test]
@@ -46,7 +55,8 @@ fn records_and_alerts_are_what_their_test_cases_say() {
 
 #[test]
 fn every_alert_has_test_cases() {
-    let cases: String = ["services", "pipeline", "burn"].map(|n| std::fs::read_to_string(here(&format!("prometheus/tests/{n}.yaml"))).unwrap()).concat();
+    let cases: String =
+        ["services", "pipeline", "burn"].map(|n| std::fs::read_to_string(here(&format!("prometheus/tests/{n}.yaml"))).unwrap()).concat();
     for rule in alerts::groups().into_iter().flat_map(|group| group.rules) {
         let golden_dashboards::rules::Rule::Alert(alert) = rule else { continue };
         let of = |expected: &str| {
@@ -60,14 +70,25 @@ fn every_alert_has_test_cases() {
 
 /// The query as Grafana would send it.
 fn filled(query: &str) -> String {
-    let names = [("$__rate_interval", "4m"), ("$__range", "1h"), ("$window", "1m"), ("$tenant", ".*"), ("$env", ".*"), ("$service", "cart"), ("$slo", ".*")];
+    let names = [
+        ("$__rate_interval", "4m"),
+        ("$__range", "1h"),
+        ("$window", "1m"),
+        ("$tenant", ".*"),
+        ("$env", ".*"),
+        ("$service", "cart"),
+        ("$slo", ".*"),
+    ];
     names.iter().fold(query.to_owned(), |query, (name, value)| query.replace(name, value))
 }
 
 #[test]
 fn every_query_is_promql() {
-    let of_boards = boards::all().into_iter().flat_map(|(_, board)| board.panels().flat_map(|p| p.targets.clone()).map(|t| filled(&t.query)).collect::<Vec<_>>());
-    let of_rules = [recording::groups(), slo::groups(), alerts::groups()].concat().into_iter().flat_map(|g| g.rules).map(|r| r.expr().to_owned());
+    let of_boards = boards::all()
+        .into_iter()
+        .flat_map(|(_, board)| board.panels().flat_map(|p| p.targets.clone()).map(|t| filled(&t.query)).collect::<Vec<_>>());
+    let of_rules =
+        [recording::groups(), slo::groups(), alerts::groups()].concat().into_iter().flat_map(|g| g.rules).map(|r| r.expr().to_owned());
     for query in of_boards.chain(of_rules) {
         assert!(!query.contains("$__") && !query.contains("{service"), "a variable is left: {query}");
         content(&["promtool", "--experimental", "promql", "format", &query]);

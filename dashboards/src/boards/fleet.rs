@@ -25,7 +25,12 @@ fn now() -> Row {
             "How many services are in each state by their newest window. Unknown: input is missing or the service is silent.",
         )
         .size(24, 4),
-        |panel, state| panel.query(&format!("sum(max by (service_namespace, service_name) (golden_signals_health_state{{service,state=\"{state}\"}}))"), state),
+        |panel, state| {
+            panel.query(
+                &format!("sum(max by (service_namespace, service_name) (golden_signals_health_state{{service,state=\"{state}\"}}))"),
+                state,
+            )
+        },
     );
     let grid = Panel::new(
         Kind::Stat,
@@ -49,7 +54,13 @@ fn now() -> Row {
     Row {
         title: "Now",
         panels: vec![
-            per_state.coloured(&[("healthy", "green"), ("degraded", "yellow"), ("impaired", "orange"), ("critical", "red"), ("unknown", "#8e8e8e")]),
+            per_state.coloured(&[
+                ("healthy", "green"),
+                ("degraded", "yellow"),
+                ("impaired", "orange"),
+                ("critical", "red"),
+                ("unknown", "#8e8e8e"),
+            ]),
             grid,
             regions,
         ],
@@ -96,12 +107,17 @@ fn over_time() -> Row {
     Row {
         title: "Over time",
         panels: vec![
-            Panel::new(Kind::Timeseries, "Requests and errors of the fleet", Unit::RequestsPerSecond, "Sums over the chosen services, per second.")
-                .query("sum(rate(golden_signals_requests_total{service}[$__rate_interval]))", "requests")
-                .query("sum(rate(golden_signals_errors_total{service}[$__rate_interval]))", "errors")
-                .coloured(&[("errors", "red"), ("requests", "blue")])
-                .range(Some(0.0), None)
-                .size(10, 9),
+            Panel::new(
+                Kind::Timeseries,
+                "Requests and errors of the fleet",
+                Unit::RequestsPerSecond,
+                "Sums over the chosen services, per second.",
+            )
+            .query("sum(rate(golden_signals_requests_total{service}[$__rate_interval]))", "requests")
+            .query("sum(rate(golden_signals_errors_total{service}[$__rate_interval]))", "errors")
+            .coloured(&[("errors", "red"), ("requests", "blue")])
+            .range(Some(0.0), None)
+            .size(10, 9),
             Panel::new(
                 Kind::StateTimeline,
                 "Health",

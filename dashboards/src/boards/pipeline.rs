@@ -26,8 +26,18 @@ fn input() -> Row {
     Row {
         title: "Input",
         panels: vec![
-            lines("Decoded", "Items read from each source per second, good and bad.", &once("golden_signals_decoded_total", "source"), "{{source}}"),
-            lines("Counted", "Requests that were counted in a window, per second, over all services.", "sum(rate(golden_signals_requests_total{fleet}[$__rate_interval]))", "requests"),
+            lines(
+                "Decoded",
+                "Items read from each source per second, good and bad.",
+                &once("golden_signals_decoded_total", "source"),
+                "{{source}}",
+            ),
+            lines(
+                "Counted",
+                "Requests that were counted in a window, per second, over all services.",
+                "sum(rate(golden_signals_requests_total{fleet}[$__rate_interval]))",
+                "requests",
+            ),
             lines(
                 "Skipped and duplicates",
                 "Items that are well formed and no request here, by reason, and events that were there before under their id.",
@@ -135,7 +145,10 @@ fn limits() -> Row {
                 Unit::Seconds,
                 "From the first output of a transaction to its outcome, by stage.",
             )
-            .query("histogram_quantile(0.99, sum by (stage, le) (rate(platform_commit_duration_seconds_bucket{own}[$__rate_interval])))", "{{stage}}")
+            .query(
+                "histogram_quantile(0.99, sum by (stage, le) (rate(platform_commit_duration_seconds_bucket{own}[$__rate_interval])))",
+                "{{stage}}",
+            )
             .range(Some(0.0), None),
             Panel::new(Kind::Timeseries, "Memory that stages hold", Unit::Count, "Bytes of open windows and unsent output, by stage.")
                 .query("sum by (stage) (platform_held_bytes{own})", "{{stage}}")
@@ -144,15 +157,10 @@ fn limits() -> Row {
                 .query("count by (version) (golden_signals_build_info{own})", "")
                 .column(0, "Processes", Unit::Count, &[])
                 .size(12, 6),
-            Panel::new(
-                Kind::Timeseries,
-                "Flips of the router",
-                Unit::Count,
-                "Changes of the live colour in the last hour, by reason.",
-            )
-            .query("sum by (reason) (increase(platform_router_flips_total{own}[1h]))", "{{reason}}")
-            .range(Some(0.0), None)
-            .size(12, 6),
+            Panel::new(Kind::Timeseries, "Flips of the router", Unit::Count, "Changes of the live colour in the last hour, by reason.")
+                .query("sum by (reason) (increase(platform_router_flips_total{own}[1h]))", "{{reason}}")
+                .range(Some(0.0), None)
+                .size(12, 6),
         ],
     }
 }

@@ -5,7 +5,8 @@ use crate::board::{Dashboard, Kind, Panel, Row, Unit, Variable};
 /// Selector of the recorded series, which have no grouping.
 const SLO: &str = r#"tenant=~"$tenant",deployment_environment_name=~"$env",service_name=~"$service",sloth_slo=~"$slo""#;
 /// How many times too fast the budget burns at which the four pairs of windows page or warn.
-const FACTORS: [(&str, &str); 4] = [("1", "3d and 6h, warning"), ("3", "1d and 2h, warning"), ("6", "6h and 30m, critical"), ("14.4", "1h and 5m, critical")];
+const FACTORS: [(&str, &str); 4] =
+    [("1", "3d and 6h, warning"), ("3", "1d and 2h, warning"), ("6", "6h and 30m, critical"), ("14.4", "1h and 5m, critical")];
 
 pub(super) fn board() -> Dashboard {
     Dashboard {
@@ -33,9 +34,9 @@ fn budget() -> Row {
                 Kind::Stat,
                 "Budget remaining",
                 Unit::Ratio,
-                "Share of the 30 days' error budget that is left. Below 0 the objective is missed. Exact to the request at /api/v1/services/SERVICE/slo.",
+                "Share of the period's error budget that is left, exact to the request: golden-signals counts it from its windows. Below 0 the objective is missed.",
             )
-            .query(&format!("min by (service_name, sloth_slo) (slo:period_error_budget_remaining:ratio{{{SLO}}})"), legend)
+            .query(r#"min by (service_name, slo) (golden_signals_slo_error_budget_remaining_ratio{of_service,slo=~"$slo"})"#, "{{service_name}} {{slo}}")
             .thresholds(&[(f64::NEG_INFINITY, "red"), (0.0, "orange"), (0.25, "yellow"), (0.5, "green")])
             .size(6, 7),
             Panel::new(
@@ -99,16 +100,21 @@ fn all() -> Row {
     Row {
         title: "All objectives",
         panels: vec![
-            Panel::new(Kind::Table, "By remaining budget", Unit::Ratio, "Every objective with what is left of its budget and how fast it burns now.")
-                .query(&format!("min by (service_name, sloth_slo) (slo:period_error_budget_remaining:ratio{{{SLO}}})"), "")
-                .query(&format!("max by (service_name, sloth_slo) (slo:current_burn_rate:ratio{{{SLO}}})"), "")
-                .query(&format!("max by (service_name, sloth_slo) (slo:objective:ratio{{{SLO}}})"), "")
-                .column(0, "Remaining", Unit::Ratio, &[(f64::NEG_INFINITY, "red"), (0.0, "orange"), (0.25, "yellow"), (0.5, "green")])
-                .column(1, "Burn rate", Unit::Plain, &[(1.0, "yellow"), (14.4, "red")])
-                .column(2, "Target", Unit::Ratio, &[])
-                .sorted_by("Burn rate")
-                .linked()
-                .size(24, 9),
+            Panel::new(
+                Kind::Table,
+                "By remaining budget",
+                Unit::Ratio,
+                "Every objective with what is left of its budget in the last 30 days, as Prometheus sums it, and how fast it burns now.",
+            )
+            .query(&format!("min by (service_name, sloth_slo) (slo:period_error_budget_remaining:ratio{{{SLO}}})"), "")
+            .query(&format!("max by (service_name, sloth_slo) (slo:current_burn_rate:ratio{{{SLO}}})"), "")
+            .query(&format!("max by (service_name, sloth_slo) (slo:objective:ratio{{{SLO}}})"), "")
+            .column(0, "Remaining", Unit::Ratio, &[(f64::NEG_INFINITY, "red"), (0.0, "orange"), (0.25, "yellow"), (0.5, "green")])
+            .column(1, "Burn rate", Unit::Plain, &[(1.0, "yellow"), (14.4, "red")])
+            .column(2, "Target", Unit::Ratio, &[])
+            .sorted_by("Burn rate")
+            .linked()
+            .size(24, 9),
         ],
     }
 }

@@ -40,7 +40,9 @@ impl Schema {
                     fits.then_some(()).ok_or_else(|| format!("{at} is not {rule}: {value}"))?;
                 }
                 "const" => (rule == value).then_some(()).ok_or_else(|| format!("{at} is not {rule}: {value}"))?,
-                "enum" => rule.as_array().unwrap().contains(value).then_some(()).ok_or_else(|| format!("{at} is none of {rule}: {value}"))?,
+                "enum" => {
+                    rule.as_array().unwrap().contains(value).then_some(()).ok_or_else(|| format!("{at} is none of {rule}: {value}"))?
+                }
                 "anyOf" => {
                     let tries: Vec<_> = rule.as_array().unwrap().iter().map(|one| self.matches(one, value, at)).collect();
                     let fits = tries.iter().any(Result::is_ok);
@@ -70,7 +72,8 @@ impl Schema {
                 missing.map_or(Ok(()), |name| Err(format!("{at} has no {name}")))
             }
             "properties" => {
-                let known = rule.as_object().unwrap().iter().filter_map(|(name, schema)| object.get(name).map(|value| (name, schema, value)));
+                let known =
+                    rule.as_object().unwrap().iter().filter_map(|(name, schema)| object.get(name).map(|value| (name, schema, value)));
                 known.into_iter().try_for_each(|(name, schema, value)| self.matches(schema, value, &format!("{at}/{name}")))
             }
             _ => {
