@@ -71,6 +71,9 @@ bench-router: build ## what forwarding costs, against a plain loop of the same c
 dashboards: ## writes the files of dashboards, rules and alerts from their definitions
 	cargo run --release --locked -p golden-dashboards --bin golden-dashboards
 
+demo-stack: build prometheus ## the demo with Prometheus, Alertmanager and, where it is installed, Grafana; prints the links to open
+	dashboards/demo-stack $(GOLDEN) $(CARGO_TARGET_DIR)/release/golden-dashboards
+
 docs: ## the documentation of the code
 	cargo doc $(CARGO_FLAGS) --no-deps --open
 
