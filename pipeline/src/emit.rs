@@ -11,5 +11,7 @@ pub mod prometheus;
 pub mod read;
 /// The public record and the line of the late ledger.
 pub mod record;
+/// Prometheus remote write.
+pub mod remote_write;
 /// The sink that keeps the counters of the metrics page.
 pub mod scrape;

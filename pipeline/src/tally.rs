@@ -23,6 +23,8 @@ pub struct Counts {
     pub skipped: BTreeMap<&'static str, u64>,
     /// Dead letters, by reason.
     pub dead: BTreeMap<&'static str, u64>,
+    /// Samples of resources by what became of them; they are no items, and in no sum of those.
+    pub samples: BTreeMap<&'static str, u64>,
 }
 
 impl Counts {
@@ -65,6 +67,9 @@ impl Counts {
         }
         for (reason, count) in &other.dead {
             *self.dead.entry(reason).or_default() += count;
+        }
+        for (became, count) in &other.samples {
+            *self.samples.entry(became).or_default() += count;
         }
     }
 }
@@ -149,16 +154,17 @@ pub fn render(tallies: &[(&str, &Tally)], out: &mut String) {
     for (colour, _, duplicates) in &all {
         let _ = writeln!(out, "golden_signals_duplicates_total{{colour={colour:?}}} {duplicates}");
     }
-    for (name, what, pick) in [
-        ("skipped", "Items that are not requests here", (|c| &c.skipped) as Pick),
-        ("dead_letters", "Items that could not be read", |c| &c.dead),
+    for (name, what, label, pick) in [
+        ("skipped", "Items that are not requests here", "reason", (|c| &c.skipped) as Pick),
+        ("dead_letters", "Items that could not be read", "reason", |c| &c.dead),
+        ("resource_samples", "Samples of resources", "disposition", |c| &c.samples),
     ] {
-        let _ = writeln!(out, "# HELP golden_signals_{name}_total {what}, by reason, since the process started.");
+        let _ = writeln!(out, "# HELP golden_signals_{name}_total {what}, by {label}, since the process started.");
         let _ = writeln!(out, "# TYPE golden_signals_{name}_total counter");
         for (colour, counts, _) in &all {
             for (source, counts) in counts {
                 for (reason, count) in pick(counts) {
-                    let _ = writeln!(out, "golden_signals_{name}_total{{colour={colour:?},source={source:?},reason={reason:?}}} {count}");
+                    let _ = writeln!(out, "golden_signals_{name}_total{{colour={colour:?},source={source:?},{label}={reason:?}}} {count}");
                 }
             }
         }

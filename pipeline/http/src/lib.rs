@@ -58,6 +58,8 @@ pub fn router(state: AppState, doors: Doors) -> Router {
         router = router
             .route("/api/v1/events", post(ingest::events))
             .route("/v1/traces", post(ingest::traces))
+            .route("/v1/metrics", post(ingest::metrics))
+            .route("/api/v1/write", post(ingest::remote_write))
             .route("/api/v2/spans", post(ingest::zipkin));
     }
     if doors.api {
@@ -66,6 +68,8 @@ pub fn router(state: AppState, doors: Doors) -> Router {
             .route("/api/v1/services/{service}/signals", get(api::signals::signals))
             .route("/api/v1/services/{service}/health", get(api::health::health))
             .route("/api/v1/services/{service}/explain", get(api::explain::explain))
+            .route("/api/v1/services/{service}/slo", get(api::slo::of_service))
+            .route("/api/v1/slo", get(api::slo::fleet))
             .route("/api/v1/late", get(api::late::late))
             .route("/api/v1/overrides", get(api::overrides::overrides))
             .route("/api/v1/overrides/backtest", post(api::backtest::backtest))

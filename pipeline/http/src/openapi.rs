@@ -14,11 +14,15 @@ use utoipa::OpenApi;
     paths(
         ingest::events,
         ingest::traces,
+        ingest::metrics,
+        ingest::remote_write,
         ingest::zipkin,
         api::services::services,
         api::signals::signals,
         api::health::health,
         api::explain::explain,
+        api::slo::of_service,
+        api::slo::fleet,
         api::late::late,
         api::dead_letters::dead_letters,
         api::overrides::overrides,
@@ -38,6 +42,7 @@ use utoipa::OpenApi;
     ),
     tags(
         (name = "signals", description = "What was computed"),
+        (name = "slo", description = "What services promise"),
         (name = "overrides", description = "What teams decide for their services"),
         (name = "router", description = "Which deployment is forwarded"),
         (name = "ingest", description = "Events in"),

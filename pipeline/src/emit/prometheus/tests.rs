@@ -69,6 +69,7 @@ fn apply(
         revision,
         completeness: Completeness::from_millionths(if level.is_some() { 1_000_000 } else { 250_000 }),
         aggregate: new,
+        saturation: None,
         health: (grouping == SERVICE).then_some(health),
         override_version: 0,
         override_sha256: DEFAULT_RULE_SHA256,

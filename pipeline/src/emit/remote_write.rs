@@ -1,0 +1,4 @@
+//! Prometheus remote write.
+
+/// The messages of both versions.
+pub mod messages;
