@@ -4,6 +4,7 @@ mod broker;
 mod colours;
 mod controller;
 mod demo;
+mod outputs;
 mod router;
 mod story;
 mod vitals;
@@ -123,7 +124,10 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     }
     let feed = OrdersFeed::of_log(Arc::clone(&log), &topics.control);
     let router = crate::router::stage(&Colour::ALL, feed, nanos(checked.plain.retain.0) * 2);
-    pipelines.push(topology::shared(router, sinks(&topics, &checked, &settings, &scrapes)));
+    // Checked before anything is opened for them; they call nobody before there is something to send.
+    let outputs = outputs::of(&settings, &checked, &topics.public, &clock)?;
+    let (pushing, outputs): (Vec<_>, Vec<_>) = outputs.into_iter().unzip();
+    pipelines.push(topology::shared(router, sinks(&topics, &checked, &settings, &scrapes).into_iter().chain(pushing).collect()));
     let readers = vitals::readers(&pipelines, &place, &*log);
     pipelines.iter_mut().for_each(|pipeline| pipeline.stages.retain(|stage| has(&args.role, role_of(&stage.name))));
     // The demo's release may end without this program: its end is the story.
@@ -147,6 +151,8 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let (apart, pipelines): (Vec<_>, Vec<_>) = pipelines.into_iter().partition(|pipeline| release.contains(&pipeline.name));
     let release = args.flip.then(|| start(apart, place.clone())).transpose()?;
     let mut running = start(pipelines, place)?;
+    let senders = outputs.into_iter().filter(|_| has(&args.role, Role::Sink)).map(outputs::Output::start);
+    let senders = senders.collect::<Result<Vec<_>, _>>()?;
     let history = History::open(&*stores, settings.log.partitions, settings.log.partitions).map_err(Failure::failed)?;
     let watch = running.watch().clone();
     let board = Arc::new(Board::default());
@@ -199,6 +205,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     drop(story);
     // A question to a broker that is away takes seconds to end.
     engine.close_after(STOP_DEADLINE * 2 / 5).map_err(Failure::failed)?;
+    drop(senders);
     drop(controller);
     drop(router);
     drop(lookout);

@@ -6,6 +6,7 @@ use crate::failure::{Failure, suggestion};
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Yaml};
 use figment::value::Value;
+use golden_outputs::settings::OutputsSettings;
 use golden_pipeline::settings::{PipelineSettings, Span};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -37,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) router: RouterSettings,
     /// What is kept for the API and pages.
     pub(crate) history: HistorySettings,
+    /// Where results are sent.
+    pub(crate) outputs: OutputsSettings,
     /// Where traces of the program itself go.
     pub(crate) traces: TracesSettings,
 }
@@ -215,6 +218,7 @@ impl Default for Settings {
             runtime: TaskSettings::default(),
             router: RouterSettings::default(),
             history: HistorySettings::default(),
+            outputs: OutputsSettings::default(),
             traces: TracesSettings::default(),
         }
     }
@@ -353,6 +357,9 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
         if count == 0 || count > most {
             return Err(Failure::usage(format!("{place}: router.{name} is {count}, and must be from 1 to {most}")));
         }
+    }
+    if settings.outputs.queue_mib == 0 {
+        return Err(Failure::usage(format!("{place}: outputs.queue_mib is 0, and must be at least 1")));
     }
     if settings.runtime.close_tasks == 0 {
         return Err(Failure::usage(format!("{place}: runtime.close_tasks is 0, and must be at least 1")));

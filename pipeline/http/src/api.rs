@@ -15,6 +15,7 @@ pub(crate) mod services;
 pub(crate) mod shadow;
 pub(crate) mod signals;
 pub(crate) mod status;
+pub(crate) mod value;
 
 use crate::problem::Problem;
 use crate::state::AppState;

@@ -65,6 +65,7 @@ pub fn router(state: AppState, doors: Doors) -> Router {
             .route("/api/v1/services", get(api::services::services))
             .route("/api/v1/services/{service}/signals", get(api::signals::signals))
             .route("/api/v1/services/{service}/health", get(api::health::health))
+            .route("/api/v1/services/{service}/value", get(api::value::value))
             .route("/api/v1/services/{service}/explain", get(api::explain::explain))
             .route("/api/v1/late", get(api::late::late))
             .route("/api/v1/overrides", get(api::overrides::overrides))

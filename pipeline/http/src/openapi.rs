@@ -18,6 +18,7 @@ use utoipa::OpenApi;
         api::services::services,
         api::signals::signals,
         api::health::health,
+        api::value::value,
         api::explain::explain,
         api::late::late,
         api::dead_letters::dead_letters,

@@ -23,6 +23,9 @@ use platform_core::time::EventTime;
 use platform_core::window::Window;
 use std::collections::BTreeMap;
 
+/// The counters as points of time, for outputs that push.
+pub mod points;
+
 /// Upper bounds of the histogram's buckets, µs, and as labels have them, s. One more bucket has no bound.
 const BOUNDS: [(u64, &str); 14] = [
     (5_000, "0.005"),

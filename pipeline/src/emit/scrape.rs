@@ -18,7 +18,10 @@ use platform_core::stage::{KeyedStage, StageError};
 use platform_core::store::{Changes, Store};
 use platform_core::time::EventTime;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The counters of the page, sampled for outputs that push.
+pub mod push;
 
 /// Number of the state's format; another one starts from an empty store and replays.
 pub const FORMAT: u32 = 1;
@@ -98,6 +101,10 @@ impl Scrape {
             forgotten,
             expired_through: EventTime::MIN,
         }
+    }
+
+    fn state(&self) -> MutexGuard<'_, ScrapeState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn count(&mut self, record: &Record<'_>, store: &dyn Store) -> Result<(), Trouble> {
