@@ -19,7 +19,7 @@ FLIPS ?= 200
 PLANTED := RUSTFLAGS='--cfg planted' CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/planted cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast simulate simulate-planted faults flips check fmt bench bench-kafka bench-router docs setup build
+.PHONY: help run test test-fast simulate simulate-planted faults flips check fmt bench bench-kafka bench-router docs setup prometheus build
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +27,7 @@ help: ## lists the targets
 run: build ## sets up, builds, and starts the demo; prints the links to open
 	$(GOLDEN) run --demo
 
-test: setup ## the whole suite, and all that it needs
+test: setup prometheus ## the whole suite, and all that it needs
 	cargo test $(CARGO_FLAGS)
 	$(PLANTED) test --release --locked -p golden-simulation
 
@@ -73,6 +73,9 @@ docs: ## the documentation of the code
 
 setup: ## system packages for building; as root or with sudo, else it says what to install
 	@./setup.sh
+
+prometheus: ## Prometheus and Alertmanager for tests and the demo, built once; needs Go 1.26
+	@if command -v go >/dev/null; then tests/prometheus/prometheus-stack install >/dev/null; fi
 
 build: setup
 	cargo build $(CARGO_FLAGS)
