@@ -6,7 +6,7 @@
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use golden_outputs::sender::{Outcome, Output};
-use golden_outputs::settings::{Access, Histograms, OtlpSettings, RemoteWriteSettings, Version};
+use golden_outputs::settings::{Access, Histograms, OtlpSettings, Protocol, RemoteWriteSettings, Temporality, Version};
 use golden_outputs::{Otlp, RemoteWrite};
 use golden_pipeline::aggregate::Aggregate;
 use golden_pipeline::emit::outbox::{Chunk, Outbox};
@@ -188,7 +188,7 @@ fn outputs(url: &str) -> Result<Vec<(&'static str, Box<dyn Output>)>> {
         ("remote write 2.0, both histograms", Box::new(write(Version::V2, Histograms::Both)?)),
         ("remote write 2.0, native histograms", Box::new(write(Version::V2, Histograms::Native)?)),
         ("remote write 1.0, both histograms", Box::new(write(Version::V1, Histograms::Both)?)),
-        ("OTLP", Box::new(Otlp::new(&OtlpSettings { url: url.to_owned(), http: Access::default() })?)),
+        ("OTLP", Box::new(Otlp::new(&OtlpSettings { url: url.to_owned(), protocol: Protocol::Http, temporality: Temporality::Cumulative, http: Access::default() })?)),
     ])
 }
 

@@ -34,6 +34,16 @@ pub(crate) fn verdict(status: u16, retry_after: Option<&str>) -> Verdict {
     }
 }
 
+/// The same by a status of gRPC. What OTLP calls worth another try is tried again, and so is what whoever runs the receiver can repair: 2
+/// (no gRPC at all), 5, 7, 12 and 16 (not found, not permitted, not implemented, not known).
+pub(crate) fn verdict_of_grpc(status: u32) -> Verdict {
+    match status {
+        0 => Verdict::Taken,
+        3 | 6 | 9 | 13 => Verdict::Refused,
+        _ => Verdict::Again(None),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -68,7 +68,7 @@ impl Receiver {
         };
         let receiver = Self { agent, url: url.to_owned(), access: access.clone() };
         // Said at the start, and not with the first window.
-        receiver.authorization().map_err(|why| BadOutput::Access { name, why })?;
+        receiver.access.authorization().map_err(|why| BadOutput::Access { name, why })?;
         Ok(receiver)
     }
 
@@ -84,7 +84,7 @@ impl Receiver {
         for (name, value) in &self.access.headers {
             request = request.header(name, value.reveal());
         }
-        if let Some(authorization) = self.authorization()? {
+        if let Some(authorization) = self.access.authorization()? {
             request = request.header("authorization", authorization);
         }
         let mut response = request.send(body).map_err(|error| error.to_string())?;
@@ -95,9 +95,15 @@ impl Receiver {
         let body = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec().unwrap_or_default();
         Ok(Answer { status, headers, body })
     }
+}
 
-    fn authorization(&self) -> Result<Option<String>, String> {
-        let Access { bearer, bearer_file, user, password, password_file, .. } = &self.access;
+impl Access {
+    /// What stands in the header of that name.
+    ///
+    /// # Errors
+    /// When a secret cannot be read.
+    pub(crate) fn authorization(&self) -> Result<Option<String>, String> {
+        let Self { bearer, bearer_file, user, password, password_file, .. } = self;
         if let Some(token) = secret("bearer", bearer.as_ref(), bearer_file.as_ref())? {
             return Ok(Some(format!("Bearer {token}")));
         }

@@ -6,6 +6,8 @@
 
 /// What an answer means.
 mod answer;
+/// gRPC without TLS.
+mod grpc;
 /// Which addresses may be called.
 mod guard;
 /// How a receiver is reached.

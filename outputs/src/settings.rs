@@ -76,11 +76,39 @@ pub enum Histograms {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct OtlpSettings {
-    /// Where to, as in `http://collector:4318/v1/metrics`.
+    /// Where to, as in `http://collector:4318/v1/metrics`, or `http://collector:4317` by gRPC.
     pub url: String,
+    /// Which protocol.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// What counters and histograms say.
+    #[serde(default)]
+    pub temporality: Temporality,
     /// How the receiver is reached.
     #[serde(default)]
     pub http: Access,
+}
+
+/// What points of counters and histograms are.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Temporality {
+    /// Totals since their start.
+    #[default]
+    Cumulative,
+    /// What came since the last point: a point that is sent twice is counted twice.
+    Delta,
+}
+
+/// How OTLP is spoken; always in protobuf.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// Over HTTP.
+    #[default]
+    Http,
+    /// By gRPC, without TLS.
+    Grpc,
 }
 
 /// Changes of health.

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::settings::Settings;
 use golden_outputs::sender::{self, Sender};
-use golden_outputs::settings::BadOutput;
+use golden_outputs::settings::{BadOutput, Temporality};
 use golden_outputs::{Otlp, RemoteWrite, Webhook};
 use golden_pipeline::emit::health::{self, HealthNotices};
 use golden_pipeline::emit::outbox::Outbox;
@@ -35,20 +35,22 @@ pub(super) fn of(settings: &Settings, checked: &Checked, reads: &Topic, clock: &
     let (remember, ttl) = (nanos(checked.plain.retain.0) * 2, checked.series_ttl);
     let stage = |name: &str, kind| Stage { name: name.to_owned(), reads: vec![reads.clone()], writes: vec![], tasks: 1, kind };
     let outbox = || Arc::new(Outbox::new(settings.outputs.queue_mib << 20));
-    let metrics = |name: &str, outbox: &Arc<Outbox>| {
+    let metrics = |name: &str, outbox: &Arc<Outbox>, growth: bool| {
         let outbox = Arc::clone(outbox);
-        stage(name, Kind::Keyed(Box::new(move |p| Box::new(Push::new(&outbox, p, remember, ttl))), push::FORMAT))
+        let make = move |p| Push::new(&outbox, p, remember, ttl);
+        let make = move |p| if growth { make(p).with_growth() } else { make(p) };
+        stage(name, Kind::Keyed(Box::new(move |p| Box::new(make(p))), push::FORMAT))
     };
     let mut all = Vec::new();
     let mut add = |stage: Stage, output: Box<dyn sender::Output>, outbox| all.push((stage, Output { output, outbox }));
     let usage = |error: BadOutput| Failure::usage(error);
     if let Some(of) = &settings.outputs.remote_write {
         let outbox = outbox();
-        add(metrics("output-remote-write", &outbox), Box::new(RemoteWrite::new(of).map_err(usage)?), outbox);
+        add(metrics("output-remote-write", &outbox, false), Box::new(RemoteWrite::new(of).map_err(usage)?), outbox);
     }
     if let Some(of) = &settings.outputs.otlp {
         let outbox = outbox();
-        add(metrics("output-otlp", &outbox), Box::new(Otlp::new(of).map_err(usage)?), outbox);
+        add(metrics("output-otlp", &outbox, of.temporality == Temporality::Delta), Box::new(Otlp::new(of).map_err(usage)?), outbox);
     }
     if let Some(of) = &settings.outputs.webhook {
         let outbox = outbox();

@@ -1,15 +1,17 @@
-//! OTLP metrics: samples of a window as an export request: cumulative sums, gauges and exponential histograms with their start times.
+//! OTLP metrics: samples of a window as an export request: sums, gauges and exponential histograms with their start times.
 //!
-//! Names, units and attributes are OpenTelemetry's (SIGNALS §9). A counter that is new has a zero point at its start, so that a receiver
+//! Names, units and attributes are OpenTelemetry's (SIGNALS §9). Counters are totals since their start, or on request what
+//! came since the last point. A total that is new has a zero point at its start, so that a receiver
 //! that looks at differences sees its first growth; what has no value any more gets a point that says so. Nothing is sent here.
 
 /// The messages.
 pub mod messages;
 
+use crate::emit::exponential::MAX_SCALE;
 use crate::emit::prometheus::points::{Entry, Family, Kind, Point, Sort, Trace, Value};
 use crate::emit::scrape::push::Samples;
 use messages::{
-    AnyValue, CUMULATIVE, Counts, Exemplar, ExponentialPoint, Exponentials, KeyValue, Metric, NO_RECORDED_VALUE, NumberPoint, Numbers, Request,
+    AnyValue, CUMULATIVE, Counts, DELTA, Exemplar, ExponentialPoint, Exponentials, KeyValue, Metric, NO_RECORDED_VALUE, NumberPoint, Numbers, Request,
     Resource, ResourceMetrics, Scope, ScopeMetrics, Sum,
 };
 use platform_core::time::EventTime;
@@ -34,10 +36,20 @@ const ATTRIBUTES: [(&str, &str); 14] = [
     ("otel_metric_overflow", "otel.metric.overflow"),
 ];
 
+/// What points of counters and histograms are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Temporality {
+    /// Totals since their start.
+    #[default]
+    Cumulative,
+    /// What came since the last point. The samples must be able to tell it (`Push::with_growth`, `Samples::growth`).
+    Delta,
+}
+
 /// The request of a chunk, and the number of points in it.
 #[must_use]
-pub fn encode(samples: &Samples) -> (Vec<u8>, u64) {
-    let mut metrics = Metrics::default();
+pub fn encode(samples: &Samples, temporality: Temporality) -> (Vec<u8>, u64) {
+    let mut metrics = Metrics { temporality, ..Metrics::default() };
     for entry in &samples.entries {
         let common: Vec<KeyValue> = entry.labels().iter().map(|(name, value)| attribute(name, value)).collect();
         let times = Times::of(samples, entry);
@@ -84,6 +96,7 @@ fn attribute(label: &str, value: &str) -> KeyValue {
 struct Metrics {
     by_name: BTreeMap<&'static str, Metric>,
     points: u64,
+    temporality: Temporality,
 }
 
 impl Metrics {
@@ -91,8 +104,9 @@ impl Metrics {
         let attributes = || common.iter().cloned().chain(point.labels.iter().map(|(name, value)| attribute(name, value))).collect();
         let none = if times.ended { NO_RECORDED_VALUE } else { 0 };
         let number = |start, time| NumberPoint { start, time, attributes: attributes(), flags: none, ..NumberPoint::default() };
-        let zero = point.fresh && !times.ended;
-        let metric = self.by_name.entry(point.family.otel).or_insert_with(|| empty(point.family));
+        let delta = self.temporality == Temporality::Delta;
+        let zero = point.fresh && !times.ended && !delta;
+        let metric = self.by_name.entry(point.family.otel).or_insert_with(|| empty(point.family, if delta { DELTA } else { CUMULATIVE }));
         let mut added = 0;
         match (&point.value, &mut metric.sum, &mut metric.gauge, &mut metric.exponential) {
             (Value::Count(count), Some(sum), ..) => {
@@ -121,7 +135,8 @@ impl Metrics {
                     ..ExponentialPoint::default()
                 };
                 if zero {
-                    histogram.points.push(ExponentialPoint { sum: Some(0.0), ..empty(times.zero) });
+                    // At the finest scale: a receiver takes a scale that rises for a reset.
+                    histogram.points.push(ExponentialPoint { sum: Some(0.0), scale: i32::from(MAX_SCALE), ..empty(times.zero) });
                     added += 1;
                 }
                 let mut last = empty(times.at);
@@ -143,7 +158,7 @@ impl Metrics {
     }
 }
 
-fn empty(family: &Family) -> Metric {
+fn empty(family: &Family, temporality: i32) -> Metric {
     let mut metric = Metric {
         name: family.otel.to_owned(),
         description: family.help.to_owned(),
@@ -151,9 +166,9 @@ fn empty(family: &Family) -> Metric {
         ..Metric::default()
     };
     match family.sort {
-        Sort::Counter => metric.sum = Some(Sum { points: vec![], temporality: CUMULATIVE, is_monotonic: true }),
+        Sort::Counter => metric.sum = Some(Sum { points: vec![], temporality, is_monotonic: true }),
         Sort::Gauge => metric.gauge = Some(Numbers::default()),
-        Sort::Histogram => metric.exponential = Some(Exponentials { points: vec![], temporality: CUMULATIVE }),
+        Sort::Histogram => metric.exponential = Some(Exponentials { points: vec![], temporality }),
     }
     metric
 }

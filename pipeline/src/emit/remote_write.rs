@@ -8,6 +8,7 @@
 /// The messages of both versions.
 pub mod messages;
 
+use crate::emit::exponential::{Exponential, Native};
 use crate::emit::prometheus::points::{Buckets, Entry, Family, Kind, Point, Sort, Trace, Value};
 use crate::emit::scrape::push::Samples;
 use messages::{v1, v2};
@@ -231,7 +232,9 @@ fn point_lines(point: &Point<'_>, common: &[(&str, &str)], times: &Times, shown:
                 line("_count", None, Body::Plain(count.get(from..).unwrap_or_default()), start, None);
             }
             if shown.native && buckets.native.is_some() {
-                let nothing = Buckets { counts: &[], sum_ns: 0, native: None };
+                // At the finest scale: a receiver takes a scale that rises for a reset.
+                let nothing = Exponential::default();
+                let nothing = Buckets { counts: &[], sum_ns: 0, native: Some(&nothing) };
                 let both = if ended { [(None, at); 2] } else { [(Some(nothing), zero), (Some(buckets), at)] };
                 let trace = point.trace.filter(|_| !ended);
                 line("", None, Body::Native(both.get(from..).unwrap_or_default()), start, trace);
@@ -254,7 +257,7 @@ fn native(buckets: Option<&Buckets<'_>>, timestamp: i64, start_timestamp: i64) -
         ..v2::Histogram::default()
     };
     if let Some(exponential) = buckets.native {
-        let mut spans = crate::emit::exponential::Native::default();
+        let mut spans = Native::default();
         exponential.native(&mut spans);
         histogram.count_int = Some(exponential.count());
         histogram.zero_count_int = Some(exponential.zero_count());

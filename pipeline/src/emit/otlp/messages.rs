@@ -2,6 +2,8 @@
 
 /// The flag of a point that says that there is no value.
 pub const NO_RECORDED_VALUE: u32 = 1;
+/// Points are what came since the last one.
+pub const DELTA: i32 = 1;
 /// Points are totals since their start.
 pub const CUMULATIVE: i32 = 2;
 

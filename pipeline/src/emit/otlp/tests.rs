@@ -8,7 +8,7 @@ use platform_runtime::memory::MemoryStore;
 fn requests(log: &Log) -> Vec<(Request, u64)> {
     let mut sink = Sink::new(MemoryStore::default(), &[], 0);
     sink.read(log);
-    let encode = |chunk: &crate::emit::outbox::Chunk| encode(&Samples::decode(&chunk.body).unwrap());
+    let encode = |chunk: &crate::emit::outbox::Chunk| encode(&Samples::decode(&chunk.body).unwrap(), Temporality::Cumulative);
     sink.send().iter().map(encode).map(|(body, points)| (Request::decode(&*body).unwrap(), points)).collect()
 }
 
@@ -65,4 +65,26 @@ fn the_answer_has_the_form_of_all_signals() {
     let bytes = ExportTraceServiceResponse { partial_success }.encode_to_vec();
     let read = messages::Response::decode(&*bytes).unwrap().partial_success.unwrap();
     assert_eq!((read.rejected, read.error.as_str()), (3, "old"));
+}
+
+#[test]
+fn growth_is_what_came_since_the_last_point() {
+    let mut log = Log::default();
+    log.result("cart", 10, 0, 3, &["timeout"]);
+    log.progress(10);
+    log.progress(11);
+    log.result("cart", 12, 0, 2, &[]);
+    log.result("cart", 10, 1, 4, &["timeout"]);
+    log.progress(12);
+    let mut sink = Sink::with_growth(MemoryStore::default());
+    sink.read(&log);
+    let requests: Vec<Request> = sink.send().iter().map(|chunk| encode(&Samples::decode(&chunk.body).unwrap().growth(), Temporality::Delta).0).map(|body| Request::decode(&*body).unwrap()).collect();
+    let points = |request: &Request, name| {
+        let sum = metric(request, name).sum.clone().unwrap();
+        assert_eq!(sum.temporality, DELTA);
+        sum.points.iter().map(|point| (point.int.unwrap(), point.start / SECOND, point.time / SECOND)).collect::<Vec<_>>()
+    };
+    assert_eq!(points(&requests[0], "golden_signals.requests"), [(4, 600, 660)]);
+    assert_eq!(points(&requests[1], "golden_signals.requests"), [(3, 660, 780)]);
+    assert_eq!(points(&requests[1], "golden_signals.errors"), [(0, 660, 780), (0, 660, 780)]);
 }

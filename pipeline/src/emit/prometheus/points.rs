@@ -83,21 +83,21 @@ static AVAILABILITY: Family = family(
 static LEVEL: Family = family(
     "golden_signals_health_level",
     "golden_signals.health.level",
-    "1",
+    "",
     Sort::Gauge,
     "Health: 0 healthy, 1 degraded, 2 impaired, 3 critical; absent when unknown.",
 );
 static STATE: Family = family(
     "golden_signals_health_state",
     "golden_signals.health.state",
-    "1",
+    "",
     Sort::Gauge,
     "Health by name: 1 for the state it is in, else 0.",
 );
 static RULE: Family = family(
     "golden_signals_override_info",
     "golden_signals.override.info",
-    "1",
+    "",
     Sort::Gauge,
     "Rule in force for a service: bundle version (0: built in) and SHA-256 of its file.",
 );
@@ -140,6 +140,17 @@ pub struct Entry {
     start: EventTime,
     before: Shape,
     series: Series,
+    /// Its last sample and when that was, where growth is asked for and there was one.
+    last: Option<(EventTime, Series)>,
+}
+
+/// A sample that was made: its time, and the series' kept form then, or nothing where growth is not asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Last {
+    /// End of its window.
+    pub end: EventTime,
+    /// The kept form.
+    pub series: Vec<u8>,
 }
 
 /// Which counters of a series there were at its last sample.
@@ -279,12 +290,14 @@ impl Shape {
 }
 
 impl Entry {
-    /// Appends an entry: `kind | start | shape before | kept form of the series`.
-    pub fn put(kind: Kind, start: EventTime, before: &Shape, series: &[u8], out: &mut Vec<u8>) {
+    /// Appends an entry: `kind | start | shape before | kept form of the series | end and kept form of its last sample`.
+    pub fn put(kind: Kind, start: EventTime, before: &Shape, series: &[u8], last: Option<&Last>, out: &mut Vec<u8>) {
         out.push(u8::from(kind == Kind::Ended));
         codec::put_i64(out, start.0);
         before.encode(out);
         codec::put_bytes(out, series);
+        codec::put_i64(out, last.map_or(0, |last| last.end.0));
+        codec::put_bytes(out, last.map_or(&[], |last| &last.series));
     }
 
     /// Reads what `put` wrote.
@@ -295,7 +308,20 @@ impl Entry {
         let kind = if from.u8()? == 0 { Kind::Sample } else { Kind::Ended };
         let start = EventTime(from.i64()?);
         let before = Shape::decode(from)?;
-        Ok(Self { kind, start, before, series: Series::decode(from.bytes()?)? })
+        let series = Series::decode(from.bytes()?)?;
+        let (end, last) = (EventTime(from.i64()?), from.bytes()?);
+        let last = if last.is_empty() { None } else { Some((end, Series::decode(last)?)) };
+        Ok(Self { kind, start, before, series, last })
+    }
+
+    /// The same with what its counters have grown by since its last sample, which is then its start.
+    #[must_use]
+    pub fn growth(mut self) -> Self {
+        if let Some((end, last)) = self.last.take() {
+            self.start = end;
+            self.series = self.series.since(&last);
+        }
+        self
     }
 
     /// Why it is there.
@@ -379,6 +405,32 @@ impl Entry {
             let (version, sha256) = &newest.rule;
             gauge(&RULE, &[("revision", itoa::Buffer::new().format(*version)), ("sha256", sha256)], Some(1.0));
         }
+    }
+}
+
+impl Series {
+    /// What it has above an earlier state of itself; what is no counter stays.
+    fn since(&self, last: &Self) -> Self {
+        let mut grown = self.clone();
+        for (counter, before) in [
+            (&mut grown.requests, last.requests),
+            (&mut grown.ignored, last.ignored),
+            (&mut grown.clamped, last.clamped),
+            (&mut grown.late_merged, last.late_merged),
+            (&mut grown.corrections, last.corrections),
+            (&mut grown.other_types, last.other_types),
+        ] {
+            *counter = counter.saturating_sub(before);
+        }
+        for (name, count) in &mut grown.error_types {
+            let before = last.error_types.iter().find(|(held, _)| held == name).map_or(0, |(_, before)| *before);
+            *count = count.saturating_sub(before);
+        }
+        for (durations, before) in [(&mut grown.ok, &last.ok), (&mut grown.error, &last.error)] {
+            durations.buckets.iter_mut().zip(before.buckets).for_each(|(bucket, before)| *bucket = bucket.saturating_sub(before));
+            durations.sum_ns = durations.sum_ns.saturating_sub(before.sum_ns);
+        }
+        grown
     }
 }
 

@@ -108,7 +108,7 @@ fn a_gauge_without_a_value_gets_the_stale_marker() {
 #[test]
 fn a_series_that_ended_is_stale_in_all_its_parts_behind_its_last_sample() {
     let mut log = log();
-    for minute in 13..24 {
+    for minute in 13..25 {
         log.result("other", minute, 0, 1, &[]);
         log.progress(minute);
     }
@@ -117,7 +117,7 @@ fn a_series_that_ended_is_stale_in_all_its_parts_behind_its_last_sample() {
     let of_cart: Vec<_> = request.timeseries.iter().filter(|series| name(&request, series).contains("cart")).collect();
     assert!(of_cart.len() > 30);
     for series in of_cart {
-        let stale = |value: f64, at: i64| value.to_bits() == STALE && at == 23 * 60_000 + 1;
+        let stale = |value: f64, at: i64| value.to_bits() == STALE && at == 24 * 60_000 + 1;
         assert!(series.samples.iter().all(|sample| stale(sample.value, sample.timestamp)));
         assert!(series.histograms.iter().all(|histogram| stale(histogram.sum, histogram.timestamp)));
         assert_eq!(series.samples.len() + series.histograms.len(), 1);

@@ -9,7 +9,7 @@
 
 use super::{Scrape, Scrapes};
 use crate::emit::outbox::{Outbox, Shelf};
-use crate::emit::prometheus::points::{Entry, Kind, Shape};
+use crate::emit::prometheus::points::{Entry, Kind, Last, Shape};
 use crate::emit::prometheus::series_key;
 use crate::identity::Identity;
 use crate::names::{AGGREGATE, IDENTITY, SCHEMA, SCHEMA_PROGRESS, SCHEMA_SIGNALS};
@@ -43,6 +43,8 @@ struct Sampled {
     /// Since when it counts; none before its first sample.
     start: Option<EventTime>,
     shape: Shape,
+    /// Its last sample.
+    last: Option<Last>,
 }
 
 /// The samples of one chunk.
@@ -70,6 +72,13 @@ impl Samples {
             entries.push(Entry::decode(&mut from)?);
         }
         Ok(Self { window, incarnation, entries })
+    }
+
+    /// The same with what counters have grown by since the last sample of their series.
+    #[must_use]
+    pub fn growth(mut self) -> Self {
+        self.entries = self.entries.into_iter().map(Entry::growth).collect();
+        self
     }
 
     /// Two of half the size each.
@@ -108,6 +117,8 @@ pub struct Push {
     newest_changed: bool,
     /// Records before this offset were sent by an earlier owner.
     sent_before: Offset,
+    /// Whether entries carry the sample before, so that growth can be told.
+    growth: bool,
 }
 
 impl Push {
@@ -124,7 +135,15 @@ impl Push {
             newest: EventTime::MIN,
             newest_changed: false,
             sent_before: Offset(0),
+            growth: false,
         }
+    }
+
+    /// The same with entries that can tell growth (`Entry::growth`), at twice the size.
+    #[must_use]
+    pub fn with_growth(mut self) -> Self {
+        self.growth = true;
+        self
     }
 
     /// Counts a record of a window that starts at `start`, and notes the series that end with it.
@@ -158,6 +177,9 @@ impl Push {
             if sampled.start.is_some() {
                 sampled.shape = state.shape(&key);
             }
+            if let Some(last) = sampled.last.as_mut().filter(|_| self.growth) {
+                state.encode_series(&key, &mut last.series);
+            }
             self.changed.insert(key);
         }
     }
@@ -181,7 +203,7 @@ impl Push {
         let mut chunks = Chunks { head: head(window, self.shelf.incarnation()), body: vec![], entries: 0, done: vec![] };
         for (key, series) in std::mem::take(&mut self.ended) {
             if let Some(sampled) = self.sampled.remove(&key) {
-                chunks.put(|out| Entry::put(Kind::Ended, sampled.start.unwrap_or(window.start), &sampled.shape, &series, out));
+                chunks.put(|out| Entry::put(Kind::Ended, sampled.start.unwrap_or(window.start), &sampled.shape, &series, None, out));
             }
             self.changed.insert(key.clone());
             self.ended_changed.insert(key);
@@ -193,9 +215,10 @@ impl Push {
             state.encode_series(key, &mut series);
             let start = *sampled.start.get_or_insert(window.start);
             if !series.is_empty() {
-                chunks.put(|out| Entry::put(Kind::Sample, start, &sampled.shape, &series, out));
+                chunks.put(|out| Entry::put(Kind::Sample, start, &sampled.shape, &series, sampled.last.as_ref(), out));
             }
-            (sampled.due, sampled.shape) = (false, Shape::default());
+            let last = Some(Last { end: window.end, series: vec![] });
+            (sampled.due, sampled.shape, sampled.last) = (false, Shape::default(), last);
             self.changed.insert(key.clone());
         }
         drop(state);
@@ -269,11 +292,15 @@ impl Chunks {
 }
 
 impl Sampled {
-    /// `due | start, or nothing | shape`.
+    /// `due | start, or nothing | shape | last sample, or nothing`.
     fn encode(&self) -> Vec<u8> {
         let mut out = vec![u8::from(self.due), u8::from(self.start.is_some())];
         codec::put_i64(&mut out, self.start.map_or(0, |start| start.0));
         self.shape.encode(&mut out);
+        if let Some(last) = &self.last {
+            codec::put_i64(&mut out, last.end.0);
+            codec::put_bytes(&mut out, &last.series);
+        }
         out
     }
 
@@ -282,8 +309,12 @@ impl Sampled {
         let (due, started) = (from.u8()? != 0, from.u8()? != 0);
         let start = EventTime(from.i64()?);
         let shape = Shape::decode(&mut from)?;
+        let mut last = None;
+        if !from.is_empty() {
+            last = Some(Last { end: EventTime(from.i64()?), series: from.bytes()?.to_vec() });
+        }
         from.end()?;
-        Ok(Self { due, start: started.then_some(start), shape })
+        Ok(Self { due, start: started.then_some(start), shape, last })
     }
 }
 

@@ -100,6 +100,12 @@ impl Sink {
         Self::limited(store, committed, position, 1 << 20)
     }
 
+    pub(crate) fn with_growth(store: MemoryStore) -> Self {
+        let mut sink = Self::new(store, &[], 0);
+        sink.stage.growth = true;
+        sink
+    }
+
     fn limited(store: MemoryStore, committed: &[u8], position: usize, limit: usize) -> Self {
         let outbox = Arc::new(Outbox::new(limit));
         let mut stage = Push::new(&outbox, 0, 120 * MINUTE, 10 * MINUTE);
