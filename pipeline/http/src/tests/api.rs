@@ -198,7 +198,7 @@ async fn one_series_of_a_grouping_is_chosen_by_its_dimensions() {
 async fn an_answer_waits_for_windows_and_is_no_answer_without_them() {
     let app = app();
     app.publish(&[published("cart", WINDOW, 7)], false);
-    let path = "/api/v1/services/cart/value?signal=requests&wait_for_windows=2";
+    let path = "/api/v1/services/cart/value?signal=requests&after=2022-08-22T03:53:00Z&wait_for_windows=2";
     let late = app.get(&format!("{path}&wait=0")).await;
     assert_eq!((late.status, late.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "5"));
     let further = async {
