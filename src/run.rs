@@ -4,6 +4,7 @@ mod broker;
 mod colours;
 mod controller;
 mod demo;
+mod described;
 mod router;
 mod story;
 mod vitals;
@@ -62,6 +63,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     };
     let _traces = init_tracing(&traces).map_err(Failure::usage)?;
     let metrics = install_metrics(&[]).map_err(Failure::failed)?;
+    described::describe();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     // Taken first: a port in use is said before anything is opened or written.
     let listener = listen(settings.http.listen)?;
@@ -121,6 +123,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         pipelines.push(topology::part(deployment(&settings, &checked, start, &of, &inlets, &rules, &tally, &*log)?));
         computed.push(Computed { deployment: start.deployment, tally, partials: of.partials });
     }
+    described::start_at_zero(&pipelines.iter().map(|pipeline| pipeline.name.clone()).collect::<Vec<_>>());
     let feed = OrdersFeed::of_log(Arc::clone(&log), &topics.control);
     let router = crate::router::stage(&Colour::ALL, feed, nanos(checked.plain.retain.0) * 2);
     pipelines.push(topology::shared(router, sinks(&topics, &checked, &settings, &scrapes)));
@@ -172,6 +175,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         computed,
         standing: Arc::clone(&standing),
         clock: Arc::clone(&clock),
+        settings: settings.metrics.clone(),
     };
     let wanted = checked.groupings.wanted(true);
     let for_edge = inlets.first().map(|inlet| Arc::clone(&inlet.source)).unwrap_or_else(|| unreachable!("there is always the own topic"));

@@ -320,6 +320,7 @@ impl Core {
 
     /// Drops everything uncommitted.
     fn forget(&mut self) {
+        self.folds.iter().for_each(|fold| self.transactions.metrics.no_lag(&fold.partition));
         self.folds.clear();
         self.out.clear();
         self.sealed = None;
