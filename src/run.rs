@@ -4,6 +4,7 @@ mod broker;
 mod colours;
 mod controller;
 mod demo;
+mod described;
 mod outputs;
 mod router;
 mod story;
@@ -63,6 +64,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     };
     let _traces = init_tracing(&traces).map_err(Failure::usage)?;
     let metrics = install_metrics(&[]).map_err(Failure::failed)?;
+    described::describe();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     // Taken first: a port in use is said before anything is opened or written.
     let listener = listen(settings.http.listen)?;
@@ -122,6 +124,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         pipelines.push(topology::part(deployment(&settings, &checked, start, &of, &inlets, &rules, &tally, &*log)?));
         computed.push(Computed { deployment: start.deployment, tally, partials: of.partials });
     }
+    described::start_at_zero(&pipelines.iter().map(|pipeline| pipeline.name.clone()).collect::<Vec<_>>());
     let feed = OrdersFeed::of_log(Arc::clone(&log), &topics.control);
     let router = crate::router::stage(&Colour::ALL, feed, nanos(checked.plain.retain.0) * 2);
     // Checked before anything is opened for them; they call nobody before there is something to send.
@@ -178,6 +181,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         computed,
         standing: Arc::clone(&standing),
         clock: Arc::clone(&clock),
+        settings: settings.metrics.clone(),
     };
     let wanted = checked.groupings.wanted(true);
     let for_edge = inlets.first().map(|inlet| Arc::clone(&inlet.source)).unwrap_or_else(|| unreachable!("there is always the own topic"));

@@ -14,6 +14,7 @@ mod measure;
 mod memory;
 mod push;
 mod report;
+mod scrape;
 mod speed;
 
 /// Measures golden against a plain reference, in one run.
@@ -30,6 +31,8 @@ enum Step {
     Speed(speed::Speed),
     /// Peak memory of a million series in two open windows.
     Memory(memory::Memory),
+    /// Lines of the metrics page per CPU-second, against a plain loop, and what a scrape costs its sink.
+    Scrape(scrape::Scrape),
     /// Speed and latency from a Kafka broker, against reading alone and against peers.
     Kafka(kafka::KafkaBench),
     /// What forwarding costs a router worker, against a plain loop of the same client.
@@ -55,6 +58,7 @@ fn main() -> Result<()> {
     match Command::parse().step {
         Step::Speed(step) => step.run(),
         Step::Memory(step) => step.run(),
+        Step::Scrape(step) => step.run(),
         Step::Kafka(step) => step.run(),
         Step::Drain(step) => step.run(),
         Step::Router(step) => step.run(),

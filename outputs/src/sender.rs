@@ -95,8 +95,8 @@ impl Drop for Sender {
 fn run(mut output: Box<dyn Output>, outbox: &Outbox) {
     let name = output.name();
     let mut wait = WAITS.0;
-    counter!(SENT, "output" => name).absolute(0);
-    counter!(RETRIED, "output" => name).absolute(0);
+    counter!(SENT, "output" => name).increment(0);
+    counter!(RETRIED, "output" => name).increment(0);
     while !outbox.is_closed() {
         gauge!(QUEUE, "output" => name).set(outbox.size() as f64);
         gauge!(OLDEST, "output" => name).set(outbox.oldest().map_or(0.0, |end| end.0 as f64 / 1e9));

@@ -3,6 +3,8 @@
 //! Edge only: the log, the history and the pipeline's vitals are handed in as handles; what blocks runs on threads that may. Read in this order.
 //! What this crate does not do: it computes no signal, and no answer of it changes what was computed.
 
+/// Which form of the metrics is asked for.
+mod accept;
 /// The JSON API: services, signals, health, late ledger, dead letters, status.
 mod api;
 /// Headers of every answer.

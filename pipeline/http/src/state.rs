@@ -2,6 +2,7 @@
 
 use crate::ingest::Budget;
 use golden_pipeline::decode::Decoder;
+use golden_pipeline::emit::prometheus::Format as MetricsFormat;
 use golden_pipeline::history::History;
 use golden_pipeline::names::Topics;
 use golden_pipeline::overrides::board::Board;
@@ -77,8 +78,8 @@ pub trait Vitals: Send + Sync {
     /// Tasks, watermark, lag.
     fn status(&self) -> Status;
 
-    /// Appends all metrics in Prometheus' text format.
-    fn metrics(&self, out: &mut String);
+    /// Appends all metrics in one of Prometheus' forms.
+    fn metrics(&self, format: MetricsFormat, out: &mut Vec<u8>);
 }
 
 /// What a router answers; this crate does not know how. Calls may wait for a log.

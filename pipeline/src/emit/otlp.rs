@@ -19,7 +19,7 @@ use prost::Message as _;
 use std::collections::BTreeMap;
 
 /// Attributes of labels that are more than their dots.
-const ATTRIBUTES: [(&str, &str); 14] = [
+const ATTRIBUTES: [(&str, &str); 15] = [
     ("service_name", "service.name"),
     ("service_namespace", "service.namespace"),
     ("service_version", "service.version"),
@@ -31,6 +31,7 @@ const ATTRIBUTES: [(&str, &str); 14] = [
     ("k8s_deployment_name", "k8s.deployment.name"),
     ("http_request_method", "http.request.method"),
     ("http_route", "http.route"),
+    ("rpc_method", "rpc.method"),
     ("server_address", "server.address"),
     ("error_type", "error.type"),
     ("otel_metric_overflow", "otel.metric.overflow"),
@@ -101,7 +102,8 @@ struct Metrics {
 
 impl Metrics {
     fn add(&mut self, point: &Point<'_>, common: &[KeyValue], times: &Times) {
-        let attributes = || common.iter().cloned().chain(point.labels.iter().map(|(name, value)| attribute(name, value))).collect();
+        let common = || common.iter().filter(|pair| !(point.of_service && pair.key == "grouping")).cloned();
+        let attributes = || common().chain(point.labels.iter().map(|(name, value)| attribute(name, value))).collect();
         let none = if times.ended { NO_RECORDED_VALUE } else { 0 };
         let number = |start, time| NumberPoint { start, time, attributes: attributes(), flags: none, ..NumberPoint::default() };
         let delta = self.temporality == Temporality::Delta;
@@ -140,7 +142,8 @@ impl Metrics {
                     added += 1;
                 }
                 let mut last = empty(times.at);
-                if let Some(native) = buckets.native.filter(|_| !times.ended) {
+                if !times.ended {
+                    let native = buckets.native;
                     last.count = native.count();
                     last.sum = Some(buckets.sum_seconds());
                     last.scale = native.scale();

@@ -204,7 +204,8 @@ fn point_lines(point: &Point<'_>, common: &[(&str, &str)], times: &Times, shown:
     let mut line = |suffix: &str, more: Option<(&str, &str)>, body: Body<'_>, start: i64, trace: Option<Trace>| {
         let name = [point.family.name, suffix].concat();
         let own = point.labels.iter().copied().chain(more);
-        let mut labels: Vec<(&str, &str)> = [("__name__", name.as_str())].into_iter().chain(common.iter().copied()).chain(own).collect();
+        let common = common.iter().copied().filter(|(name, _)| !(point.of_service && *name == "grouping"));
+        let mut labels: Vec<(&str, &str)> = [("__name__", name.as_str())].into_iter().chain(common).chain(own).collect();
         labels.sort_unstable();
         put(Line { family: point.family, labels: &labels, body, start, trace });
     };
@@ -231,10 +232,10 @@ fn point_lines(point: &Point<'_>, common: &[(&str, &str)], times: &Times, shown:
                 let count = counted(below as f64);
                 line("_count", None, Body::Plain(count.get(from..).unwrap_or_default()), start, None);
             }
-            if shown.native && buckets.native.is_some() {
+            if shown.native {
                 // At the finest scale: a receiver takes a scale that rises for a reset.
                 let nothing = Exponential::default();
-                let nothing = Buckets { counts: &[], sum_ns: 0, native: Some(&nothing) };
+                let nothing = Buckets { counts: &[], sum_ns: 0, native: &nothing };
                 let both = if ended { [(None, at); 2] } else { [(Some(nothing), zero), (Some(buckets), at)] };
                 let trace = point.trace.filter(|_| !ended);
                 line("", None, Body::Native(both.get(from..).unwrap_or_default()), start, trace);
@@ -248,24 +249,19 @@ fn native(buckets: Option<&Buckets<'_>>, timestamp: i64, start_timestamp: i64) -
     let Some(buckets) = buckets else {
         return v2::Histogram { sum: f64::from_bits(STALE), timestamp, start_timestamp, ..v2::Histogram::default() };
     };
-    let mut histogram = v2::Histogram {
-        count_int: Some(0),
-        zero_count_int: Some(0),
+    let mut spans = Native::default();
+    buckets.native.native(&mut spans);
+    v2::Histogram {
+        count_int: Some(buckets.native.count()),
         sum: buckets.sum_seconds(),
+        schema: buckets.native.scale(),
+        zero_count_int: Some(buckets.native.zero_count()),
+        positive_spans: spans.spans.iter().map(|(offset, length)| v2::BucketSpan { offset: *offset, length: *length }).collect(),
+        positive_deltas: spans.deltas,
         timestamp,
         start_timestamp,
         ..v2::Histogram::default()
-    };
-    if let Some(exponential) = buckets.native {
-        let mut spans = Native::default();
-        exponential.native(&mut spans);
-        histogram.count_int = Some(exponential.count());
-        histogram.zero_count_int = Some(exponential.zero_count());
-        histogram.schema = exponential.scale();
-        histogram.positive_spans = spans.spans.iter().map(|(offset, length)| v2::BucketSpan { offset: *offset, length: *length }).collect();
-        histogram.positive_deltas = spans.deltas;
     }
-    histogram
 }
 
 /// Every text once; number 0 is the empty one.

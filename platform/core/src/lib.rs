@@ -18,6 +18,8 @@ pub mod invariants;
 pub mod log;
 /// Hash maps whose order does not differ from run to run.
 pub mod map;
+/// Metrics as plain values, before any format.
+pub mod metric;
 /// Which partition a key belongs to.
 pub mod partitioner;
 /// Which stages there are and how they are joined.

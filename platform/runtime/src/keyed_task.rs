@@ -338,6 +338,7 @@ impl Core {
 
     /// Drops everything uncommitted.
     fn forget(&mut self) {
+        self.folds.iter().for_each(|fold| self.transactions.metrics.no_lag(&fold.partition));
         self.folds.clear();
         // A new assignment reads all again.
         self.paused.clear();

@@ -211,3 +211,21 @@ async fn an_answer_waits_for_windows_and_is_no_answer_without_them() {
     let (answer, ()) = tokio::join!(app.get(&asked), further);
     assert_eq!((answer.status, &answer.json()["value"]), (StatusCode::OK, &json!(9.0)));
 }
+
+#[tokio::test]
+async fn metrics_come_in_the_form_that_is_asked_for_and_packed_where_that_is_welcome() {
+    let app = app();
+    let ask = |accept: &str, encoding: &str| {
+        let request = axum::http::Request::get("/metrics").header("accept", accept).header("accept-encoding", encoding);
+        app.send(request.body(axum::body::Body::empty()).unwrap())
+    };
+    let open = ask("application/openmetrics-text;version=1.0.0", "identity").await;
+    assert!(open.header("content-type").starts_with("application/openmetrics-text; version=1.0.0"));
+    assert!(open.body.ends_with(b"OpenMetrics\n") && open.header("vary").contains("accept-encoding"));
+    let protobuf = ask("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited", "gzip").await;
+    assert!(protobuf.header("content-type").contains("encoding=delimited"));
+    assert_eq!(protobuf.header("content-encoding"), "gzip");
+    let mut page = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&*protobuf.body), &mut page).unwrap();
+    assert!(page.ends_with(b"Protobuf\n") && page.len() > 2 * protobuf.body.len());
+}

@@ -6,7 +6,7 @@
 //! What a page can leave out, a pushed series must say: a gauge that has no value any more is `Value::Absent`, a counter that is new is
 //! `fresh` (a zero belongs before its first sample), and a series that ended is an entry of kind `Ended`.
 
-use super::{BOUNDS, Durations, ScrapeState, Series};
+use super::{BOUNDS, Durations, ScrapeState, Series, labels};
 use crate::emit::exponential::Exponential;
 use crate::emit::record::OVERFLOW;
 use crate::signal::availability;
@@ -186,7 +186,7 @@ pub struct Buckets<'a> {
     /// Exact, ns.
     pub sum_ns: u128,
     /// The same counts in exponential buckets.
-    pub native: Option<&'a Exponential>,
+    pub native: &'a Exponential,
 }
 
 impl Buckets<'_> {
@@ -224,6 +224,8 @@ pub struct Point<'a> {
     pub family: &'static Family,
     /// Labels beside those of the series.
     pub labels: &'a [(&'a str, &'a str)],
+    /// It is about the service as a whole: without the series' label `grouping`.
+    pub of_service: bool,
     /// Its value at the end of the window.
     pub value: Value<'a>,
     /// It is a counter that had no sample before.
@@ -339,16 +341,18 @@ impl Entry {
     /// Labels of the series, by name.
     #[must_use]
     pub fn labels(&self) -> Vec<(String, String)> {
-        let mut labels = parse_labels(&self.series.labels);
-        labels.sort_unstable();
-        labels
+        let mut all = Vec::new();
+        labels::each(&self.series.labels, |name, value| all.push((name.to_owned(), value.to_owned())));
+        all.sort_unstable();
+        all
     }
 
     /// Walks its metrics. Gauges are of the newest window, so there are none when only an earlier one was corrected.
     pub fn points(&self, window: Window, put: &mut dyn FnMut(Point<'_>)) {
         let (series, before) = (&self.series, &self.before);
-        let mut count = |family, labels: &[(&str, &str)], count, known: bool| {
-            put(Point { family, labels, value: Value::Count(count), fresh: !(before.any && known), trace: None });
+        let mut count = |family: &'static Family, labels: &[(&str, &str)], count, known: bool| {
+            let of_service = [&LATE, &CORRECTIONS, &CLAMPED].contains(&family);
+            put(Point { family, labels, of_service, value: Value::Count(count), fresh: !(before.any && known), trace: None });
         };
         count(&REQUESTS, &[], series.requests, true);
         count(&ERRORS, &[], 0, true);
@@ -379,19 +383,20 @@ impl Entry {
             if durations.count() == 0 {
                 continue;
             }
-            let shown = newest.and_then(|newest| newest.exemplar).filter(|shown| shown.error == is_error);
-            let trace = shown.map(|shown| Trace { id: shown.trace_id, duration: shown.duration, at: EventTime(shown.event_time) });
+            let shown = newest.and_then(|newest| newest.example(is_error));
+            let trace = shown.map(|shown| Trace { id: shown.trace_id, duration: shown.duration, at: EventTime(shown.at) });
             let value = Value::Durations(durations.as_buckets());
-            put(Point { family: &DURATION, labels: &[("outcome", outcome)], value, fresh: !(self.before.any && known), trace });
+            let fresh = !(self.before.any && known);
+            put(Point { family: &DURATION, labels: &[("outcome", outcome)], of_service: false, value, fresh, trace });
         }
     }
 
     fn gauges(&self, window: Window, put: &mut dyn FnMut(Point<'_>)) {
         let ended = self.kind == Kind::Ended;
         let Some(newest) = self.series.newest.as_ref().filter(|newest| ended || newest.window == window) else { return };
-        let mut gauge = |family, labels: &[(&str, &str)], number: Option<f64>| {
+        let mut gauge = |family: &'static Family, labels: &[(&str, &str)], number: Option<f64>| {
             let value = number.map_or(Value::Absent, Value::Number);
-            put(Point { family, labels, value, fresh: false, trace: None });
+            put(Point { family, labels, of_service: *family == RULE, value, fresh: false, trace: None });
         };
         gauge(&AVAILABILITY, &[], availability::ratio(newest.requests, newest.errors));
         if let Some(level) = newest.health {
@@ -429,6 +434,7 @@ impl Series {
         for (durations, before) in [(&mut grown.ok, &last.ok), (&mut grown.error, &last.error)] {
             durations.buckets.iter_mut().zip(before.buckets).for_each(|(bucket, before)| *bucket = bucket.saturating_sub(before));
             durations.sum_ns = durations.sum_ns.saturating_sub(before.sum_ns);
+            durations.native = durations.native.since(&before.native);
         }
         grown
     }
@@ -436,51 +442,13 @@ impl Series {
 
 impl Durations {
     fn as_buckets(&self) -> Buckets<'_> {
-        Buckets { counts: &self.buckets, sum_ns: self.sum_ns, native: None }
+        Buckets { counts: &self.buckets, sum_ns: self.sum_ns, native: &self.native }
     }
-}
-
-/// Takes apart what `Labels` put together.
-fn parse_labels(text: &str) -> Vec<(String, String)> {
-    let mut labels = Vec::new();
-    let mut rest = text;
-    while let Some((name, behind)) = rest.split_once("=\"") {
-        let mut value = String::new();
-        let mut chars = behind.chars();
-        loop {
-            match chars.next() {
-                None | Some('"') => break,
-                Some('\\') => match chars.next() {
-                    Some('n') => value.push('\n'),
-                    Some(c) => value.push(c),
-                    None => break,
-                },
-                Some(c) => value.push(c),
-            }
-        }
-        labels.push((name.to_owned(), value));
-        rest = chars.as_str().trim_start_matches(',');
-    }
-    labels
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn labels_come_apart_as_they_were_put_together() {
-        let dimensions = [("operation", "a \"b\"\\\n,c=\"d\""), ("env", "prod")];
-        let series = Series::new("service_operation", "cart", "", dimensions.into_iter());
-        let labels = parse_labels(&series.labels);
-        let wanted = [
-            ("grouping", "service_operation"),
-            ("service_name", "cart"),
-            ("operation", "a \"b\"\\\n,c=\"d\""),
-            ("deployment_environment_name", "prod"),
-        ];
-        assert_eq!(labels, wanted.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    }
 
     #[test]
     fn a_shape_comes_back() {
