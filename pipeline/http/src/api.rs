@@ -16,6 +16,7 @@ pub(crate) mod shadow;
 pub(crate) mod signals;
 pub(crate) mod slo;
 pub(crate) mod status;
+pub(crate) mod value;
 
 use crate::problem::Problem;
 use crate::state::AppState;

@@ -3,6 +3,8 @@
 //! Edge only: the log, the history and the pipeline's vitals are handed in as handles; what blocks runs on threads that may. Read in this order.
 //! What this crate does not do: it computes no signal, and no answer of it changes what was computed.
 
+/// Which form of the metrics is asked for.
+mod accept;
 /// The JSON API: services, signals, health, late ledger, dead letters, status.
 mod api;
 /// Headers of every answer.
@@ -36,7 +38,7 @@ use axum::routing::{get, post};
 use problem::Problem;
 
 /// The only tenant.
-pub(crate) const TENANT: &str = "default";
+pub const TENANT: &str = "default";
 
 /// Which routes a process has, beside those for whoever runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +69,7 @@ pub fn router(state: AppState, doors: Doors) -> Router {
             .route("/api/v1/services", get(api::services::services))
             .route("/api/v1/services/{service}/signals", get(api::signals::signals))
             .route("/api/v1/services/{service}/health", get(api::health::health))
+            .route("/api/v1/services/{service}/value", get(api::value::value))
             .route("/api/v1/services/{service}/explain", get(api::explain::explain))
             .route("/api/v1/services/{service}/slo", get(api::slo::of_service))
             .route("/api/v1/slo", get(api::slo::fleet))

@@ -20,6 +20,7 @@ use utoipa::OpenApi;
         api::services::services,
         api::signals::signals,
         api::health::health,
+        api::value::value,
         api::explain::explain,
         api::slo::of_service,
         api::slo::fleet,
