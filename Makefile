@@ -5,6 +5,9 @@
 
 CARGO_TARGET_DIR ?= $(HOME)/.cache/golden-signals/target
 export CARGO_TARGET_DIR
+# Shown in golden_signals_build_info.
+SOURCE_REVISION ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+export SOURCE_REVISION
 GOLDEN := $(CARGO_TARGET_DIR)/release/golden
 CARGO_FLAGS := --release --workspace --locked
 # Where bench puts its events, 2 GB: a folder in memory gives the steadiest figures.
@@ -59,6 +62,7 @@ bench: build ## speed and memory against a plain reference, as ratios (docs/benc
 	mkdir -p $(BENCH_DIR)
 	$(CARGO_TARGET_DIR)/release/golden-bench speed --golden $(GOLDEN) --dir $(BENCH_DIR) $(BENCH_ARGS)
 	$(CARGO_TARGET_DIR)/release/golden-bench memory --golden $(GOLDEN) --dir $(BENCH_DIR)
+	$(CARGO_TARGET_DIR)/release/golden-bench scrape
 
 bench-kafka: build ## speed and latency from a Kafka broker of its own: PEERS=folder of built peers; needs Java 17 and Maven
 	mkdir -p $(BENCH_DIR)

@@ -24,6 +24,8 @@ mod namespace;
 #[cfg(test)]
 mod observed;
 #[cfg(test)]
+mod outputs;
+#[cfg(test)]
 mod overrides;
 #[cfg(test)]
 mod overrides_backtest;

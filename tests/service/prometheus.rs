@@ -27,6 +27,16 @@ impl Prometheus {
         Self { folder, url }
     }
 
+    /// Makes it stand still: connections stay open, and nobody answers.
+    pub(crate) fn pause(&self) {
+        script(&["pause", &self.folder.path().display().to_string()]);
+    }
+
+    /// Goes on.
+    pub(crate) fn resume(&self) {
+        script(&["resume", &self.folder.path().display().to_string()]);
+    }
+
     /// What the series of an instant query are now, or why it has no answer.
     pub(crate) fn query(&self, expression: &str) -> Result<Vec<serde_json::Value>, String> {
         let mut answer =
