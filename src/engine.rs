@@ -9,6 +9,7 @@ use golden_pipeline::names::Topics;
 use golden_router::deployment::Colour;
 use platform_core::clock::Clock;
 use platform_core::log::Log;
+use platform_core::metric::{Family, Kind, Value};
 use platform_core::record::Topic;
 use platform_kafka::log::Kafka;
 use platform_kafka::topics::Needed;
@@ -16,7 +17,6 @@ use platform_rocks::log::RocksLog;
 use platform_rocks::rocks::{self, OpenError, Rocks, TopicSettings};
 use platform_rocks::stores::RocksStores;
 use platform_runtime::task::Place;
-use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -116,18 +116,22 @@ impl Gauge {
     }
 
     /// Metrics of the embedded log; Kafka's come with all others.
-    pub(crate) fn figures(&self, out: &mut String) {
+    pub(crate) fn figures(&self) -> Vec<Family> {
         if self.kafka.is_some() {
-            return;
+            return vec![];
         }
         let figures = self.embedded.figures();
-        for (name, kind, help, value) in [
-            ("platform_log_queued_bytes", "gauge", "Bytes of records that wait to be written.", figures.queued_bytes as f64),
-            ("platform_log_syncs_total", "counter", "Syncs of the log to its device.", figures.syncs as f64),
-            ("platform_log_sync_seconds_total", "counter", "Time spent in syncs.", figures.sync_time.as_secs_f64()),
-        ] {
-            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
-        }
+        let all = [
+            ("platform_log_queued_bytes", Kind::Gauge, "Bytes of records that wait to be written.", figures.queued_bytes as f64),
+            ("platform_log_syncs_total", Kind::Counter, "Syncs of the log to its device.", figures.syncs as f64),
+            ("platform_log_sync_seconds_total", Kind::Counter, "Time spent in syncs.", figures.sync_time.as_secs_f64()),
+        ];
+        let family = |(name, kind, help, value)| {
+            let mut family = Family::new(name, kind, help);
+            family.push(&[], Value::Number(value));
+            family
+        };
+        all.into_iter().map(family).collect()
     }
 }
 

@@ -4,7 +4,9 @@ mod broker;
 mod colours;
 mod controller;
 mod demo;
+mod described;
 mod health;
+mod outputs;
 mod router;
 mod story;
 mod vitals;
@@ -44,7 +46,7 @@ use platform_runtime::task::RuntimeSettings;
 use platform_runtime::traces::{TraceSettings, init_tracing};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use vitals::{Computed, RunVitals};
@@ -63,6 +65,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     };
     let _traces = init_tracing(&traces).map_err(Failure::usage)?;
     let metrics = install_metrics(&[]).map_err(Failure::failed)?;
+    described::describe();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     // Taken first: a port in use is said before anything is opened or written.
     let listener = listen(settings.http.listen)?;
@@ -122,9 +125,13 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         pipelines.push(topology::part(deployment(&settings, &checked, start, &of, &inlets, &rules, &tally, &*log)?));
         computed.push(Computed { deployment: start.deployment, tally, partials: of.partials });
     }
+    described::start_at_zero(&pipelines.iter().map(|pipeline| pipeline.name.clone()).collect::<Vec<_>>());
     let feed = OrdersFeed::of_log(Arc::clone(&log), &topics.control);
     let router = crate::router::stage(&Colour::ALL, feed, nanos(checked.plain.retain.0) * 2);
-    pipelines.push(topology::shared(router, sinks(&topics, &checked, &settings, &scrapes)));
+    // Checked before anything is opened for them; they call nobody before there is something to send.
+    let outputs = outputs::of(&settings, &checked, &topics.public, &clock)?;
+    let (pushing, outputs): (Vec<_>, Vec<_>) = outputs.into_iter().unzip();
+    pipelines.push(topology::shared(router, sinks(&topics, &checked, &settings, &scrapes).into_iter().chain(pushing).collect()));
     let readers = vitals::readers(&pipelines, &place, &*log);
     pipelines.iter_mut().for_each(|pipeline| pipeline.stages.retain(|stage| has(&args.role, role_of(&stage.name))));
     // The demo's release may end without this program: its end is the story.
@@ -148,7 +155,10 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let (apart, pipelines): (Vec<_>, Vec<_>) = pipelines.into_iter().partition(|pipeline| release.contains(&pipeline.name));
     let release = args.flip.then(|| start(apart, place.clone())).transpose()?;
     let mut running = start(pipelines, place)?;
-    let history = History::open(&*stores, settings.log.partitions, settings.log.partitions).map_err(Failure::failed)?;
+    let senders = outputs.into_iter().filter(|_| has(&args.role, Role::Sink)).map(outputs::Output::start);
+    let senders = senders.collect::<Result<Vec<_>, _>>()?;
+    let open_history = || History::open(&*stores, settings.log.partitions, settings.log.partitions).map_err(Failure::failed);
+    let history = open_history()?;
     let watch = running.watch().clone();
     let board = Arc::new(Board::default());
     let controlled = controller::Parts {
@@ -173,6 +183,10 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         computed,
         standing: Arc::clone(&standing),
         clock: Arc::clone(&clock),
+        settings: settings.metrics.clone(),
+        history: open_history()?,
+        board: Arc::clone(&board),
+        levels: Mutex::default(),
     };
     let wanted = checked.groupings.wanted(true);
     let for_edge = inlets.first().map(|inlet| Arc::clone(&inlet.source)).unwrap_or_else(|| unreachable!("there is always the own topic"));
@@ -200,6 +214,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     drop(story);
     // A question to a broker that is away takes seconds to end.
     engine.close_after(STOP_DEADLINE * 2 / 5).map_err(Failure::failed)?;
+    drop(senders);
     drop(controller);
     drop(router);
     drop(lookout);

@@ -6,6 +6,7 @@ use crate::failure::{Failure, suggestion};
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Yaml};
 use figment::value::Value;
+use golden_outputs::settings::OutputsSettings;
 use golden_pipeline::settings::{PipelineSettings, Span};
 use golden_router::deployment::Colour;
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,10 @@ pub(crate) struct Settings {
     pub(crate) router: RouterSettings,
     /// What is kept for the API and pages.
     pub(crate) history: HistorySettings,
+    /// What the metrics page shows.
+    pub(crate) metrics: MetricsSettings,
+    /// Where results are sent.
+    pub(crate) outputs: OutputsSettings,
     /// Where traces of the program itself go.
     pub(crate) traces: TracesSettings,
 }
@@ -140,6 +145,32 @@ pub(crate) struct HistorySettings {
     pub(crate) retention: Span,
 }
 
+/// What the metrics page shows (docs/metrics.md).
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct MetricsSettings {
+    /// Most series on the page: of each service first, then those with most errors and requests.
+    pub(crate) max_series: usize,
+    /// Whether there are gauges of quantiles, which cannot be aggregated.
+    pub(crate) quantiles: bool,
+    /// The same numbers under names of other tools.
+    pub(crate) compatibility: CompatibilitySettings,
+}
+
+/// Names of other tools, each a switch.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CompatibilitySettings {
+    /// `http_server_request_duration_seconds`.
+    pub(crate) http_server: bool,
+    /// `rpc_server_call_duration_seconds`.
+    pub(crate) rpc_server: bool,
+    /// `traces_spanmetrics_calls_total`, `traces_spanmetrics_latency`.
+    pub(crate) spanmetrics: bool,
+    /// `traces_span_metrics_calls_total`, `traces_span_metrics_duration_seconds`.
+    pub(crate) span_metrics: bool,
+}
+
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct TracesSettings {
@@ -223,6 +254,8 @@ impl Default for Settings {
             runtime: TaskSettings::default(),
             router: RouterSettings::default(),
             history: HistorySettings::default(),
+            metrics: MetricsSettings::default(),
+            outputs: OutputsSettings::default(),
             traces: TracesSettings::default(),
         }
     }
@@ -264,6 +297,12 @@ impl Default for OverridesSettings {
 impl Default for TaskSettings {
     fn default() -> Self {
         Self { commit_interval: seconds(1), fold_tasks: 0, close_tasks: 1, emit_kib: 8192 }
+    }
+}
+
+impl Default for MetricsSettings {
+    fn default() -> Self {
+        Self { max_series: 50_000, quantiles: false, compatibility: CompatibilitySettings::default() }
     }
 }
 
@@ -370,6 +409,9 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
         if count == 0 || count > most {
             return Err(Failure::usage(format!("{place}: router.{name} is {count}, and must be from 1 to {most}")));
         }
+    }
+    if settings.outputs.queue_mib == 0 {
+        return Err(Failure::usage(format!("{place}: outputs.queue_mib is 0, and must be at least 1")));
     }
     if settings.runtime.close_tasks == 0 {
         return Err(Failure::usage(format!("{place}: runtime.close_tasks is 0, and must be at least 1")));

@@ -12,7 +12,9 @@ mod kafka;
 mod load;
 mod measure;
 mod memory;
+mod push;
 mod report;
+mod scrape;
 mod speed;
 
 /// Measures golden against a plain reference, in one run.
@@ -29,10 +31,14 @@ enum Step {
     Speed(speed::Speed),
     /// Peak memory of a million series in two open windows.
     Memory(memory::Memory),
+    /// Lines of the metrics page per CPU-second, against a plain loop, and what a scrape costs its sink.
+    Scrape(scrape::Scrape),
     /// Speed and latency from a Kafka broker, against reading alone and against peers.
     Kafka(kafka::KafkaBench),
     /// What forwarding costs a router worker, against a plain loop of the same client.
     Router(kafka::forward::ForwardBench),
+    /// What sending the metrics of many series costs in one window.
+    Push(push::PushBench),
     /// Write generated events to standard output.
     Generate(load::Load),
     /// Decode a file of events and do nothing with them.
@@ -52,10 +58,12 @@ fn main() -> Result<()> {
     match Command::parse().step {
         Step::Speed(step) => step.run(),
         Step::Memory(step) => step.run(),
+        Step::Scrape(step) => step.run(),
         Step::Kafka(step) => step.run(),
         Step::Drain(step) => step.run(),
         Step::Router(step) => step.run(),
         Step::Forward(step) => step.run(),
+        Step::Push(step) => step.run(),
         Step::Generate(load) => load.write(),
         Step::Decode(step) => step.run(),
         Step::Measure(step) => step.run(),

@@ -17,6 +17,11 @@ impl Case {
         self.name
     }
 
+    /// Median over the rounds.
+    pub(crate) fn median(&self, part: fn(&Took) -> f64) -> f64 {
+        Spread::of(self.rounds.iter().map(part)).median
+    }
+
     /// Takes a round in, and says it.
     pub(crate) fn add(&mut self, round: u32, took: Took) {
         eprintln!("round {round}: {}: {:.2} s, {:.2} CPU-s, {:.0} MiB", self.name, took.wall, took.cpu, took.peak);

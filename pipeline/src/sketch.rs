@@ -63,9 +63,9 @@ pub fn bin_of(micros: u64) -> u16 {
 
 /// Smallest and largest duration in µs that fall into a bin: its values are not told apart.
 #[must_use]
-pub fn range_of(bin: u16) -> (u64, u64) {
-    let shift = (u32::from(bin) / PAGE as u32).saturating_sub(1);
-    let first = u64::from(u32::from(bin) - shift * PAGE as u32) << shift;
+pub const fn range_of(bin: u16) -> (u64, u64) {
+    let shift = (bin as u32 / PAGE as u32).saturating_sub(1);
+    let first = ((bin as u32 - shift * PAGE as u32) as u64) << shift;
     (first, first + (1 << shift) - 1)
 }
 

@@ -4,9 +4,9 @@
 //! account over restarts is that of the topics.
 
 use crate::decode::{Reason, Skip};
+use platform_core::metric::{Family, Kind, Value};
 use platform_core::time::EventTime;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -23,6 +23,8 @@ pub struct Counts {
     pub skipped: BTreeMap<&'static str, u64>,
     /// Dead letters, by reason.
     pub dead: BTreeMap<&'static str, u64>,
+    /// Samples of resources by what became of them; they are no items, and in no sum of those.
+    pub samples: BTreeMap<&'static str, u64>,
 }
 
 impl Counts {
@@ -65,6 +67,9 @@ impl Counts {
         }
         for (reason, count) in &other.dead {
             *self.dead.entry(reason).or_default() += count;
+        }
+        for (became, count) in &other.samples {
+            *self.samples.entry(became).or_default() += count;
         }
     }
 }
@@ -132,35 +137,40 @@ impl Tally {
 /// Picks some of the counts, by reason.
 type Pick = fn(&Counts) -> &BTreeMap<&'static str, u64>;
 
-/// `golden_signals_decoded_total`, `…_duplicates_total`, `…_skipped_total` and `…_dead_letters_total` as Prometheus text, each with the
-/// colour that counted: both read the same source, so a sum over colours counts everything twice.
-pub fn render(tallies: &[(&str, &Tally)], out: &mut String) {
+/// `golden_signals_decoded_total`, `…_duplicates_total`, `…_skipped_total` and `…_dead_letters_total`, each with the colour that counted:
+/// both read the same source, so a sum over colours counts everything twice.
+#[must_use]
+pub fn families(tallies: &[(&str, &Tally)]) -> Vec<Family> {
+    let counter = |name: &str, help: &str| Family::new(name, Kind::Counter, &format!("{help}, since the process started."));
     let all: Vec<_> = tallies.iter().map(|(colour, tally)| (*colour, tally.counts(), tally.duplicate_events())).collect();
-    let _ = writeln!(out, "# HELP golden_signals_decoded_total Items decoded from source records, since the process started.");
-    let _ = writeln!(out, "# TYPE golden_signals_decoded_total counter");
-    for (colour, counts, _) in &all {
+    let mut decoded = counter("golden_signals_decoded_total", "Items decoded from source records");
+    let mut duplicates = counter("golden_signals_duplicates_total", "Events that were there before under their id");
+    for (colour, counts, copies) in &all {
         for (source, counts) in counts {
-            let _ = writeln!(out, "golden_signals_decoded_total{{colour={colour:?},source={source:?}}} {}", counts.decoded);
+            decoded.push(&[("colour", colour), ("source", source)], Value::Count(counts.decoded));
         }
+        duplicates.push(&[("colour", colour)], Value::Count(*copies));
     }
-    let _ =
-        writeln!(out, "# HELP golden_signals_duplicates_total Events that were there before under their id, since the process started.");
-    let _ = writeln!(out, "# TYPE golden_signals_duplicates_total counter");
-    for (colour, _, duplicates) in &all {
-        let _ = writeln!(out, "golden_signals_duplicates_total{{colour={colour:?}}} {duplicates}");
-    }
-    for (name, what, pick) in [
-        ("skipped", "Items that are not requests here", (|c| &c.skipped) as Pick),
-        ("dead_letters", "Items that could not be read", |c| &c.dead),
+    let mut families = vec![decoded, duplicates];
+    // A reason that has just appeared would be no increase: those that alarms look at stand at 0 from a source's first item on.
+    let dead = || Reason::ALL.iter().map(|reason| (reason.code(), 0)).collect::<BTreeMap<_, _>>();
+    let none = BTreeMap::new;
+    for (name, what, label, known, pick) in [
+        ("golden_signals_skipped_total", "Items that are not requests here, by reason", "reason", none(), (|c| &c.skipped) as Pick),
+        ("golden_signals_dead_letters_total", "Items that could not be read, by reason", "reason", dead(), |c| &c.dead),
+        ("golden_signals_resource_samples_total", "Samples of resources, by what became of them", "disposition", none(), |c| &c.samples),
     ] {
-        let _ = writeln!(out, "# HELP golden_signals_{name}_total {what}, by reason, since the process started.");
-        let _ = writeln!(out, "# TYPE golden_signals_{name}_total counter");
+        let mut family = counter(name, what);
         for (colour, counts, _) in &all {
             for (source, counts) in counts {
-                for (reason, count) in pick(counts) {
-                    let _ = writeln!(out, "golden_signals_{name}_total{{colour={colour:?},source={source:?},reason={reason:?}}} {count}");
+                let mut by_reason: BTreeMap<&str, u64> = known.clone();
+                by_reason.extend(pick(counts));
+                for (reason, count) in by_reason {
+                    family.push(&[("colour", colour), ("source", source), (label, reason)], Value::Count(count));
                 }
             }
         }
+        families.push(family);
     }
+    families
 }

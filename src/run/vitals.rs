@@ -2,26 +2,31 @@
 
 use super::colours::Standing;
 use crate::engine::Gauge;
+use crate::settings::MetricsSettings;
 use golden_http::{Lag, Status, Vitals};
 use golden_pipeline::emit::json::put_time;
-use golden_pipeline::emit::prometheus::Format;
+use golden_pipeline::emit::prometheus::{Compatibility, Format, PageSettings};
 use golden_pipeline::emit::scrape::Scrapes;
+use golden_pipeline::history::History;
 use golden_pipeline::names::part_of;
+use golden_pipeline::overrides::board::Board;
+use golden_pipeline::slo;
 use golden_pipeline::tally::{self, Tally};
 use golden_router::deployment::Deployment;
 use platform_core::clock::Clock;
 use platform_core::log::Log;
+use platform_core::metric::{Family, Kind, Value};
 use platform_core::pipeline::Pipeline;
 use platform_core::record::{Partition, Topic};
 use platform_core::time::EventTime;
-use platform_runtime::metrics::{self, MetricsHandle};
+use platform_runtime::metrics::MetricsHandle;
 use platform_runtime::runtime::Watch;
 use platform_runtime::task::{Place, TaskState};
-use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-/// Most series on the metrics page.
-const MAX_SERIES: usize = 50_000;
+/// How long service levels are shown as they were computed: windows do not come faster.
+const LEVELS_FOR: Duration = Duration::from_secs(10);
 /// ns after the window behind a series' last one until its gauges say unknown.
 const STALE_AFTER: i64 = 180 * platform_core::time::SECOND;
 
@@ -66,6 +71,11 @@ pub(super) struct RunVitals {
     pub(super) computed: Vec<Computed>,
     pub(super) standing: Arc<Standing>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) settings: MetricsSettings,
+    pub(super) history: History,
+    pub(super) board: Arc<Board>,
+    /// Service levels as they were last computed, and when that was.
+    pub(super) levels: Mutex<Option<(Duration, Vec<Family>)>>,
 }
 
 impl RunVitals {
@@ -91,6 +101,42 @@ impl RunVitals {
             }
         }
         all
+    }
+}
+
+impl RunVitals {
+    /// What services promise and how much of their budgets is left, computed anew when it is older than `LEVELS_FOR`.
+    fn service_levels(&self) -> Vec<Family> {
+        let now = self.clock.monotonic();
+        let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, families)) = levels.as_ref().filter(|(at, _)| now.saturating_sub(*at) < LEVELS_FOR) {
+            return families.clone();
+        }
+        let Some(rules) = self.board.newest() else { return vec![] };
+        match slo::families::families(&self.history, golden_http::TENANT, &rules) {
+            Ok(families) => {
+                *levels = Some((now, families.clone()));
+                families
+            }
+            Err(error) => {
+                tracing::warn!(%error, "service levels cannot be read");
+                vec![]
+            }
+        }
+    }
+
+    /// Up to where windows are closed, by deployment and partition; of those that are closed here.
+    fn watermarks(&self) -> Family {
+        let help = "Event time up to which windows are closed, in seconds since 1970.";
+        let mut family = Family::new("platform_watermark_timestamp_seconds", Kind::Gauge, help);
+        for of in &self.computed {
+            let name = part_of(of.deployment.colour.name(), of.deployment.epoch);
+            for (partition, at) in of.tally.watermarks() {
+                let labels = [("pipeline", &*name), ("topic", of.partials.as_str()), ("partition", &partition.to_string())];
+                family.push(&labels, Value::Number(at.0 as f64 / 1e9));
+            }
+        }
+        family
     }
 }
 
@@ -140,23 +186,39 @@ impl Vitals for RunVitals {
         }
     }
 
-    fn metrics(&self, out: &mut String) {
-        let mut page = Vec::new();
-        self.scrapes.page(Format::Text, MAX_SERIES, STALE_AFTER, EventTime(self.clock.wall()), &mut page);
-        out.push_str(&String::from_utf8_lossy(&page));
+    fn metrics(&self, format: Format, out: &mut Vec<u8>) {
         let tallies: Vec<(&str, &Tally)> = self.computed.iter().map(|of| (of.deployment.colour.name(), &*of.tally)).collect();
-        tally::render(&tallies, out);
-        let _ = writeln!(out, "# HELP golden_signals_build_info The running program.");
-        let _ = writeln!(out, "# TYPE golden_signals_build_info gauge");
-        let _ = writeln!(out, "golden_signals_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
-        for of in &self.computed {
-            let name = part_of(of.deployment.colour.name(), of.deployment.epoch);
-            for (partition, at) in of.tally.watermarks() {
-                metrics::watermark(&name, &Partition::new(&of.partials, partition), at);
-            }
-        }
-        self.metrics.upkeep();
-        out.push_str(&self.metrics.render());
-        self.gauge.figures(out);
+        let mut others = tally::families(&tallies);
+        others.push(build());
+        others.push(self.watermarks());
+        others.extend(self.service_levels());
+        others.extend(self.metrics.families());
+        others.extend(self.gauge.figures());
+        let MetricsSettings { max_series, quantiles, compatibility, .. } = &self.settings;
+        let settings = PageSettings {
+            format,
+            tenant_label: false,
+            max_series: *max_series,
+            stale_after_nanos: STALE_AFTER,
+            quantiles: *quantiles,
+            compatibility: Compatibility {
+                http_server: compatibility.http_server,
+                rpc_server: compatibility.rpc_server,
+                spanmetrics: compatibility.spanmetrics,
+                span_metrics: compatibility.span_metrics,
+            },
+        };
+        self.scrapes.page(&settings, EventTime(self.clock.wall()), &others, out);
     }
+}
+
+/// What runs here.
+fn build() -> Family {
+    let mut family =
+        Family::new("golden_signals_build_info", Kind::Gauge, "The running program: its version, and the commit it was built from.");
+    family.push(
+        &[("version", env!("CARGO_PKG_VERSION")), ("revision", option_env!("SOURCE_REVISION").unwrap_or("unknown"))],
+        Value::Number(1.0),
+    );
+    family
 }

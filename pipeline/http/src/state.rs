@@ -2,6 +2,7 @@
 
 use crate::ingest::Budget;
 use golden_pipeline::decode::Decoder;
+use golden_pipeline::emit::prometheus::Format as MetricsFormat;
 use golden_pipeline::history::History;
 use golden_pipeline::names::Topics;
 use golden_pipeline::overrides::board::Board;
@@ -77,8 +78,8 @@ pub trait Vitals: Send + Sync {
     /// Tasks, watermark, lag.
     fn status(&self) -> Status;
 
-    /// Appends all metrics in Prometheus' text format.
-    fn metrics(&self, out: &mut String);
+    /// Appends all metrics in one of Prometheus' forms.
+    fn metrics(&self, format: MetricsFormat, out: &mut Vec<u8>);
 }
 
 /// What a router answers; this crate does not know how. Calls may wait for a log.
@@ -231,7 +232,12 @@ pub(crate) struct Inner {
     pub budget: Arc<Budget>,
     /// Held by a backtest that is running: they take a processor for a while.
     pub backtests: Arc<Semaphore>,
+    /// Held by requests that wait for windows.
+    pub waiting: Semaphore,
 }
+
+/// Most requests that wait for windows at once.
+const WAITING: usize = 256;
 
 impl AppState {
     /// Takes a producer from the log.
@@ -243,7 +249,7 @@ impl AppState {
         let partitions = parts.log.partitions(&parts.topics.events)?;
         let budget = Arc::new(Budget::new(parts.limits.held));
         let backtests = Arc::new(Semaphore::new(1));
-        Ok(Self(Arc::new(Inner { parts, producer, partitions, turn: AtomicU32::new(0), budget, backtests })))
+        Ok(Self(Arc::new(Inner { parts, producer, partitions, turn: AtomicU32::new(0), budget, backtests, waiting: Semaphore::new(WAITING) })))
     }
 
     pub(crate) fn inner(&self) -> &Inner {

@@ -5,25 +5,43 @@
 //! shown for a window is never rewritten. State holds integers; it is kept per series (`encode_series`, `load_series`) beside the read
 //! position, so that a restart resets no counter. Which records have been applied is the caller's to know.
 //!
+//! Durations are counted twice: in classic buckets and in an exponential histogram, whose scale only falls. Counters say when they began
+//! to count: at the start of the window that brought their series.
+//!
+//! The page itself is made in `prometheus/page.rs`, series by series, and written in one of three forms by `prometheus/write.rs`.
+//!
 //! Rules of labels: a series has `grouping`, `service_name`, `service_namespace` unless empty, its dimensions, and `tenant` where the page
 //! serves several. Counters of a service (late events, corrections, clamped durations) hang on its series of grouping `service`; they carry
 //! the namespace too, since two services may share a name.
 
-use crate::aggregate::{Aggregate, Latency};
-use crate::emit::json::put_f64;
+use crate::aggregate::{Aggregate, Exemplar, Latency};
+use crate::emit::exponential::Exponential;
 use crate::emit::read::PublicRecord;
 use crate::emit::record::OVERFLOW;
 use crate::identity::Identity;
-use crate::signal::availability;
+use crate::resource::{Resource, millionths};
 use crate::signal::completeness::Completeness;
-use crate::signal::health::{Level, UNKNOWN, is_stale};
+use crate::signal::health::Level;
+use crate::signal::latency::QUANTILES;
 use crate::sketch::range_of;
+use labels::Labels;
 use platform_core::codec::{self, CodecError, Cursor};
-use platform_core::time::EventTime;
+use platform_core::time::{AppendTime, EventTime};
 use platform_core::window::Window;
 use std::collections::BTreeMap;
 
-/// Upper bounds of the histogram's buckets, µs, and as labels have them, s. One more bucket has no bound.
+mod labels;
+mod page;
+/// The counters as points of time, for outputs that push.
+pub mod points;
+mod protobuf;
+mod write;
+
+pub use page::{Compatibility, PageSettings, Parts, put_page};
+pub use write::Format;
+
+/// Upper bounds of the histogram's buckets, µs, and as labels have them, s, in the form that Prometheus itself gives them. One more bucket
+/// has no bound.
 const BOUNDS: [(u64, &str); 14] = [
     (5_000, "0.005"),
     (10_000, "0.01"),
@@ -34,11 +52,11 @@ const BOUNDS: [(u64, &str); 14] = [
     (250_000, "0.25"),
     (500_000, "0.5"),
     (750_000, "0.75"),
-    (1_000_000, "1"),
+    (1_000_000, "1.0"),
     (2_500_000, "2.5"),
-    (5_000_000, "5"),
+    (5_000_000, "5.0"),
     (7_500_000, "7.5"),
-    (10_000_000, "10"),
+    (10_000_000, "10.0"),
 ];
 /// Buckets of a histogram, the unbounded one included.
 const BUCKETS: usize = BOUNDS.len() + 1;
@@ -47,13 +65,26 @@ const ERROR_TYPES: usize = 20;
 /// The grouping that speaks for a service as a whole.
 const SERVICE: &str = "service";
 /// First byte of the kept form of a series.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Upper bounds of the buckets of detection times, s.
+const DETECTION: [u32; 15] = [1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 150, 180, 240, 300, 600];
 
 /// Everything one public partition has to show.
 #[derive(Clone, Debug, Default)]
 pub struct ScrapeState {
     /// By `series_key`.
     series: BTreeMap<Vec<u8>, Series>,
+    detection: Detection,
+}
+
+/// How long it took until a level that rose was told, from the start of its window.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Detection {
+    /// Not cumulative; one more than there are bounds.
+    counts: [u64; DETECTION.len() + 1],
+    sum_ns: u128,
+    /// Start of the first window that was judged.
+    created: Option<i64>,
 }
 
 /// Counters and newest window of one series.
@@ -61,6 +92,8 @@ pub struct ScrapeState {
 struct Series {
     /// Rendered once: `grouping="…",service_name="…",…`, without the tenant.
     labels: Box<str>,
+    /// When its counters began: the start of the window that brought it, ns since 1970.
+    created: i64,
     requests: u64,
     ignored: u64,
     clamped: u64,
@@ -82,6 +115,7 @@ struct Series {
 struct Durations {
     /// Not cumulative.
     buckets: [u64; BUCKETS],
+    native: Exponential,
     sum_ns: u128,
 }
 
@@ -96,7 +130,27 @@ struct Newest {
     health: Option<Option<Level>>,
     /// Version and SHA-256 of the rule in force.
     rule: (u64, Box<str>),
+    /// The slowest of all.
     exemplar: Option<Shown>,
+    /// The slowest error, where the slowest of all is none.
+    error_exemplar: Option<Shown>,
+    /// Quantiles of both outcomes that enough samples stand behind: place in `QUANTILES`, ns.
+    quantiles: Box<[(u8, u64)]>,
+    /// Utilization of the resources that count: place in `Resource::ALL`, millionths.
+    utilization: Box<[(u8, u64)]>,
+}
+
+impl Newest {
+    /// Resources that count, with their utilization, 0 to 1 and above.
+    fn utilizations(&self) -> impl Iterator<Item = (Resource, f64)> {
+        let of = |(place, millionths): &(u8, u64)| Some((*Resource::ALL.get(usize::from(*place))?, *millionths as f64 / 1e6));
+        self.utilization.iter().filter_map(of)
+    }
+
+    /// The largest of them; of equal ones the first.
+    fn saturation(&self) -> Option<(Resource, f64)> {
+        self.utilizations().reduce(|most, next| if next.1 > most.1 { next } else { most })
+    }
 }
 
 /// A sampled trace, for the bucket that its duration falls into.
@@ -106,39 +160,6 @@ struct Shown {
     trace_id: u128,
     duration: u64,
     event_time: i64,
-}
-
-/// Which form of the page is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Prometheus text, 0.0.4.
-    Text,
-    /// `OpenMetrics` 1.0: exemplars, and an end mark.
-    OpenMetrics,
-}
-
-impl Format {
-    /// The page's media type.
-    #[must_use]
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        }
-    }
-}
-
-/// How a page is written.
-#[derive(Clone, Copy, Debug)]
-pub struct PageSettings {
-    /// Form.
-    pub format: Format,
-    /// Whether series carry their tenant.
-    pub tenant_label: bool,
-    /// Most series on the page; those of grouping `service` come first.
-    pub max_series: usize,
-    /// ns after the window behind a series' last one until its health is unknown.
-    pub stale_after_nanos: i64,
 }
 
 /// Key of a series in the state: its identity without the window.
@@ -165,7 +186,8 @@ impl ScrapeState {
         let key = series_key(identity);
         let series = self.series.entry(key.clone()).or_insert_with(|| {
             let dimensions = record.dimensions.iter().map(|(name, value)| (&**name, &**value));
-            Series::new(&identity.grouping, &identity.service, &identity.namespace, dimensions)
+            let new = Series::new(&identity.grouping, &identity.service, &identity.namespace, dimensions);
+            Series { created: identity.window_start.0, ..new }
         });
         series.grow(previous, aggregate);
         series.corrections = series.corrections.saturating_add(u64::from(record.revision > 0));
@@ -181,11 +203,42 @@ impl ScrapeState {
     /// of append time.
     pub fn apply_late(&mut self, identity: &Identity, previous: Option<&Aggregate>, aggregate: &Aggregate) -> Vec<u8> {
         let key = series_key(identity);
-        let new = || Series::new(SERVICE, &identity.service, &identity.namespace, std::iter::empty());
+        let new = || {
+            let new = Series::new(SERVICE, &identity.service, &identity.namespace, std::iter::empty());
+            Series { created: identity.window_start.0, ..new }
+        };
         let series = self.series.entry(key.clone()).or_insert_with(new);
         series.late_ledger = series.late_ledger.saturating_add(more(previous, aggregate, |a| a.counts().events));
         series.last_end = series.last_end.max(identity.window_start.plus(identity.window_nanos).0);
         key
+    }
+
+    /// Takes how long a level that rose in a final of a whole service took to be told, at `told`, when the log took the record. It counts
+    /// from the start of the window, before which its first error cannot have happened: when that one came is in no record, so this is
+    /// never less than it was, and at most a window more.
+    pub fn detect(&mut self, identity: &Identity, record: &PublicRecord<'_>, told: AppendTime) {
+        if identity.grouping != SERVICE || record.revision > 0 {
+            return;
+        }
+        let start = identity.window_start.0;
+        self.detection.created = Some(self.detection.created.unwrap_or(start));
+        if record.health.as_ref().is_some_and(|health| health.level.is_some_and(|level| level > health.previous)) {
+            self.detection.count(u64::try_from(told.0.saturating_sub(start)).unwrap_or(0));
+        }
+    }
+
+    /// Appends the kept form of what belongs to no series.
+    pub fn encode_rest(&self, out: &mut Vec<u8>) {
+        self.detection.encode(out);
+    }
+
+    /// Takes back what `encode_rest` wrote.
+    ///
+    /// # Errors
+    /// When the bytes are damaged; the state is unchanged then.
+    pub fn load_rest(&mut self, bytes: &[u8]) -> Result<(), CodecError> {
+        self.detection = Detection::decode(bytes)?;
+        Ok(())
     }
 
     /// Drops the series for which nothing came since the windows that ended before `end`, and returns their keys: their counters end.
@@ -230,7 +283,7 @@ fn more(previous: Option<&Aggregate>, new: &Aggregate, total: impl Fn(&Aggregate
 
 impl Series {
     fn new<'a>(grouping: &str, service: &str, namespace: &str, dimensions: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
-        let mut labels = Labels { text: String::new(), names: Vec::new() };
+        let mut labels = Labels::default();
         labels.put("grouping", grouping);
         labels.put("service_name", service);
         if !namespace.is_empty() {
@@ -247,7 +300,7 @@ impl Series {
         if overflow {
             labels.put("otel_metric_overflow", "true");
         }
-        Self { labels: labels.text.into(), ..Self::default() }
+        Self { labels: labels.text(), ..Self::default() }
     }
 
     fn grow(&mut self, previous: Option<&Aggregate>, new: &Aggregate) {
@@ -303,10 +356,11 @@ impl Series {
         (!rest.is_empty()).then_some(rest)
     }
 
-    /// `VERSION | labels | counters | types | histograms | last end | newest window`; integers are varints.
+    /// `VERSION | labels | created | counters | types | histograms | last end | newest window`; integers are varints.
     fn encode(&self, out: &mut Vec<u8>) {
         out.push(VERSION);
         codec::put_bytes(out, self.labels.as_bytes());
+        codec::put_i64(out, self.created);
         for counter in [self.requests, self.ignored, self.clamped, self.late_merged, self.late_ledger, self.corrections, self.other_types] {
             codec::put_u64(out, counter);
         }
@@ -318,6 +372,7 @@ impl Series {
         for durations in [&self.ok, &self.error] {
             durations.buckets.iter().for_each(|bucket| codec::put_u64(out, *bucket));
             codec::put_u128(out, durations.sum_ns);
+            durations.native.encode(out);
         }
         codec::put_i64(out, self.last_end);
         out.push(u8::from(self.newest.is_some()));
@@ -332,7 +387,7 @@ impl Series {
         if version != VERSION {
             return Err(CodecError::Unknown { what: "version of a scraped series", value: u64::from(version) });
         }
-        let mut series = Self { labels: from.text()?.into(), ..Self::default() };
+        let mut series = Self { labels: from.text()?.into(), created: from.i64()?, ..Self::default() };
         for counter in [
             &mut series.requests,
             &mut series.ignored,
@@ -352,6 +407,7 @@ impl Series {
                 *bucket = from.u64()?;
             }
             durations.sum_ns = from.u128()?;
+            durations.native = Exponential::decode(&mut from)?;
         }
         series.last_end = from.i64()?;
         if from.u8()? != 0 {
@@ -369,6 +425,7 @@ impl Durations {
         for ((bucket, new), old) in self.buckets.iter_mut().zip(buckets_of(new)).zip(before) {
             *bucket = bucket.saturating_add(new.saturating_sub(old));
         }
+        self.native.grow(previous.map(|latency| &latency.sketch), &new.sketch);
         let more = new.sum_ns.saturating_sub(previous.map_or(0, |p| p.sum_ns));
         self.sum_ns = self.sum_ns.saturating_add(more);
     }
@@ -396,10 +453,12 @@ fn bucket_of(micros: u64) -> usize {
 impl Newest {
     fn of(window: Window, record: &PublicRecord<'_>, aggregate: &Aggregate) -> Self {
         let counts = aggregate.counts();
-        let exemplar = aggregate.slowest().filter(|e| e.sampled).and_then(|e| {
-            let duration = e.duration?;
+        let shown = |e: &Exemplar| {
+            let duration = e.duration.filter(|_| e.sampled)?;
             Some(Shown { error: e.error, trace_id: e.trace_id, duration, event_time: e.event_time })
-        });
+        };
+        let exemplar = aggregate.slowest().and_then(shown);
+        let error_exemplar = aggregate.slowest_error().and_then(shown).filter(|_| exemplar.is_none_or(|slowest| !slowest.error));
         Self {
             window,
             requests: counts.requests(),
@@ -408,6 +467,9 @@ impl Newest {
             health: record.health.as_ref().map(|health| health.level.and_then(|level| Level::of(f64::from(level)))),
             rule: (record.rule.version, (&*record.rule.sha256).into()),
             exemplar,
+            error_exemplar,
+            quantiles: quantiles_of(record),
+            utilization: utilization_of(record),
         }
     }
 
@@ -421,12 +483,24 @@ impl Newest {
         out.push(self.health.map_or(0, |level| level.map_or(1, |l| l.number() + 2)));
         codec::put_u64(out, self.rule.0);
         codec::put_bytes(out, self.rule.1.as_bytes());
-        // 0: no exemplar; 1: of outcome ok; 2: of an error.
-        out.push(self.exemplar.map_or(0, |e| 1 + u8::from(e.error)));
-        if let Some(exemplar) = self.exemplar {
-            codec::put_u128(out, exemplar.trace_id);
-            codec::put_u64(out, exemplar.duration);
-            codec::put_i64(out, exemplar.event_time);
+        for exemplar in [self.exemplar, self.error_exemplar] {
+            // 0: no exemplar; 1: of outcome ok; 2: of an error.
+            out.push(exemplar.map_or(0, |e| 1 + u8::from(e.error)));
+            if let Some(exemplar) = exemplar {
+                codec::put_u128(out, exemplar.trace_id);
+                codec::put_u64(out, exemplar.duration);
+                codec::put_i64(out, exemplar.event_time);
+            }
+        }
+        codec::put_u64(out, self.quantiles.len() as u64);
+        for (place, nanos) in &self.quantiles {
+            out.push(*place);
+            codec::put_u64(out, *nanos);
+        }
+        codec::put_u64(out, self.utilization.len() as u64);
+        for (place, millionths) in &self.utilization {
+            out.push(*place);
+            codec::put_u64(out, *millionths);
         }
     }
 
@@ -440,297 +514,72 @@ impl Newest {
             level => Some(Some(Level::of(f64::from(level) - 2.0).ok_or(CodecError::Unknown { what: "level", value: u64::from(level) })?)),
         };
         let rule = (from.u64()?, from.text()?.into());
-        let exemplar = match from.u8()? {
+        let (exemplar, error_exemplar) = (Shown::decode(from)?, Shown::decode(from)?);
+        let mut pairs = || (0..from.count()?).map(|_| Ok((from.u8()?, from.u64()?))).collect::<Result<_, CodecError>>();
+        let (quantiles, utilization) = (pairs()?, pairs()?);
+        Ok(Self { window, requests, errors, completeness, health, rule, exemplar, error_exemplar, quantiles, utilization })
+    }
+}
+
+impl Shown {
+    /// 0: no exemplar; 1: of outcome ok; 2: of an error.
+    fn decode(from: &mut Cursor<'_>) -> Result<Option<Self>, CodecError> {
+        Ok(match from.u8()? {
             0 => None,
-            kind => Some(Shown { error: kind > 1, trace_id: from.u128()?, duration: from.u64()?, event_time: from.i64()? }),
-        };
-        Ok(Self { window, requests, errors, completeness, health, rule, exemplar })
+            kind => Some(Self { error: kind > 1, trace_id: from.u128()?, duration: from.u64()?, event_time: from.i64()? }),
+        })
     }
 }
 
-/// Builds the label text of a series.
-struct Labels {
-    text: String,
-    names: Vec<String>,
+/// The utilization of the resources that the record names; it has whole millionths.
+fn utilization_of(record: &PublicRecord<'_>) -> Box<[(u8, u64)]> {
+    let Some(saturation) = &record.saturation else { return Box::default() };
+    let of = |(place, resource): (u8, Resource)| Some((place, millionths(*saturation.utilization.get(resource.name())?)?));
+    (0..).zip(Resource::ALL).filter_map(of).collect()
 }
 
-/// Labels that a dimension must not take: those of the samples, and those that a scrape adds.
-const RESERVED: [&str; 11] =
-    ["tenant", "outcome", "le", "error_type", "state", "disposition", "revision", "sha256", "otel_metric_overflow", "job", "instance"];
-
-impl Labels {
-    fn put(&mut self, name: &str, value: &str) {
-        if !self.text.is_empty() {
-            self.text.push(',');
-        }
-        self.text.push_str(name);
-        self.text.push_str("=\"");
-        push_escaped(&mut self.text, value);
-        self.text.push('"');
-        self.names.push(name.to_owned());
-    }
-
-    /// Two dimensions may map to one label name; a page that has a label twice is refused as a whole.
-    fn put_dimension(&mut self, dimension: &str, value: &str) {
-        let mut name = label_name(dimension);
-        while self.names.contains(&name) || RESERVED.contains(&name.as_str()) {
-            name.push('_');
-        }
-        self.put(&name, value);
-    }
-}
-
-/// Label of a dimension.
-fn label_name(dimension: &str) -> String {
-    let known = match dimension {
-        "env" => "deployment_environment_name",
-        "region" => "cloud_region",
-        "zone" => "cloud_availability_zone",
-        "version" => "service_version",
-        "cluster" => "k8s_cluster_name",
-        "k8s_namespace" => "k8s_namespace_name",
-        "deployment" => "k8s_deployment_name",
-        "svc_host" => "server_address",
-        _ => "",
+/// The quantiles of both outcomes that enough samples stand behind.
+fn quantiles_of(record: &PublicRecord<'_>) -> Box<[(u8, u64)]> {
+    let Some((latency, all)) = record.latency.as_ref().and_then(|latency| latency.all.as_ref().map(|all| (latency, all))) else {
+        return Box::default();
     };
-    if !known.is_empty() {
-        return known.to_owned();
-    }
-    let allowed = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' { c } else { '_' };
-    let name: String = dimension.chars().flat_map(char::to_lowercase).map(allowed).collect();
-    // No label starts with a digit, and two underscores in front are Prometheus' own.
-    let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_') && !name.starts_with("__");
-    if plain { name } else { format!("x{name}") }
+    let values = [all.p50, all.p75, all.p90, all.p95, all.p99, all.p999];
+    let sure = (0_u8..).zip(QUANTILES).zip(values).filter(|((_, (name, _)), _)| latency.low_confidence.iter().all(|low| low != name));
+    sure.filter_map(|((place, _), ms)| Some((place, (ms? * 1e6).round() as u64))).collect()
 }
 
-fn push_escaped(text: &mut String, value: &str) {
-    for c in value.chars() {
-        match c {
-            '\\' => text.push_str("\\\\"),
-            '"' => text.push_str("\\\""),
-            '\n' => text.push_str("\\n"),
-            c => text.push(c),
+impl Detection {
+    fn count(&mut self, nanos: u64) {
+        let place = DETECTION.partition_point(|bound| u64::from(*bound) * 1_000_000_000 < nanos);
+        if let Some(count) = self.counts.get_mut(place) {
+            *count = count.saturating_add(1);
         }
-    }
-}
-
-/// Appends the page of several partitions. `now` is for the age of series; without it none is stale.
-pub fn put_page(states: &[&ScrapeState], settings: &PageSettings, now: Option<EventTime>, out: &mut Vec<u8>) {
-    let mut series: Vec<(&[u8], &Series)> =
-        states.iter().flat_map(|s| s.series.iter().map(|(key, series)| (key.as_slice(), series))).collect();
-    series.sort_unstable_by_key(|(key, series)| (series.service_labels().is_none(), *key));
-    let left_out = series.len().saturating_sub(settings.max_series);
-    series.truncate(settings.max_series);
-    let mut page = Page { out, settings, series: &series };
-    page.counters();
-    page.durations();
-    page.gauges(now);
-    page.service_counters();
-    if left_out > 0 && settings.format == Format::Text {
-        page.text(&format!("# {left_out} series are left out: the page ends at {}\n", settings.max_series));
-    }
-    if settings.format == Format::OpenMetrics {
-        page.text("# EOF\n");
-    }
-}
-
-struct Page<'a> {
-    out: &'a mut Vec<u8>,
-    settings: &'a PageSettings,
-    series: &'a [(&'a [u8], &'a Series)],
-}
-
-impl<'a> Page<'a> {
-    fn counters(&mut self) {
-        let requests = "golden_signals_requests_total";
-        self.family(requests, "counter", "Requests, ok and error, by weight.");
-        self.each(|page, key, series| page.count(requests, key, &series.labels, &[], series.requests));
-        let errors = "golden_signals_errors_total";
-        self.family(errors, "counter", "Requests with outcome error; the sample without error_type is always 0.");
-        self.each(|page, key, series| {
-            page.count(errors, key, &series.labels, &[], 0);
-            for (name, count) in &series.error_types {
-                page.count(errors, key, &series.labels, &[("error_type", name)], *count);
-            }
-            if series.other_types > 0 {
-                // A series that overflows itself says so already.
-                let twice = series.labels.contains("otel_metric_overflow=");
-                let all = [("error_type", OVERFLOW), ("otel_metric_overflow", "true")];
-                page.count(errors, key, &series.labels, if twice { &all[..1] } else { &all }, series.other_types);
-            }
-        });
-        let ignored = "golden_signals_ignored_total";
-        self.family(ignored, "counter", "Requests with outcome ignored, by weight.");
-        self.each(|page, key, series| page.count(ignored, key, &series.labels, &[], series.ignored));
+        self.sum_ns = self.sum_ns.saturating_add(u128::from(nanos));
     }
 
-    fn durations(&mut self) {
-        self.family("golden_signals_request_duration_seconds", "histogram", "Durations of requests, by outcome.");
-        self.each(|page, key, series| {
-            let exemplar = series.newest.as_ref().and_then(|n| n.exemplar).filter(|_| page.settings.format == Format::OpenMetrics);
-            for (outcome, durations, is_error) in [("ok", &series.ok, false), ("error", &series.error, true)] {
-                if durations.count() > 0 {
-                    page.histogram(key, &series.labels, outcome, durations, exemplar.filter(|e| e.error == is_error));
-                }
-            }
-        });
+    /// `VERSION | created | counts | sum`.
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        out.push(u8::from(self.created.is_some()));
+        codec::put_i64(out, self.created.unwrap_or_default());
+        self.counts.iter().for_each(|count| codec::put_u64(out, *count));
+        codec::put_u128(out, self.sum_ns);
     }
 
-    fn histogram(&mut self, key: &[u8], labels: &str, outcome: &str, durations: &Durations, exemplar: Option<Shown>) {
-        let mut below = 0_u64;
-        let bounds = BOUNDS.iter().map(|(_, bound)| *bound).chain(["+Inf"]);
-        for (n, (bound, count)) in bounds.zip(durations.buckets).enumerate() {
-            below = below.saturating_add(count);
-            self.open("golden_signals_request_duration_seconds_bucket", key, labels, &[("outcome", outcome), ("le", bound)]);
-            self.number(below);
-            if let Some(shown) = exemplar.filter(|e| bucket_of(e.duration.div_ceil(1000)) == n) {
-                self.text(&format!(" # {{trace_id=\"{:032x}\"}} ", shown.trace_id));
-                put_f64(self.out, shown.duration as f64 / 1e9);
-                self.text(" ");
-                put_f64(self.out, shown.event_time as f64 / 1e9);
-            }
-            self.text("\n");
+    fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        let mut from = Cursor::new(bytes);
+        let version = from.u8()?;
+        if version != VERSION {
+            return Err(CodecError::Unknown { what: "version of detection times", value: u64::from(version) });
         }
-        self.value("golden_signals_request_duration_seconds_sum", key, labels, &[("outcome", outcome)], durations.sum_ns as f64 / 1e9);
-        self.count("golden_signals_request_duration_seconds_count", key, labels, &[("outcome", outcome)], below);
-    }
-
-    fn gauges(&mut self, now: Option<EventTime>) {
-        let available = "golden_signals_availability_ratio";
-        self.family(available, "gauge", "Share of the requests of the newest window that did not fail.");
-        self.each(|page, key, series| {
-            if let Some(ratio) = series.newest.as_ref().and_then(|n| availability::ratio(n.requests, n.errors)) {
-                page.value(available, key, &series.labels, &[], ratio);
-            }
-        });
-        let stale_after = self.settings.stale_after_nanos;
-        // Outer: there is a verdict; inner: it is known.
-        let level = |series: &Series| {
-            let newest = series.newest.as_ref()?;
-            let stale = now.is_some_and(|now| is_stale(now, newest.window, stale_after));
-            newest.health.map(|level| level.filter(|_| !stale))
-        };
-        let levels = "golden_signals_health_level";
-        self.family(levels, "gauge", "Health: 0 healthy, 1 degraded, 2 impaired, 3 critical; absent when unknown.");
-        self.each(|page, key, series| {
-            if let Some(level) = level(series).flatten() {
-                page.count(levels, key, &series.labels, &[], u64::from(level.number()));
-            }
-        });
-        let states = "golden_signals_health_state";
-        self.family(states, "gauge", "Health by name: 1 for the state it is in, else 0.");
-        self.each(|page, key, series| {
-            let Some(level) = level(series) else { return };
-            let current = level.map_or(UNKNOWN, Level::name);
-            for state in Level::ALL.map(Level::name).into_iter().chain([UNKNOWN]) {
-                page.count(states, key, &series.labels, &[("state", state)], u64::from(state == current));
-            }
-        });
-        self.completeness();
-        let rule = "golden_signals_override_info";
-        self.family(rule, "gauge", "Rule in force for a service: bundle version (0: built in) and SHA-256 of its file.");
-        self.each(|page, key, series| {
-            if let (Some(labels), Some(Newest { rule: (version, sha256), .. })) = (series.service_labels(), &series.newest) {
-                page.count(rule, key, labels, &[("revision", itoa::Buffer::new().format(*version)), ("sha256", sha256)], 1);
-            }
-        });
-    }
-
-    /// The lowest completeness in the newest window of all.
-    fn completeness(&mut self) {
-        let name = "golden_signals_window_completeness_ratio";
-        self.family(name, "gauge", "Share of its input that the newest window has seen.");
-        let newest = self.series.iter().filter_map(|(_, series)| series.newest.as_ref());
-        let Some(end) = newest.clone().map(|n| n.window.end).max() else { return };
-        if let Some(lowest) = newest.filter(|n| n.window.end == end).map(|n| n.completeness).min() {
-            self.text(name);
-            self.text(" ");
-            put_f64(self.out, lowest.ratio());
-            self.text("\n");
+        let known = from.u8()? != 0;
+        let mut detection = Self { created: Some(from.i64()?).filter(|_| known), ..Self::default() };
+        for count in &mut detection.counts {
+            *count = from.u64()?;
         }
-    }
-
-    fn service_counters(&mut self) {
-        let late = "golden_signals_late_events_total";
-        self.family(late, "counter", "Events that came after the close of their window, merged into it or counted in the late ledger.");
-        self.each_service(|page, key, labels, series| {
-            for (disposition, count) in [("merged", series.late_merged), ("ledger", series.late_ledger)] {
-                page.count(late, key, labels, &[("disposition", disposition)], count);
-            }
-        });
-        let corrections = "golden_signals_corrections_total";
-        self.family(corrections, "counter", "Records that replaced an earlier one of the same window.");
-        self.each_service(|page, key, labels, series| page.count(corrections, key, labels, &[], series.corrections));
-        let clamped = "golden_signals_latency_clamped_total";
-        self.family(clamped, "counter", "Events whose duration was counted as one hour, being longer.");
-        self.each_service(|page, key, labels, series| page.count(clamped, key, labels, &[], series.clamped));
-    }
-
-    fn each(&mut self, mut put: impl FnMut(&mut Self, &'a [u8], &'a Series)) {
-        for (key, series) in self.series {
-            put(self, key, series);
-        }
-    }
-
-    fn each_service(&mut self, mut put: impl FnMut(&mut Self, &'a [u8], &'a str, &'a Series)) {
-        self.each(|page, key, series| {
-            if let Some(labels) = series.service_labels() {
-                put(page, key, labels, series);
-            }
-        });
-    }
-
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        // OpenMetrics names a counter's family without the suffix of its samples.
-        let family = if self.settings.format == Format::OpenMetrics && kind == "counter" { name.trim_end_matches("_total") } else { name };
-        self.text(&format!("# HELP {family} {help}\n# TYPE {family} {kind}\n"));
-    }
-
-    fn count(&mut self, name: &str, key: &[u8], labels: &str, more: &[(&str, &str)], count: u64) {
-        self.open(name, key, labels, more);
-        self.number(count);
-        self.text("\n");
-    }
-
-    fn value(&mut self, name: &str, key: &[u8], labels: &str, more: &[(&str, &str)], value: f64) {
-        self.open(name, key, labels, more);
-        put_f64(self.out, value);
-        self.text("\n");
-    }
-
-    /// Name and labels, up to the blank before the value.
-    fn open(&mut self, name: &str, key: &[u8], labels: &str, more: &[(&str, &str)]) {
-        self.text(name);
-        self.text("{");
-        if self.settings.tenant_label {
-            // A tenant is made of letters, digits and hyphens, and is the first text of a key.
-            self.text("tenant=\"");
-            self.out.extend_from_slice(key.split(|b| *b == 0).next().unwrap_or_default());
-            self.text("\",");
-        }
-        self.text(labels);
-        for (name, value) in more {
-            self.text(",");
-            self.text(name);
-            self.text("=\"");
-            if value.contains(['\\', '"', '\n']) {
-                let mut escaped = String::new();
-                push_escaped(&mut escaped, value);
-                self.text(&escaped);
-            } else {
-                self.text(value);
-            }
-            self.text("\"");
-        }
-        self.text("} ");
-    }
-
-    fn number(&mut self, number: u64) {
-        self.text(itoa::Buffer::new().format(number));
-    }
-
-    fn text(&mut self, text: &str) {
-        self.out.extend_from_slice(text.as_bytes());
+        detection.sum_ns = from.u128()?;
+        from.end()?;
+        Ok(detection)
     }
 }
 

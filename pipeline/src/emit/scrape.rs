@@ -5,50 +5,61 @@
 //! (`Scrapes`); no page is made here.
 
 use crate::aggregate::Aggregate;
-use crate::emit::prometheus::{Format, PageSettings, ScrapeState, put_page};
+use crate::emit::prometheus::{PageSettings, Parts, ScrapeState, put_page};
 use crate::emit::read::PublicRecord;
 use crate::identity::{Identity, sortable};
 use crate::names::{AGGREGATE, IDENTITY, SCHEMA, SCHEMA_LATE, SCHEMA_PROGRESS, SCHEMA_SIGNALS};
 use platform_core::codec::{CodecError, Cursor};
 use platform_core::growth::FORGOTTEN_HEADER;
 use platform_core::map::Map;
+use platform_core::metric::Family;
 use platform_core::reach::Reach;
 use platform_core::record::{Offset, Record};
 use platform_core::stage::{KeyedStage, StageError};
 use platform_core::store::{Changes, Store};
 use platform_core::time::EventTime;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// The counters of the page, sampled for outputs that push.
+pub mod push;
 
 /// Number of the state's format; another one starts from an empty store and replays.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// `1 | series key` → `ScrapeState`'s kept form of the series.
 const SERIES: u8 = 1;
 /// `2 | identity` → the aggregate that the counters hold of it.
 const COUNTED: u8 = 2;
 /// `3` → how far back in the input the counted aggregates reach.
 const REACH: [u8; 1] = [3];
+/// `4` → what `ScrapeState` keeps beside its series.
+const REST: [u8; 1] = [4];
 
 type Shared = Arc<Mutex<ScrapeState>>;
 
-/// The states of all partitions, as pages need them.
+/// The states of all partitions, as pages need them. A state goes with its stage: what another process has taken over is not shown twice.
 #[derive(Debug, Default)]
-pub struct Scrapes(Mutex<BTreeMap<(&'static str, u32), Shared>>);
+pub struct Scrapes(Mutex<BTreeMap<(&'static str, u32), Weak<Mutex<ScrapeState>>>>);
 
 impl Scrapes {
     /// The state of a stage and partition, made when it is first asked for.
     fn of(&self, schema: &'static str, partition: u32) -> Shared {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(all.entry((schema, partition)).or_default())
+        let held = all.entry((schema, partition)).or_default();
+        held.upgrade().unwrap_or_else(|| {
+            let new = Shared::default();
+            *held = Arc::downgrade(&new);
+            new
+        })
     }
 
-    /// Appends the page of all partitions.
-    pub fn page(&self, format: Format, max_series: usize, stale_after_nanos: i64, now: EventTime, out: &mut Vec<u8>) {
-        let settings = PageSettings { format, tenant_label: false, max_series, stale_after_nanos };
-        let all: Vec<Shared> = self.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect();
-        let held: Vec<_> = all.iter().map(|s| s.lock().unwrap_or_else(PoisonError::into_inner)).collect();
-        let states: Vec<&ScrapeState> = held.iter().map(|s| &**s).collect();
-        put_page(&states, &settings, Some(now), out);
+    /// Appends the page of all partitions, with `others` behind, and returns how many samples it has.
+    pub fn page(&self, settings: &PageSettings, now: EventTime, others: &[Family], out: &mut Vec<u8>) -> u64 {
+        let of = |wanted: &str| {
+            let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            all.iter().filter(|((schema, _), _)| *schema == wanted).filter_map(|(_, state)| state.upgrade()).collect::<Vec<_>>()
+        };
+        put_page(&Parts { signals: &of(SCHEMA_SIGNALS), late: &of(SCHEMA_LATE), others }, settings, Some(now), out)
     }
 }
 
@@ -100,6 +111,10 @@ impl Scrape {
         }
     }
 
+    fn state(&self) -> MutexGuard<'_, ScrapeState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn count(&mut self, record: &Record<'_>, store: &dyn Store) -> Result<(), Trouble> {
         let header = |name| record.headers.get(name).ok_or(CodecError::Truncated);
         let encoded = header(IDENTITY)?;
@@ -117,20 +132,34 @@ impl Scrape {
             state.apply_late(&identity, before.as_ref(), &aggregate)
         } else {
             let value = serde_json::from_slice::<PublicRecord<'_>>(record.value.unwrap_or_default()).map_err(|_| CodecError::Text)?;
+            if let Some(told) = record.append_time {
+                state.detect(&identity, &value, told);
+            }
             state.apply(&identity, &value, before.as_ref(), &aggregate)
         };
+        drop(state);
         self.touched.insert(series);
         self.reach.note(window_number(identity.window_start), record.offset);
-        self.newest = self.newest.max(identity.window_start);
-        let through = self.newest.plus(-self.ttl);
-        if through > self.expired_through {
-            self.expired_through = through;
-            self.gone.extend(state.expire(through));
-        }
-        drop(state);
+        self.reached(identity.window_start);
         self.counted.insert(encoded.to_vec(), header(AGGREGATE)?.to_vec());
         Ok(())
     }
+
+    /// A window that starts there is done, or has a result: series that are far behind it end.
+    fn reached(&mut self, start: EventTime) {
+        self.newest = self.newest.max(start);
+        let through = self.newest.plus(-self.ttl);
+        if through > self.expired_through {
+            self.expired_through = through;
+            self.gone.extend(self.state.lock().unwrap_or_else(PoisonError::into_inner).expire(through));
+        }
+    }
+}
+
+/// Start of the window that an identity, or that of a progress record, begins with.
+fn start_of(identity: &[u8]) -> Option<EventTime> {
+    let bytes = identity.first_chunk::<8>()?;
+    Some(EventTime((u64::from_be_bytes(*bytes) ^ (1 << 63)).cast_signed()))
 }
 
 /// A number that rises with the window.
@@ -159,6 +188,9 @@ impl KeyedStage for Scrape {
                 damaged = Some(source);
             }
         })?;
+        if let Some(rest) = store.get(&REST)? {
+            damaged = damaged.or(state.load_rest(&rest).err());
+        }
         if let Some(reach) = store.get(&REACH)? {
             self.reach = Reach::decode(&reach).map_err(|source| StageError::Unreadable { offset: Offset(0), source })?;
         }
@@ -170,6 +202,10 @@ impl KeyedStage for Scrape {
         if schema == SCHEMA_PROGRESS.as_bytes() {
             let said = record.headers.get(FORGOTTEN_HEADER).and_then(|bytes| bytes.try_into().ok());
             self.forgotten = said.map_or(u64::MAX, u64::from_be_bytes);
+            // Services that have fallen silent end too, when there is no other that has results.
+            if let Some(start) = record.headers.get(IDENTITY).and_then(start_of) {
+                self.reached(start);
+            }
         }
         if schema != self.schema.as_bytes() {
             return Ok(());
@@ -194,6 +230,9 @@ impl KeyedStage for Scrape {
                 changes.put(&[&[SERIES], key.as_slice()].concat(), value);
             }
         }
+        let mut rest = Vec::new();
+        state.encode_rest(&mut rest);
+        changes.put(&REST, rest);
         self.gone.drain(..).for_each(|key| changes.delete(&[&[SERIES], key.as_slice()].concat()));
         for (identity, aggregate) in self.counted.drain() {
             changes.put(&[&[COUNTED], identity.as_slice()].concat(), aggregate);

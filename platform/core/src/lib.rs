@@ -18,6 +18,8 @@ pub mod invariants;
 pub mod log;
 /// Hash maps whose order does not differ from run to run.
 pub mod map;
+/// Metrics as plain values, before any format.
+pub mod metric;
 /// Which partition a key belongs to.
 pub mod partitioner;
 /// Which stages there are and how they are joined.
@@ -28,6 +30,8 @@ pub mod planted;
 pub mod reach;
 /// Records, their coordinates, and batches of borrowed bytes.
 pub mod record;
+/// A text that is never shown.
+pub mod secret;
 /// What a stage is: the two kinds, and what the runtime asks of each.
 pub mod stage;
 /// Ordered keyed state of one task.

@@ -255,6 +255,7 @@ impl MapTask {
 
     fn assigned(&mut self, assignment: Assignment) -> Result<(), TaskError> {
         self.claim = Some(assignment.claim);
+        self.owned.iter().for_each(|owned| self.transactions.metrics.no_lag(&owned.partition));
         self.owned.clear();
         let mut from = Vec::with_capacity(assignment.partitions.len());
         let mut begin = Positions::new();

@@ -507,6 +507,7 @@ impl Core {
 
     /// Drops everything uncommitted.
     fn forget(&mut self) {
+        self.inputs().keys().for_each(|input| self.transactions.metrics.no_lag(input));
         self.merges.clear();
         self.restoring = None;
         self.out.clear();

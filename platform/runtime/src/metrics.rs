@@ -2,13 +2,17 @@
 //!
 //! Numbers here are about *this process* and may be lost with it; nothing that must be exact goes through this recorder. Labels come from
 //! the pipeline's description and from partitions, so their number is bounded by the topology. Handles are taken once per task: install the
-//! recorder before tasks are made. Names end in their unit, counters in `_total`.
+//! recorder before tasks are made. Names end in their unit, counters in `_total`. A gauge that is not a number is not shown.
 
-use metrics::{Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+mod registry;
+
+use metrics::{
+    Counter, Gauge, Histogram, SetRecorderError, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+use platform_core::metric::Family;
 use platform_core::record::Partition;
-use platform_core::time::EventTime;
-use std::time::Duration;
+pub use registry::Registry;
+use std::sync::Arc;
 
 /// Records read, silent replay included. `pipeline`, `stage`.
 pub const RECORDS_READ: &str = "platform_records_read_total";
@@ -29,44 +33,33 @@ pub const STORES_DISCARDED: &str = "platform_stores_discarded_total";
 pub const TASK_FAILURES: &str = "platform_task_failures_total";
 /// Records between the position of a task and the end of its partition. `pipeline`, `stage`, `topic`, `partition`.
 pub const CONSUMER_LAG: &str = "platform_consumer_lag";
-/// Event time up to which a partition is complete, in seconds since 1970; set by applications. `pipeline`, `topic`, `partition`.
-pub const WATERMARK_SECONDS: &str = "platform_watermark_timestamp_seconds";
 /// Invariants found broken. Any increase is an alarm. `pipeline`, `name`.
 pub const INVARIANT_VIOLATIONS: &str = "platform_invariant_violations_total";
 
 const DURATION_BUCKETS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
 
-/// Renders what was recorded.
+/// Shows what was recorded.
 #[derive(Clone)]
-pub struct MetricsHandle(PrometheusHandle);
+pub struct MetricsHandle(Arc<Registry>);
 
 impl MetricsHandle {
-    /// Prometheus text.
+    /// All metrics that have a sample, by name.
     #[must_use]
-    pub fn render(&self) -> String {
-        self.0.render()
-    }
-
-    /// Moves recorded samples into their buckets. Without it histograms grow with every sample: whoever installs the recorder calls this
-    /// every few seconds; `Runtime` does not.
-    pub fn upkeep(&self) {
-        self.0.run_upkeep();
+    pub fn families(&self) -> Vec<Family> {
+        self.0.families()
     }
 }
 
-/// Installs the recorder of this process and describes the runtime's metrics. `buckets` gives further histograms, of the application, their bounds.
+/// Installs the recorder of this process and describes the runtime's metrics. `buckets` gives further histograms, of the application, their
+/// bounds.
 ///
 /// # Errors
-/// When a recorder is there already, or a list of bounds is empty.
-pub fn install_metrics(buckets: &[(&str, &[f64])]) -> Result<MetricsHandle, BuildError> {
-    // Without buckets a histogram would render as a summary, which cannot be added up over processes.
-    let mut builder = PrometheusBuilder::new().set_buckets(&DURATION_BUCKETS)?;
-    for (name, bounds) in buckets {
-        builder = builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), bounds)?;
-    }
-    let handle = MetricsHandle(builder.install_recorder()?);
+/// When a recorder is there already.
+pub fn install_metrics(buckets: &[(&'static str, &[f64])]) -> Result<MetricsHandle, SetRecorderError<Arc<Registry>>> {
+    let registry = Arc::new(Registry::new(&DURATION_BUCKETS, buckets));
+    metrics::set_global_recorder(Arc::clone(&registry))?;
     describe();
-    Ok(handle)
+    Ok(MetricsHandle(registry))
 }
 
 fn describe() {
@@ -79,15 +72,7 @@ fn describe() {
     describe_counter!(STORES_DISCARDED, Unit::Count, "Stores cleared because they could not be trusted");
     describe_counter!(TASK_FAILURES, Unit::Count, "Tasks that ended by an error");
     describe_gauge!(CONSUMER_LAG, Unit::Count, "Records between a task's position and the end of its partition");
-    describe_gauge!(WATERMARK_SECONDS, Unit::Seconds, "Event time up to which a partition is complete");
     describe_counter!(INVARIANT_VIOLATIONS, Unit::Count, "Invariants found broken");
-}
-
-/// Shows where a partition's watermark stands.
-pub fn watermark(pipeline: &str, partition: &Partition, at: EventTime) {
-    let seconds = Duration::from_nanos(at.0.unsigned_abs()).as_secs_f64();
-    let labels = [("pipeline", pipeline.to_owned()), ("topic", partition.topic.to_string()), ("partition", partition.index.to_string())];
-    gauge!(WATERMARK_SECONDS, &labels).set(if at.0 < 0 { -seconds } else { seconds });
 }
 
 /// Counts a broken invariant; `name` is its name among the promises.
@@ -136,34 +121,49 @@ impl TaskMetrics {
         let labels = [pipeline, stage, ("topic", partition.topic.to_string()), ("partition", partition.index.to_string())];
         gauge!(CONSUMER_LAG, &labels).set(lag as f64);
     }
+
+    /// The partition went to another process: what was shown of its lag would only grow old.
+    pub(crate) fn no_lag(&self, partition: &Partition) {
+        let [pipeline, stage] = self.labels.clone();
+        let labels = [pipeline, stage, ("topic", partition.topic.to_string()), ("partition", partition.index.to_string())];
+        gauge!(CONSUMER_LAG, &labels).set(f64::NAN);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use platform_core::metric::{Kind, Value};
     use platform_core::record::Topic;
+    use std::time::Duration;
 
     #[test]
-    fn what_is_recorded_is_rendered_under_its_documented_name() {
+    fn what_is_recorded_is_shown_under_its_documented_name() {
         let handle = install_metrics(&[("app_seconds", &[1.0, 2.0])]).unwrap();
-        watermark("p", &Partition::new(&Topic::new("t"), 3), EventTime(1_500_000_000));
         invariant_violated("p", "contiguous");
         let task = TaskMetrics::new("p", "s", "p.s.0");
         task.outcome("committed");
         task.commit_seconds.record(Duration::from_millis(3));
+        let partition = Partition::new(&Topic::new("t"), 3);
+        task.lag(&partition, 7);
         histogram!("app_seconds").record(1.5);
-        handle.upkeep();
-        let text = handle.render();
-        for line in [
-            r#"platform_watermark_timestamp_seconds{pipeline="p",topic="t",partition="3"} 1.5"#,
-            r#"platform_invariant_violations_total{pipeline="p",name="contiguous"} 1"#,
-            r#"platform_transactions_total{pipeline="p",stage="s",outcome="committed"} 1"#,
-            r#"platform_commit_duration_seconds_bucket{pipeline="p",stage="s",le="0.005"} 1"#,
-            r#"app_seconds_bucket{le="2"} 1"#,
-            "# TYPE platform_watermark_timestamp_seconds gauge",
-        ] {
-            assert!(text.contains(line), "{line} is not in\n{text}");
-        }
+        let families = handle.families();
+        let family = |name: &str| families.iter().find(|family| family.name == name).unwrap_or_else(|| panic!("{name} is not there"));
+        let labels = |of: &Family| of.samples[0].labels.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join(",");
+        let value = |of: &Family| of.samples[0].value.clone();
+        let violations = family("platform_invariant_violations_total");
+        assert_eq!((labels(violations), value(violations)), ("pipeline=p,name=contiguous".to_owned(), Value::Count(1)));
+        assert_eq!((violations.kind, violations.help.as_str()), (Kind::Counter, "Invariants found broken"));
+        assert_eq!(labels(family("platform_transactions_total")), "pipeline=p,stage=s,outcome=committed");
+        let lag = family("platform_consumer_lag");
+        assert_eq!((labels(lag), value(lag)), ("pipeline=p,stage=s,topic=t,partition=3".to_owned(), Value::Number(7.0)));
+        let Value::Histogram { bounds, counts, sum } = value(family("app_seconds")) else { panic!("no histogram") };
+        assert_eq!((&*bounds, counts, sum), (&[1.0, 2.0][..], vec![0, 1, 0], 1.5));
+        let Value::Histogram { counts, .. } = value(family("platform_commit_duration_seconds")) else { panic!("no histogram") };
+        assert_eq!(counts.iter().position(|count| *count > 0), Some(2), "3 ms are below 5 ms");
+        // A partition that went to another process has no lag here.
+        task.no_lag(&partition);
+        assert!(handle.families().iter().all(|family| family.name != "platform_consumer_lag"));
         assert!(install_metrics(&[]).is_err(), "a process has one recorder");
     }
 }

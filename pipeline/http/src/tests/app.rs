@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use golden_pipeline::aggregate::Aggregate;
 use golden_pipeline::decode::{Wanted, decoder};
+use golden_pipeline::emit::prometheus::Format as MetricsFormat;
 use golden_pipeline::event::{Event, StatusClass};
 use golden_pipeline::history::{FORMAT, History, HistoryStage, LATE_STAGE, SIGNALS_STAGE, store_name};
 use golden_pipeline::identity::{Identity, put_key};
@@ -118,8 +119,8 @@ impl Vitals for TestVitals {
     fn status(&self) -> Status {
         Status { version: "1.2.3".into(), ..Status::default() }
     }
-    fn metrics(&self, out: &mut String) {
-        out.push_str("golden_signals_build_info 1\n");
+    fn metrics(&self, format: MetricsFormat, out: &mut Vec<u8>) {
+        out.extend_from_slice(format!("golden_signals_build_info 1 {format:?}\n").repeat(100).as_bytes());
     }
 }
 

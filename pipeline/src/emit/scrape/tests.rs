@@ -1,6 +1,7 @@
 //! What counters hold when results come late and are corrected, over commits and restarts.
 
 use super::*;
+use crate::emit::prometheus::{Compatibility, Format};
 use crate::emit::record::{Final, RecordEncoder, Subject};
 use crate::event::{Event, StatusClass};
 use crate::names::PIPELINE;
@@ -69,6 +70,7 @@ fn result(sink: &mut Scrape, store: &mut MemoryStore, start: i64, events: u64) {
         revision: 0,
         completeness: crate::signal::completeness::Completeness::FULL,
         aggregate: &aggregate,
+        saturation: None,
         health: Some(health),
         override_version: 0,
         override_sha256: DEFAULT_RULE_SHA256,
@@ -93,17 +95,31 @@ fn result(sink: &mut Scrape, store: &mut MemoryStore, start: i64, events: u64) {
 
 /// No correction of windows before `forgotten` comes any more.
 fn progress(sink: &mut Scrape, store: &mut MemoryStore, forgotten: i64) {
-    let headers: [(&str, &[u8]); 2] = [(SCHEMA, SCHEMA_PROGRESS.as_bytes()), (FORGOTTEN_HEADER, &sortable(EventTime(forgotten)))];
+    progress_of(sink, store, 0, forgotten);
+}
+
+/// The window that starts at `start` is done.
+fn progress_of(sink: &mut Scrape, store: &mut MemoryStore, start: i64, forgotten: i64) {
+    let (start, forgotten) = (sortable(EventTime(start)), sortable(EventTime(forgotten)));
+    let headers: [(&str, &[u8]); 3] = [(SCHEMA, SCHEMA_PROGRESS.as_bytes()), (IDENTITY, &start), (FORGOTTEN_HEADER, &forgotten)];
     offer(sink, store, &headers, b"{}");
 }
 
 /// Requests on the metrics page.
 fn requests(scrapes: &Scrapes) -> u64 {
     let mut page = Vec::new();
-    scrapes.page(Format::Text, 100, HOUR, EventTime(0), &mut page);
+    let settings = PageSettings {
+        format: Format::Text,
+        tenant_label: false,
+        max_series: 100,
+        stale_after_nanos: HOUR,
+        quantiles: false,
+        compatibility: Compatibility::default(),
+    };
+    scrapes.page(&settings, EventTime(0), &[], &mut page);
     let page = String::from_utf8(page).unwrap();
-    let sample = page.lines().find(|line| line.starts_with("golden_signals_requests_total{")).unwrap();
-    sample.rsplit(' ').next().unwrap().parse().unwrap()
+    let sample = page.lines().find(|line| line.starts_with("golden_signals_requests_total{"));
+    sample.map_or(0, |sample| sample.rsplit(' ').next().unwrap().parse().unwrap())
 }
 
 fn kept(store: &MemoryStore) -> usize {
@@ -139,4 +155,28 @@ fn what_gets_no_corrections_any_more_is_forgotten() {
     progress(&mut sink, &mut store, 4 * HOUR);
     assert_eq!((kept(&store), requests(&scrapes)), (1, 3));
     assert_eq!(sink.replay_from(Offset(7)), Offset(0), "the newest window is needed again");
+}
+
+#[test]
+fn a_series_ends_when_windows_go_on_without_it_and_no_other_has_results() {
+    let (scrapes, mut store) = (Scrapes::default(), MemoryStore::default());
+    let mut first = sink(&scrapes);
+    result(&mut first, &mut store, 0, 2);
+    progress_of(&mut first, &mut store, HOUR, 0);
+    assert_eq!(requests(&scrapes), 2, "its time to live is not over");
+    progress_of(&mut first, &mut store, HOUR + 120 * SECOND, 0);
+    assert_eq!(requests(&scrapes), 0);
+    let mut second = sink(&scrapes);
+    second.restore(&store, &[]).unwrap();
+    assert_eq!(requests(&scrapes), 0, "nor does a restart bring it back");
+}
+
+#[test]
+fn what_another_process_has_taken_over_is_not_shown_any_more() {
+    let (scrapes, mut store) = (Scrapes::default(), MemoryStore::default());
+    let mut first = sink(&scrapes);
+    result(&mut first, &mut store, 0, 2);
+    assert_eq!(requests(&scrapes), 2);
+    drop(first);
+    assert_eq!(requests(&scrapes), 0);
 }

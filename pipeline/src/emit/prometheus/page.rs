@@ -1,0 +1,513 @@
+//! What a page shows: which series, and which samples of each (SIGNALS §9).
+//!
+//! Series are visited one by one, a few hundred under the lock of their state, so that a page of any size does not keep the pipeline
+//! waiting. A series is shown as it stood when it was visited; two series may differ by a record.
+//!
+//! Above the cap those with most errors stay, then those with most requests; grouping `service` goes first. What is left out is counted.
+//! A gauge that cannot be right is not shown: without requests there is no availability, and behind a stale window nothing but the state
+//! `unknown`. Compatibility names repeat the series of grouping `service_operation`, without that label.
+
+use super::labels::{self, Labels};
+use super::write::{Distribution, Example, Format, Number, Writer};
+use super::{BOUNDS, DETECTION, Durations, Newest, ScrapeState, Series, Shown};
+use crate::emit::record::OVERFLOW;
+use crate::signal::availability;
+use crate::signal::completeness::Completeness;
+use crate::signal::health::{Level, UNKNOWN, is_stale};
+use crate::signal::latency::QUANTILES;
+use platform_core::metric::{Family, Kind};
+use platform_core::time::EventTime;
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Series that are visited under one lock.
+const CHUNK: usize = 256;
+/// The grouping that compatibility names are made of.
+const OPERATIONS: &str = "service_operation";
+/// Quantiles as labels, in the order of `QUANTILES`.
+const QUANTILE_LABELS: [&str; QUANTILES.len()] = ["0.5", "0.75", "0.9", "0.95", "0.99", "0.999"];
+
+/// How a page is written.
+#[derive(Clone, Copy, Debug)]
+pub struct PageSettings {
+    /// Form.
+    pub format: Format,
+    /// Whether series carry their tenant.
+    pub tenant_label: bool,
+    /// Most series on the page; those of grouping `service` come first.
+    pub max_series: usize,
+    /// ns after the window behind a series' last one until its health is unknown.
+    pub stale_after_nanos: i64,
+    /// Whether there are gauges of quantiles, which cannot be aggregated.
+    pub quantiles: bool,
+    /// Names that others use for the same numbers.
+    pub compatibility: Compatibility,
+}
+
+/// Families under names that dashboards made for other tools know. They repeat what is there already, so all are off by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compatibility {
+    /// `http_server_request_duration_seconds` of `OpenTelemetry`, of operations that are known to be HTTP.
+    pub http_server: bool,
+    /// `rpc_server_call_duration_seconds` of `OpenTelemetry`, of operations that are known to be calls.
+    pub rpc_server: bool,
+    /// `traces_spanmetrics_calls_total` and `traces_spanmetrics_latency`.
+    pub spanmetrics: bool,
+    /// `traces_span_metrics_calls_total` and `traces_span_metrics_duration_seconds`.
+    pub span_metrics: bool,
+}
+
+/// What a page is made of.
+pub struct Parts<'a> {
+    /// States of the public topic's partitions.
+    pub signals: &'a [Arc<Mutex<ScrapeState>>],
+    /// States of the late ledger's partitions.
+    pub late: &'a [Arc<Mutex<ScrapeState>>],
+    /// What else there is, behind it.
+    pub others: &'a [Family],
+}
+
+/// The families, in the order of the page.
+#[derive(Clone, Copy)]
+enum Of {
+    Requests,
+    Errors,
+    Ignored,
+    Durations,
+    Availability,
+    Saturation,
+    Utilization,
+    Level,
+    State,
+    Quantile,
+    Completeness,
+    Rule,
+    Late,
+    Corrections,
+    Clamped,
+    Overflow,
+    Detection,
+    LeftOut,
+    HttpServer,
+    RpcServer,
+    SpanmetricsCalls,
+    SpanmetricsLatency,
+    SpanMetricsCalls,
+    SpanMetricsDuration,
+}
+
+const FAMILIES: [(&str, Kind, &str); 24] = [
+    ("golden_signals_requests_total", Kind::Counter, "Requests, ok and error, by weight."),
+    ("golden_signals_errors_total", Kind::Counter, "Requests with outcome error; the sample without error_type is always 0."),
+    ("golden_signals_ignored_total", Kind::Counter, "Requests with outcome ignored, by weight."),
+    ("golden_signals_request_duration_seconds", Kind::Histogram, "Durations of requests, by outcome."),
+    ("golden_signals_availability_ratio", Kind::Gauge, "Share of the requests of the newest window that did not fail."),
+    ("golden_signals_saturation_ratio", Kind::Gauge, "The largest utilization of a service's resources in the newest window."),
+    ("golden_signals_utilization_ratio", Kind::Gauge, "Used by allowed of a resource, over a service's instances, in the newest window."),
+    ("golden_signals_health_level", Kind::Gauge, "Health: 0 healthy, 1 degraded, 2 impaired, 3 critical; absent when unknown."),
+    ("golden_signals_health_state", Kind::Gauge, "Health by name: 1 for the state it is in, else 0."),
+    ("golden_signals_request_duration_quantile_seconds", Kind::Gauge, "Quantiles of the newest window, not aggregatable."),
+    ("golden_signals_window_completeness_ratio", Kind::Gauge, "Share of its input that the newest window has seen."),
+    ("golden_signals_override_info", Kind::Gauge, "Rule in force for a service: bundle version (0: built in) and SHA-256 of its file."),
+    (
+        "golden_signals_late_events_total",
+        Kind::Counter,
+        "Events that came after the close of their window, merged into it or counted in the late ledger.",
+    ),
+    ("golden_signals_corrections_total", Kind::Counter, "Records that replaced an earlier one of the same window."),
+    ("golden_signals_latency_clamped_total", Kind::Counter, "Events whose duration was counted as one hour, being longer."),
+    (
+        "golden_signals_overflow_series",
+        Kind::Gauge,
+        "Series of newest windows that stand for what went over a cap, by the label that was replaced.",
+    ),
+    (
+        "golden_signals_detection_duration_seconds",
+        Kind::Histogram,
+        "From the start of a window whose level rose to the append of its record: at most a window more than from its first error.",
+    ),
+    ("golden_signals_scrape_series_left_out", Kind::Gauge, "Series that this page has no room for."),
+    ("http_server_request_duration_seconds", Kind::Histogram, "Durations of HTTP requests, errors with error_type _OTHER."),
+    ("rpc_server_call_duration_seconds", Kind::Histogram, "Durations of calls, errors with error_type _OTHER."),
+    ("traces_spanmetrics_calls_total", Kind::Counter, "Requests by operation and status."),
+    ("traces_spanmetrics_latency", Kind::Histogram, "Durations of requests in seconds, by operation and status."),
+    ("traces_span_metrics_calls_total", Kind::Counter, "Requests by operation and status."),
+    ("traces_span_metrics_duration_seconds", Kind::Histogram, "Durations of requests, by operation and status."),
+];
+
+/// Appends the page, and returns how many samples it has. `now` is for the age of series; without it none is stale.
+pub fn put_page(parts: &Parts<'_>, settings: &PageSettings, now: Option<EventTime>, out: &mut Vec<u8>) -> u64 {
+    let mut page = Page::new(settings, now, parts);
+    match chosen(parts.signals, settings.max_series) {
+        None => parts.signals.iter().for_each(|state| page.all(state)),
+        Some((chosen, left_out)) => {
+            page.left_out = left_out;
+            parts.signals.iter().zip(chosen).for_each(|(state, keys)| page.those(state, &keys));
+        }
+    }
+    page.rest(parts, out)
+}
+
+/// Under a state's lock.
+fn with<R>(state: &Mutex<ScrapeState>, see: impl FnOnce(&ScrapeState) -> R) -> R {
+    see(&state.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Whether a series is of grouping `service`, its errors and requests; its key; number of its state.
+type Ranked = ((bool, u64, u64), Reverse<Vec<u8>>, usize);
+
+/// Keys of the series that are shown, by state, and how many are not; nothing when there is room for all.
+fn chosen(states: &[Arc<Mutex<ScrapeState>>], most: usize) -> Option<(Vec<BTreeSet<Vec<u8>>>, usize)> {
+    let all: usize = states.iter().map(|state| with(state, ScrapeState::len)).sum();
+    if all <= most {
+        return None;
+    }
+    // The smallest of those that stay is on top. Ties go to the smaller key, whatever the order.
+    let mut stay: BinaryHeap<Reverse<Ranked>> = BinaryHeap::new();
+    let mut seen = 0;
+    for (number, state) in states.iter().enumerate() {
+        each_series(state, &mut |key, series| {
+            seen += 1;
+            let errors =
+                series.error_types.iter().map(|(_, count)| count).fold(series.other_types, |sum, count| sum.saturating_add(*count));
+            let rank = (series.service_labels().is_some(), errors, series.requests);
+            let beaten = |Reverse((least, Reverse(held), _)): &Reverse<Ranked>| (*least, Reverse(held.as_slice())) > (rank, Reverse(key));
+            if stay.len() >= most && stay.peek().is_some_and(beaten) {
+                return;
+            }
+            stay.push(Reverse((rank, Reverse(key.to_vec()), number)));
+            if stay.len() > most {
+                stay.pop();
+            }
+        });
+    }
+    let mut keys = vec![BTreeSet::new(); states.len()];
+    let left_out = seen - stay.len();
+    for Reverse((_, Reverse(key), number)) in stay {
+        if let Some(keys) = keys.get_mut(number) {
+            keys.insert(key);
+        }
+    }
+    Some((keys, left_out))
+}
+
+/// Visits the series of a state, a chunk under each lock.
+fn each_series(state: &Mutex<ScrapeState>, visit: &mut dyn FnMut(&[u8], &Series)) {
+    let mut last: Option<Vec<u8>> = None;
+    loop {
+        let next = with(state, |state| {
+            let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let mut held = None;
+            for (key, series) in state.series.range::<[u8], _>((from, Bound::Unbounded)).take(CHUNK) {
+                visit(key, series);
+                held = Some(key);
+            }
+            held.cloned()
+        });
+        match next {
+            Some(key) => last = Some(key),
+            None => return,
+        }
+    }
+}
+
+struct Page<'a> {
+    writer: Writer,
+    settings: &'a PageSettings,
+    now: Option<EventTime>,
+    bounds: Vec<(f64, Cow<'static, str>)>,
+    /// Late ledgers that have not been shown yet: by series key, labels, count and when it began.
+    ledgers: BTreeMap<Vec<u8>, (Box<str>, u64, i64)>,
+    /// End of the newest window, and the lowest completeness of its results.
+    completeness: Option<(EventTime, Completeness)>,
+    /// By labels of the service, and the label that was replaced.
+    overflow: BTreeMap<(String, String), u64>,
+    left_out: usize,
+}
+
+impl<'a> Page<'a> {
+    fn new(settings: &'a PageSettings, now: Option<EventTime>, parts: &Parts<'_>) -> Self {
+        let mut writer = Writer::new(settings.format);
+        for (name, kind, help) in FAMILIES {
+            writer.family(name, kind, help);
+        }
+        let mut ledgers = BTreeMap::new();
+        for state in parts.late {
+            each_series(state, &mut |key, series| {
+                let labels = series.service_labels().unwrap_or_default().into();
+                ledgers.insert(key.to_vec(), (labels, series.late_ledger, series.created));
+            });
+        }
+        let bounds = BOUNDS.iter().map(|(micros, text)| (*micros as f64 / 1e6, Cow::Borrowed(*text))).collect();
+        Self { writer, settings, now, bounds, ledgers, completeness: None, overflow: BTreeMap::new(), left_out: 0 }
+    }
+
+    fn all(&mut self, state: &Mutex<ScrapeState>) {
+        each_series(state, &mut |key, series| self.series(key, series));
+    }
+
+    fn those(&mut self, state: &Mutex<ScrapeState>, keys: &BTreeSet<Vec<u8>>) {
+        let mut keys = keys.iter().peekable();
+        while keys.peek().is_some() {
+            with(state, |state| {
+                for key in keys.by_ref().take(CHUNK) {
+                    if let Some(series) = state.series.get(key) {
+                        self.series(key, series);
+                    }
+                }
+            });
+        }
+    }
+
+    /// Everything that one series shows.
+    fn series(&mut self, key: &[u8], series: &Series) {
+        // The first text of a key.
+        let tenant = key.split(|b| *b == 0).next().and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let tenant = tenant.filter(|_| self.settings.tenant_label);
+        self.writer.series(tenant, &series.labels);
+        self.counters(series);
+        self.durations(series);
+        self.gauges(series);
+        self.overflows(series);
+        if let Some(labels) = series.service_labels() {
+            let ledger = self.ledgers.remove(key).map_or(series.late_ledger, |(_, count, _)| count);
+            self.writer.series(tenant, labels);
+            self.of_service(series, ledger);
+        }
+        if self.settings.compatibility != Compatibility::default() {
+            self.compatible(tenant, series);
+        }
+    }
+
+    fn count(&mut self, of: Of, more: &[(&str, &str)], count: u64, created: i64) {
+        self.writer.number(of as usize, more, Number::Count(count), Some(created));
+    }
+
+    fn gauge(&mut self, of: Of, more: &[(&str, &str)], value: f64) {
+        self.writer.number(of as usize, more, Number::Float(value), None);
+    }
+
+    fn counters(&mut self, series: &Series) {
+        let created = series.created;
+        self.count(Of::Requests, &[], series.requests, created);
+        self.count(Of::Errors, &[], 0, created);
+        for (name, count) in &series.error_types {
+            self.count(Of::Errors, &[("error_type", name)], *count, created);
+        }
+        if series.other_types > 0 {
+            // A series that overflows itself says so already.
+            let twice = series.labels.contains("otel_metric_overflow=");
+            let all = [("error_type", OVERFLOW), ("otel_metric_overflow", "true")];
+            self.count(Of::Errors, if twice { &all[..1] } else { &all }, series.other_types, created);
+        }
+        self.count(Of::Ignored, &[], series.ignored, created);
+    }
+
+    fn durations(&mut self, series: &Series) {
+        for (outcome, is_error) in [("ok", false), ("error", true)] {
+            self.histogram(Of::Durations, &[("outcome", outcome)], series, is_error);
+        }
+    }
+
+    fn histogram(&mut self, of: Of, more: &[(&str, &str)], series: &Series, is_error: bool) {
+        let durations: &Durations = if is_error { &series.error } else { &series.ok };
+        if durations.count() == 0 {
+            return;
+        }
+        let distribution = Distribution {
+            bounds: &self.bounds,
+            counts: &durations.buckets,
+            sum: durations.sum_ns as f64 / 1e9,
+            created: Some(series.created),
+            example: series.newest.as_ref().and_then(|newest| newest.example(is_error)),
+            native: Some(&durations.native),
+        };
+        self.writer.histogram(of as usize, more, &distribution);
+    }
+
+    fn gauges(&mut self, series: &Series) {
+        let Some(newest) = &series.newest else { return };
+        let stale = self.now.is_some_and(|now| is_stale(now, newest.window, self.settings.stale_after_nanos));
+        if let Some(level) = newest.health {
+            let level = level.filter(|_| !stale);
+            if let Some(level) = level {
+                self.gauge(Of::Level, &[], f64::from(level.number()));
+            }
+            let current = level.map_or(UNKNOWN, Level::name);
+            for state in Level::ALL.map(Level::name).into_iter().chain([UNKNOWN]) {
+                self.gauge(Of::State, &[("state", state)], f64::from(u8::from(state == current)));
+            }
+        }
+        if stale {
+            return;
+        }
+        if let Some(ratio) = availability::ratio(newest.requests, newest.errors) {
+            self.gauge(Of::Availability, &[], ratio);
+        }
+        if let Some((resource, ratio)) = newest.saturation() {
+            self.gauge(Of::Saturation, &[("resource", resource.name())], ratio);
+        }
+        for (resource, ratio) in newest.utilizations() {
+            self.gauge(Of::Utilization, &[("resource", resource.name())], ratio);
+        }
+        if self.settings.quantiles {
+            for (place, nanos) in &newest.quantiles {
+                if let Some(quantile) = QUANTILE_LABELS.get(usize::from(*place)) {
+                    self.gauge(Of::Quantile, &[("quantile", quantile)], *nanos as f64 / 1e9);
+                }
+            }
+        }
+        let (end, seen) = (newest.window.end, newest.completeness);
+        self.completeness = Some(match self.completeness {
+            Some((newer, lowest)) if newer > end => (newer, lowest),
+            Some((same, lowest)) if same == end => (end, lowest.min(seen)),
+            _ => (end, seen),
+        });
+    }
+
+    fn overflows(&mut self, series: &Series) {
+        let fresh = |newest: &Newest| {
+            newest.requests > 0 && !self.now.is_some_and(|now| is_stale(now, newest.window, self.settings.stale_after_nanos))
+        };
+        if !series.labels.contains("otel_metric_overflow=") || !series.newest.as_ref().is_some_and(fresh) {
+            return;
+        }
+        let mut service = Labels::default();
+        let mut replaced = None;
+        labels::each(&series.labels, |name, value| {
+            if name == "service_name" || name == "service_namespace" {
+                service.put(name, value);
+            }
+            if replaced.is_none() && value.starts_with(OVERFLOW) {
+                replaced = Some(name.to_owned());
+            }
+        });
+        if let Some(label) = replaced {
+            *self.overflow.entry((service.text().into(), label)).or_default() += 1;
+        }
+    }
+
+    /// Counters of a whole service, whose labels the writer has.
+    fn of_service(&mut self, series: &Series, ledger: u64) {
+        if let Some(Newest { rule: (version, sha256), .. }) = &series.newest {
+            self.gauge(Of::Rule, &[("revision", itoa::Buffer::new().format(*version)), ("sha256", sha256)], 1.0);
+        }
+        for (disposition, count) in [("merged", series.late_merged), ("ledger", ledger)] {
+            self.count(Of::Late, &[("disposition", disposition)], count, series.created);
+        }
+        self.count(Of::Corrections, &[], series.corrections, series.created);
+        self.count(Of::Clamped, &[], series.clamped, series.created);
+    }
+
+    /// What belongs to no series, and other families.
+    fn rest(mut self, parts: &Parts<'_>, out: &mut Vec<u8>) -> u64 {
+        for (_, (labels, count, created)) in std::mem::take(&mut self.ledgers) {
+            self.writer.series(None, &labels);
+            self.count(Of::Late, &[("disposition", "ledger")], count, created);
+        }
+        for ((service, label), count) in std::mem::take(&mut self.overflow) {
+            self.writer.series(None, &service);
+            self.gauge(Of::Overflow, &[("label", &label)], count as f64);
+        }
+        self.writer.series(None, "");
+        if let Some((_, lowest)) = self.completeness {
+            self.gauge(Of::Completeness, &[], lowest.ratio());
+        }
+        self.gauge(Of::LeftOut, &[], self.left_out as f64);
+        self.detection(parts);
+        parts.others.iter().for_each(|family| self.writer.plain(family));
+        self.writer.finish(out)
+    }
+
+    /// How long levels that rose took to be told, over all partitions; nothing before the first window was judged.
+    fn detection(&mut self, parts: &Parts<'_>) {
+        let (mut counts, mut sum_ns, mut created) = ([0_u64; DETECTION.len() + 1], 0_u128, None);
+        for state in parts.signals {
+            let of = with(state, |state| state.detection.clone());
+            counts.iter_mut().zip(of.counts).for_each(|(sum, count)| *sum = sum.saturating_add(count));
+            sum_ns = sum_ns.saturating_add(of.sum_ns);
+            created = created.into_iter().chain(of.created).min();
+        }
+        let Some(created) = created else { return };
+        let bounds: Vec<_> = DETECTION.iter().map(|bound| (f64::from(*bound), Cow::Owned(format!("{bound}.0")))).collect();
+        let all = Distribution {
+            bounds: &bounds,
+            counts: &counts,
+            sum: sum_ns as f64 / 1e9,
+            created: Some(created),
+            example: None,
+            native: None,
+        };
+        self.writer.histogram(Of::Detection as usize, &[("stage", "total")], &all);
+    }
+
+    /// The series once more under names of others, if it is one of operations.
+    fn compatible(&mut self, tenant: Option<&str>, series: &Series) {
+        let mut parts = BTreeMap::new();
+        labels::each(&series.labels, |name, value| {
+            parts.insert(name.to_owned(), value.to_owned());
+        });
+        let of = |name: &str| parts.get(name).map_or("", String::as_str);
+        let known = ["grouping", "service_name", "service_namespace", "operation", "http_request_method", "http_route", "rpc_method"];
+        let operation = of("operation");
+        // Another grouping or dimension would give several series one set of labels.
+        if of("grouping") != OPERATIONS
+            || operation.is_empty()
+            || parts.keys().any(|name| name != "otel_metric_overflow" && !known.contains(&name.as_str()))
+        {
+            return;
+        }
+        let with_labels = |names: &[(&str, &str)]| {
+            let mut labels = Labels::default();
+            names.iter().filter(|(_, value)| !value.is_empty()).for_each(|(name, value)| labels.put(name, value));
+            labels.text()
+        };
+        let service = [("service_name", of("service_name")), ("service_namespace", of("service_namespace"))];
+        let [name, namespace] = service;
+        let wanted = self.settings.compatibility;
+        for (on, family, own) in [
+            (wanted.http_server, Of::HttpServer, &["http_request_method", "http_route"][..]),
+            (wanted.rpc_server, Of::RpcServer, &["rpc_method"]),
+        ] {
+            if on && own.iter().all(|label| !of(label).is_empty()) {
+                let all: Vec<_> = service.into_iter().chain(own.iter().map(|label| (*label, of(label)))).collect();
+                self.writer.series(tenant, &with_labels(&all));
+                self.histogram(family, &[], series, false);
+                self.histogram(family, &[("error_type", "_OTHER")], series, true);
+            }
+        }
+        let kind = ("span_kind", "SPAN_KIND_SERVER");
+        for (on, calls, durations, labels) in [
+            (
+                wanted.spanmetrics,
+                Of::SpanmetricsCalls,
+                Of::SpanmetricsLatency,
+                [("service", name.1), namespace, ("span_name", operation), kind],
+            ),
+            (wanted.span_metrics, Of::SpanMetricsCalls, Of::SpanMetricsDuration, [name, namespace, ("span_name", operation), kind]),
+        ] {
+            if !on {
+                continue;
+            }
+            self.writer.series(tenant, &with_labels(&labels));
+            let errors = series.error_types.iter().fold(series.other_types, |sum, (_, count)| sum.saturating_add(*count));
+            for (status, count, is_error) in
+                [("STATUS_CODE_UNSET", series.requests.saturating_sub(errors), false), ("STATUS_CODE_ERROR", errors, true)]
+            {
+                self.count(calls, &[("status_code", status)], count, series.created);
+                self.histogram(durations, &[("status_code", status)], series, is_error);
+            }
+        }
+    }
+}
+
+impl Newest {
+    /// A sampled trace of an outcome.
+    pub(super) fn example(&self, is_error: bool) -> Option<Example> {
+        let shown = |shown: Shown| Example { trace_id: shown.trace_id, duration: shown.duration, at: shown.event_time };
+        [self.exemplar, self.error_exemplar].into_iter().flatten().find(|shown| shown.error == is_error).map(shown)
+    }
+}
