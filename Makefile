@@ -22,7 +22,7 @@ FLIPS ?= 200
 PLANTED := RUSTFLAGS='--cfg planted' CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/planted cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast simulate simulate-planted faults flips check fmt bench bench-kafka bench-router docs setup build
+.PHONY: help run test test-fast simulate simulate-planted faults flips check fmt bench bench-kafka bench-router docs dashboards demo-stack setup prometheus build
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +30,7 @@ help: ## lists the targets
 run: build ## sets up, builds, and starts the demo; prints the links to open
 	$(GOLDEN) run --demo
 
-test: setup ## the whole suite, and all that it needs
+test: setup prometheus ## the whole suite, and all that it needs
 	cargo test $(CARGO_FLAGS)
 	$(PLANTED) test --release --locked -p golden-simulation
 
@@ -72,11 +72,20 @@ bench-router: build ## what forwarding costs, against a plain loop of the same c
 	mkdir -p $(BENCH_DIR)
 	$(CARGO_TARGET_DIR)/release/golden-bench router --golden $(GOLDEN) --dir $(BENCH_DIR)/router $(BENCH_ARGS)
 
+dashboards: ## writes the files of dashboards, rules and alerts from their definitions
+	cargo run --release --locked -p golden-dashboards --bin golden-dashboards
+
+demo-stack: build prometheus ## the demo with Prometheus, Alertmanager and, where it is installed, Grafana; prints the links to open
+	dashboards/demo-stack $(GOLDEN) $(CARGO_TARGET_DIR)/release/golden-dashboards
+
 docs: ## the documentation of the code
 	cargo doc $(CARGO_FLAGS) --no-deps --open
 
 setup: ## system packages for building; as root or with sudo, else it says what to install
 	@./setup.sh
+
+prometheus: ## Prometheus and Alertmanager for tests and the demo, built once; needs Go 1.26
+	@if command -v go >/dev/null; then tests/prometheus/prometheus-stack install >/dev/null; fi
 
 build: setup
 	cargo build $(CARGO_FLAGS)

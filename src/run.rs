@@ -5,6 +5,7 @@ mod colours;
 mod controller;
 mod demo;
 mod described;
+mod outputs;
 mod router;
 mod story;
 mod vitals;
@@ -44,7 +45,7 @@ use platform_runtime::task::RuntimeSettings;
 use platform_runtime::traces::{TraceSettings, init_tracing};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use vitals::{Computed, RunVitals};
@@ -126,7 +127,10 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     described::start_at_zero(&pipelines.iter().map(|pipeline| pipeline.name.clone()).collect::<Vec<_>>());
     let feed = OrdersFeed::of_log(Arc::clone(&log), &topics.control);
     let router = crate::router::stage(&Colour::ALL, feed, nanos(checked.plain.retain.0) * 2);
-    pipelines.push(topology::shared(router, sinks(&topics, &checked, &settings, &scrapes)));
+    // Checked before anything is opened for them; they call nobody before there is something to send.
+    let outputs = outputs::of(&settings, &checked, &topics.public, &clock)?;
+    let (pushing, outputs): (Vec<_>, Vec<_>) = outputs.into_iter().unzip();
+    pipelines.push(topology::shared(router, sinks(&topics, &checked, &settings, &scrapes).into_iter().chain(pushing).collect()));
     let readers = vitals::readers(&pipelines, &place, &*log);
     pipelines.iter_mut().for_each(|pipeline| pipeline.stages.retain(|stage| has(&args.role, role_of(&stage.name))));
     // The demo's release may end without this program: its end is the story.
@@ -150,7 +154,10 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let (apart, pipelines): (Vec<_>, Vec<_>) = pipelines.into_iter().partition(|pipeline| release.contains(&pipeline.name));
     let release = args.flip.then(|| start(apart, place.clone())).transpose()?;
     let mut running = start(pipelines, place)?;
-    let history = History::open(&*stores, settings.log.partitions, settings.log.partitions).map_err(Failure::failed)?;
+    let senders = outputs.into_iter().filter(|_| has(&args.role, Role::Sink)).map(outputs::Output::start);
+    let senders = senders.collect::<Result<Vec<_>, _>>()?;
+    let open_history = || History::open(&*stores, settings.log.partitions, settings.log.partitions).map_err(Failure::failed);
+    let history = open_history()?;
     let watch = running.watch().clone();
     let board = Arc::new(Board::default());
     let controlled = controller::Parts {
@@ -176,6 +183,9 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         standing: Arc::clone(&standing),
         clock: Arc::clone(&clock),
         settings: settings.metrics.clone(),
+        history: open_history()?,
+        board: Arc::clone(&board),
+        levels: Mutex::default(),
     };
     let wanted = checked.groupings.wanted(true);
     let for_edge = inlets.first().map(|inlet| Arc::clone(&inlet.source)).unwrap_or_else(|| unreachable!("there is always the own topic"));
@@ -203,6 +213,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     drop(story);
     // A question to a broker that is away takes seconds to end.
     engine.close_after(STOP_DEADLINE * 2 / 5).map_err(Failure::failed)?;
+    drop(senders);
     drop(controller);
     drop(router);
     drop(lookout);

@@ -6,6 +6,7 @@ use crate::failure::{Failure, suggestion};
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Yaml};
 use figment::value::Value;
+use golden_outputs::settings::OutputsSettings;
 use golden_pipeline::settings::{PipelineSettings, Span};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -39,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) history: HistorySettings,
     /// What the metrics page shows.
     pub(crate) metrics: MetricsSettings,
+    /// Where results are sent.
+    pub(crate) outputs: OutputsSettings,
     /// Where traces of the program itself go.
     pub(crate) traces: TracesSettings,
 }
@@ -244,6 +247,7 @@ impl Default for Settings {
             router: RouterSettings::default(),
             history: HistorySettings::default(),
             metrics: MetricsSettings::default(),
+            outputs: OutputsSettings::default(),
             traces: TracesSettings::default(),
         }
     }
@@ -388,6 +392,9 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
         if count == 0 || count > most {
             return Err(Failure::usage(format!("{place}: router.{name} is {count}, and must be from 1 to {most}")));
         }
+    }
+    if settings.outputs.queue_mib == 0 {
+        return Err(Failure::usage(format!("{place}: outputs.queue_mib is 0, and must be at least 1")));
     }
     if settings.runtime.close_tasks == 0 {
         return Err(Failure::usage(format!("{place}: runtime.close_tasks is 0, and must be at least 1")));

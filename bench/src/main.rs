@@ -12,6 +12,7 @@ mod kafka;
 mod load;
 mod measure;
 mod memory;
+mod push;
 mod report;
 mod scrape;
 mod speed;
@@ -36,6 +37,8 @@ enum Step {
     Kafka(kafka::KafkaBench),
     /// What forwarding costs a router worker, against a plain loop of the same client.
     Router(kafka::forward::ForwardBench),
+    /// What sending the metrics of many series costs in one window.
+    Push(push::PushBench),
     /// Write generated events to standard output.
     Generate(load::Load),
     /// Decode a file of events and do nothing with them.
@@ -60,6 +63,7 @@ fn main() -> Result<()> {
         Step::Drain(step) => step.run(),
         Step::Router(step) => step.run(),
         Step::Forward(step) => step.run(),
+        Step::Push(step) => step.run(),
         Step::Generate(load) => load.write(),
         Step::Decode(step) => step.run(),
         Step::Measure(step) => step.run(),

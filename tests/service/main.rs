@@ -22,6 +22,10 @@ mod matrix;
 #[cfg(test)]
 mod namespace;
 #[cfg(test)]
+mod observed;
+#[cfg(test)]
+mod outputs;
+#[cfg(test)]
 mod overrides;
 #[cfg(test)]
 mod overrides_backtest;
@@ -31,6 +35,8 @@ mod overrides_kafka;
 mod poison;
 #[cfg(test)]
 mod process;
+#[cfg(test)]
+mod prometheus;
 #[cfg(test)]
 mod sources;
 #[cfg(test)]

@@ -38,7 +38,7 @@ use axum::routing::{get, post};
 use problem::Problem;
 
 /// The only tenant.
-pub(crate) const TENANT: &str = "default";
+pub const TENANT: &str = "default";
 
 /// Which routes a process has, beside those for whoever runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,8 @@ pub fn router(state: AppState, doors: Doors) -> Router {
         router = router
             .route("/api/v1/events", post(ingest::events))
             .route("/v1/traces", post(ingest::traces))
+            .route("/v1/metrics", post(ingest::metrics))
+            .route("/api/v1/write", post(ingest::remote_write))
             .route("/api/v2/spans", post(ingest::zipkin));
     }
     if doors.api {
@@ -67,7 +69,10 @@ pub fn router(state: AppState, doors: Doors) -> Router {
             .route("/api/v1/services", get(api::services::services))
             .route("/api/v1/services/{service}/signals", get(api::signals::signals))
             .route("/api/v1/services/{service}/health", get(api::health::health))
+            .route("/api/v1/services/{service}/value", get(api::value::value))
             .route("/api/v1/services/{service}/explain", get(api::explain::explain))
+            .route("/api/v1/services/{service}/slo", get(api::slo::of_service))
+            .route("/api/v1/slo", get(api::slo::fleet))
             .route("/api/v1/late", get(api::late::late))
             .route("/api/v1/overrides", get(api::overrides::overrides))
             .route("/api/v1/overrides/backtest", post(api::backtest::backtest))

@@ -209,7 +209,12 @@ pub(crate) struct Inner {
     pub budget: Arc<Budget>,
     /// Held by a backtest that is running: they take a processor for a while.
     pub backtests: Arc<Semaphore>,
+    /// Held by requests that wait for windows.
+    pub waiting: Semaphore,
 }
+
+/// Most requests that wait for windows at once.
+const WAITING: usize = 256;
 
 impl AppState {
     /// Takes a producer from the log.
@@ -221,7 +226,7 @@ impl AppState {
         let partitions = parts.log.partitions(&parts.topics.events)?;
         let budget = Arc::new(Budget::new(parts.limits.held));
         let backtests = Arc::new(Semaphore::new(1));
-        Ok(Self(Arc::new(Inner { parts, producer, partitions, turn: AtomicU32::new(0), budget, backtests })))
+        Ok(Self(Arc::new(Inner { parts, producer, partitions, turn: AtomicU32::new(0), budget, backtests, waiting: Semaphore::new(WAITING) })))
     }
 
     pub(crate) fn inner(&self) -> &Inner {

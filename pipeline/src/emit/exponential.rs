@@ -76,6 +76,26 @@ impl Exponential {
         }
     }
 
+    /// What it has above `previous`, which is an earlier state of it, at its own scale.
+    #[must_use]
+    pub fn since(&self, previous: &Self) -> Self {
+        let (mut grown, mut before) = (self.clone(), previous.clone());
+        before.coarsen(self.coarser.saturating_sub(previous.coarser));
+        grown.zero = grown.zero.saturating_sub(before.zero);
+        for (index, count) in (before.offset..).zip(&before.counts) {
+            let place = usize::try_from(index.saturating_sub(grown.offset)).ok();
+            if let Some(held) = place.and_then(|place| grown.counts.get_mut(place)) {
+                *held = held.saturating_sub(*count);
+            }
+        }
+        let last = grown.counts.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1);
+        grown.counts.truncate(last);
+        let empty = grown.counts.iter().position(|count| *count > 0).unwrap_or(0);
+        grown.counts.drain(..empty);
+        grown.offset = if grown.counts.is_empty() { 0 } else { grown.offset.saturating_add(empty as i32) };
+        grown
+    }
+
     /// Sum of all counts.
     #[must_use]
     pub fn count(&self) -> u64 {

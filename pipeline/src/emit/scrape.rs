@@ -19,7 +19,10 @@ use platform_core::stage::{KeyedStage, StageError};
 use platform_core::store::{Changes, Store};
 use platform_core::time::EventTime;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// The counters of the page, sampled for outputs that push.
+pub mod push;
 
 /// Number of the state's format; another one starts from an empty store and replays.
 pub const FORMAT: u32 = 2;
@@ -106,6 +109,10 @@ impl Scrape {
             forgotten,
             expired_through: EventTime::MIN,
         }
+    }
+
+    fn state(&self) -> MutexGuard<'_, ScrapeState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn count(&mut self, record: &Record<'_>, store: &dyn Store) -> Result<(), Trouble> {

@@ -30,6 +30,8 @@ pub mod planted;
 pub mod reach;
 /// Records, their coordinates, and batches of borrowed bytes.
 pub mod record;
+/// A text that is never shown.
+pub mod secret;
 /// What a stage is: the two kinds, and what the runtime asks of each.
 pub mod stage;
 /// Ordered keyed state of one task.

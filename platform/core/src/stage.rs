@@ -156,6 +156,11 @@ pub trait KeyedStage: Send {
     /// Entries changed since the last call, to be written with the position that they stand for.
     fn changes(&mut self, changes: &mut Changes);
 
+    /// Whether more records may come. A sink that waits for somebody else says no, and is asked again and again.
+    fn goes_on(&self) -> bool {
+        true
+    }
+
     /// Memory held, in bytes; a commit lets the stage move what it can to its store.
     fn held(&self) -> usize;
 }

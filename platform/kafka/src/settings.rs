@@ -3,8 +3,8 @@
 //! Nothing here connects, and no secret is ever shown: a `Secret` prints and serialises as `***`.
 
 use base64::Engine as _;
-use serde::{Deserialize, Serialize, Serializer};
-use std::fmt;
+use platform_core::secret::Secret;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -158,35 +158,6 @@ pub enum Protocol {
     Classic,
     /// The broker decides (KIP-848); brokers from 4.3 on.
     Consumer,
-}
-
-/// A text that is never shown.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keeps it.
-    #[must_use]
-    pub fn new(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-
-    pub(crate) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("***")
-    }
 }
 
 /// Why settings cannot be used.

@@ -10,6 +10,7 @@
 //! - *Commit.* After each interval, and after a fifth of it once there are outputs. Outputs and positions of all owned partitions in one
 //!   transaction, sealed once: a refused one is sent again byte for byte, and nothing is applied before it is through. State is never
 //!   rolled back.
+//! - *Full.* A stage that takes no more records has its partition paused, from the record behind the last one applied, until it does.
 //! - *Store.* Changes are written only after the commit that covers them, with the position that they stand for, and never inside an emission.
 
 mod fold;
@@ -22,9 +23,10 @@ use fold::Fold;
 use platform_core::log::{Assignment, Claim, Polled, Positions, Reader};
 use platform_core::pipeline::MakeKeyed;
 use platform_core::planted::{Bug, planted};
-use platform_core::record::{Batch, NewRecord, Offset};
+use platform_core::record::{Batch, NewRecord, Offset, Partition};
 use platform_core::stage::Emit as _;
 use platform_core::store::Stores;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +57,8 @@ struct Core {
     transactions: Transactions,
     claim: Option<Claim>,
     folds: Vec<Fold>,
+    /// Partitions that are not read, since their stage takes nothing.
+    paused: BTreeSet<Partition>,
     out: Outputs,
     /// Positions of the transaction that waits to be committed; while there is one, nothing is applied.
     sealed: Option<Read>,
@@ -80,6 +84,7 @@ impl KeyedTask {
             transactions,
             claim: None,
             folds: Vec::new(),
+            paused: BTreeSet::new(),
             out: Outputs::default(),
             sealed: None,
             read: 0,
@@ -114,6 +119,7 @@ impl KeyedTask {
             self.core.go_on(place)?;
             return Ok(Step::Progress);
         }
+        self.pause_full()?;
         let mut step = match self.reader.poll(wait.min(self.core.until_due(now)))? {
             Polled::Batch(batch) => {
                 self.core.setup.reached(Moment::AfterPoll);
@@ -175,6 +181,17 @@ impl KeyedTask {
             return self.commit_now();
         }
         Ok(false)
+    }
+
+    /// Reads the partitions whose stages take records, and no others.
+    fn pause_full(&mut self) -> Result<(), TaskError> {
+        let full = self.core.folds.iter().filter(|fold| !fold.goes_on()).map(|fold| fold.partition.clone());
+        let full: BTreeSet<Partition> = full.collect();
+        if full != self.core.paused {
+            self.reader.pause(&full)?;
+            self.core.paused = full;
+        }
+        Ok(())
     }
 
     /// A refused transaction again, unless the partitions have gone to others meanwhile.
@@ -266,7 +283,8 @@ impl Core {
             self.read += crate::transactions::size_of(&plain);
             let full = self.out.size() >= self.setup.settings.emit_budget;
             let committed = (whole && !full) || self.commit()?;
-            if !(whole && committed) {
+            let goes_on = self.folds.get(place).is_none_or(Fold::goes_on);
+            if !(whole && committed && goes_on) {
                 let next = record.offset.next();
                 return Ok(Some(next).filter(|next| Some(*next) != batch.next_offset()));
             }
@@ -322,6 +340,8 @@ impl Core {
     fn forget(&mut self) {
         self.folds.iter().for_each(|fold| self.transactions.metrics.no_lag(&fold.partition));
         self.folds.clear();
+        // A new assignment reads all again.
+        self.paused.clear();
         self.out.clear();
         self.sealed = None;
         self.read = 0;

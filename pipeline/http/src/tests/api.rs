@@ -160,6 +160,59 @@ async fn probes_metrics_and_status_speak_for_the_pipeline() {
 }
 
 #[tokio::test]
+async fn one_number_is_there_for_those_who_read_one() {
+    let app = app();
+    app.publish(&[published("cart", WINDOW, 7), published("cart", WINDOW + MINUTE, 8)], false);
+    let path = "/api/v1/services/cart/value";
+    for (signal, value) in [("requests", 8.0), ("availability", 0.99), ("errors_ratio", 0.01), ("p99", 78.335), ("completeness", 1.0)] {
+        let answer = app.get(&format!("{path}?signal={signal}")).await.json();
+        assert_eq!((&answer["value"], &answer["window_end"]), (&json!(value), &json!("2022-08-22T03:54:00Z")), "{signal}");
+    }
+    let earlier = app.get(&format!("{path}?signal=requests&after=2022-08-22T03:51:30Z")).await.json();
+    assert_eq!((&earlier["value"], &earlier["window_start"]), (&json!(7.0), &json!("2022-08-22T03:52:00Z")));
+    let both = app.get(&format!("{path}?signal=requests&after=2022-08-22T03:52:00Z&wait_for_windows=2")).await.json();
+    assert_eq!(both["value"], 8.0);
+    for (query, status) in [
+        ("", StatusCode::BAD_REQUEST),
+        ("signal=avail", StatusCode::BAD_REQUEST),
+        ("signal=requests&wait_for_windows=61", StatusCode::BAD_REQUEST),
+        ("signal=requests&dimensions=operation", StatusCode::BAD_REQUEST),
+        ("signal=requests&dimensions=operation:a", StatusCode::NOT_FOUND),
+        ("signal=requests&grouping=other", StatusCode::NOT_FOUND),
+    ] {
+        assert_eq!(app.get(&format!("{path}?{query}")).await.status, status, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn one_series_of_a_grouping_is_chosen_by_its_dimensions() {
+    let app = app();
+    let of = |operation: &str, requests| super::app::Published { operation: Some(operation.into()), ..published("cart", WINDOW, requests) };
+    app.publish(&[published("cart", WINDOW, 12), of("GET /a", 5), of("GET /b", 7)], false);
+    let path = "/api/v1/services/cart/value?signal=requests&grouping=service_operation";
+    assert_eq!(app.get(&format!("{path}&dimensions=operation:GET%20%2Fb")).await.json()["value"], 7.0);
+    assert_eq!(app.get(path).await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn an_answer_waits_for_windows_and_is_no_answer_without_them() {
+    let app = app();
+    app.publish(&[published("cart", WINDOW, 7)], false);
+    let path = "/api/v1/services/cart/value?signal=requests&after=2022-08-22T03:53:00Z&wait_for_windows=2";
+    let late = app.get(&format!("{path}&wait=0")).await;
+    assert_eq!((late.status, late.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "5"));
+    let further = async {
+        tokio::task::yield_now().await;
+        app.publish(&[published("cart", WINDOW + MINUTE, 8)], false);
+        tokio::task::yield_now().await;
+        app.publish(&[published("cart", WINDOW + 2 * MINUTE, 9)], false);
+    };
+    let asked = format!("{path}&wait=60");
+    let (answer, ()) = tokio::join!(app.get(&asked), further);
+    assert_eq!((answer.status, &answer.json()["value"]), (StatusCode::OK, &json!(9.0)));
+}
+
+#[tokio::test]
 async fn metrics_come_in_the_form_that_is_asked_for_and_packed_where_that_is_welcome() {
     let app = app();
     let ask = |accept: &str, encoding: &str| {

@@ -109,6 +109,11 @@ impl Fold {
         self.committed.as_ref().map_or(self.next, |c| c.offset)
     }
 
+    /// What was committed before the restart is taken in any case.
+    pub(super) fn goes_on(&self) -> bool {
+        self.is_restoring() || self.stage.goes_on()
+    }
+
     pub(super) fn held(&self) -> usize {
         self.held
     }

@@ -1,0 +1,196 @@
+//! What is set of outputs, as under `outputs` in a settings file (docs/outputs.md). Plain values; no secret is ever shown.
+
+use golden_pipeline::settings::Span;
+use platform_core::secret::Secret;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// All outputs; none is on unless it is set.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutputsSettings {
+    /// How much one output may have waiting, in MiB, in memory and on disk; above it, it reads no further.
+    pub queue_mib: usize,
+    /// Metrics by Prometheus remote write.
+    pub remote_write: Option<RemoteWriteSettings>,
+    /// Metrics by OTLP.
+    pub otlp: Option<OtlpSettings>,
+    /// Changes of health.
+    pub webhook: Option<WebhookSettings>,
+}
+
+impl Default for OutputsSettings {
+    fn default() -> Self {
+        Self { queue_mib: 256, remote_write: None, otlp: None, webhook: None }
+    }
+}
+
+/// Metrics by Prometheus remote write.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemoteWriteSettings {
+    /// Where to, as in `http://prometheus:9090/api/v1/write`.
+    pub url: String,
+    /// Which protocol.
+    #[serde(default)]
+    pub version: Version,
+    /// Which histograms.
+    #[serde(default)]
+    pub histograms: Histograms,
+    /// Labels that every series gets.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// How the receiver is reached.
+    #[serde(default)]
+    pub http: Access,
+}
+
+/// Version of remote write.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub enum Version {
+    /// Refuses a whole request for one bad sample.
+    #[serde(rename = "1.0")]
+    V1,
+    /// Takes what is good, says how much that was, and knows start times.
+    #[default]
+    #[serde(rename = "2.0")]
+    V2,
+}
+
+/// Which histograms are sent.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Histograms {
+    /// With fixed buckets, which rules and alerts use.
+    Classic,
+    /// Native ones, which are finer and one series each.
+    Native,
+    /// Both.
+    #[default]
+    Both,
+}
+
+/// Metrics by OTLP.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct OtlpSettings {
+    /// Where to, as in `http://collector:4318/v1/metrics`, or `http://collector:4317` by gRPC.
+    pub url: String,
+    /// Which protocol.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// What counters and histograms say.
+    #[serde(default)]
+    pub temporality: Temporality,
+    /// How the receiver is reached.
+    #[serde(default)]
+    pub http: Access,
+}
+
+/// What points of counters and histograms are.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Temporality {
+    /// Totals since their start.
+    #[default]
+    Cumulative,
+    /// What came since the last point: a point that is sent twice is counted twice.
+    Delta,
+}
+
+/// How OTLP is spoken; always in protobuf.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// Over HTTP.
+    #[default]
+    Http,
+    /// By gRPC, without TLS.
+    Grpc,
+}
+
+/// Changes of health.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookSettings {
+    /// Where to.
+    pub url: String,
+    /// What calls are signed with; the text itself, as from the environment.
+    #[serde(default)]
+    pub secret: Option<Secret>,
+    /// A file that holds nothing but the secret.
+    #[serde(default)]
+    pub secret_file: Option<PathBuf>,
+    /// Hosts that may be called although their addresses are not public.
+    #[serde(default)]
+    pub allow: Vec<String>,
+    /// How the receiver is reached.
+    #[serde(default)]
+    pub http: Access,
+}
+
+/// How a receiver is reached.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Access {
+    /// How long a call may take.
+    pub timeout: Span,
+    /// Headers of each call, as `X-Scope-OrgID`; their values are not shown.
+    pub headers: BTreeMap<String, Secret>,
+    /// A bearer token; the text itself, as from the environment.
+    pub bearer: Option<Secret>,
+    /// A file that holds nothing but the token. Read with each call.
+    pub bearer_file: Option<PathBuf>,
+    /// Who calls.
+    pub user: Option<String>,
+    /// The user's password; the text itself.
+    pub password: Option<Secret>,
+    /// A file that holds nothing but the password. Read with each call.
+    pub password_file: Option<PathBuf>,
+    /// Who is trusted, PEM; none: the system's list.
+    pub ca: Option<PathBuf>,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self {
+            timeout: Span(Duration::from_secs(10)),
+            headers: BTreeMap::new(),
+            bearer: None,
+            bearer_file: None,
+            user: None,
+            password: None,
+            password_file: None,
+            ca: None,
+        }
+    }
+}
+
+/// Why an output cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BadOutput {
+    /// No URL that could be called.
+    #[error("outputs.{name}.url is `{url}`, and must begin with http:// or https://")]
+    Url {
+        /// Of which output.
+        name: &'static str,
+        /// What is set.
+        url: String,
+    },
+    /// The way to the receiver.
+    #[error("outputs.{name}: {why}")]
+    Access {
+        /// Of which output.
+        name: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+    /// A call that nobody could trust.
+    #[error("outputs.webhook needs a secret or a secret_file of at least 16 bytes: calls are signed with it")]
+    Unsigned,
+    /// The thread.
+    #[error("an output's thread cannot be started: {0}")]
+    Thread(std::io::Error),
+}
