@@ -194,7 +194,7 @@ impl Vitals for RunVitals {
         others.extend(self.service_levels());
         others.extend(self.metrics.families());
         others.extend(self.gauge.figures());
-        let MetricsSettings { max_series, quantiles, compatibility, .. } = &self.settings;
+        let MetricsSettings { max_series, quantiles, compatibility } = &self.settings;
         let settings = PageSettings {
             format,
             tenant_label: false,
