@@ -22,7 +22,7 @@ FLIPS ?= 200
 PLANTED := RUSTFLAGS='--cfg planted' CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/planted cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast simulate simulate-planted faults flips check fmt bench bench-kafka bench-router docs setup prometheus build
+.PHONY: help run test test-fast simulate simulate-planted faults flips check fmt bench bench-kafka bench-router docs dashboards demo-stack setup prometheus build
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,8 +37,8 @@ test: setup prometheus ## the whole suite, and all that it needs
 test-fast: ## the pure part: no C++ compiler, under a minute once built
 	cargo test --locked -p platform-core -p golden-router -p golden-pipeline -p golden-overrides --lib
 
-simulate: ## the pipeline on simulated brokers while everything goes wrong: make simulate SEEDS=100000 FROM=1
-	cargo run --release --locked -p golden-simulation -- --seeds $(SEEDS) --from $(FROM)
+simulate: ## the pipeline on simulated brokers while everything goes wrong: make simulate SEEDS=100000 FROM=1, or FLIPS=100000
+	cargo run --release --locked -p golden-simulation -- --from $(FROM) $(if $(filter command line,$(origin FLIPS)),--flips $(FLIPS),--seeds $(SEEDS))
 
 simulate-planted: ## plants one mistake after the other and says at which seed each is found
 	$(PLANTED) run --release --locked -p golden-simulation -- --planted --seeds 5000
@@ -46,8 +46,8 @@ simulate-planted: ## plants one mistake after the other and says at which seed e
 faults: setup ## the matrix of faults on three Kafka brokers, half an hour, into docs/faults.md; needs Java 17, Maven, openssl
 	cargo test $(CARGO_FLAGS) --test service --test broker -- --ignored --nocapture --skip flips::
 
-flips: setup ## planned flips and flips of need on three Kafka brokers while things die, into docs/flips.md: make flips FLIPS=200
-	FLIPS=$(FLIPS) cargo test $(CARGO_FLAGS) --test service -- flips:: --ignored --nocapture
+flips: setup ## planned flips and flips of need on three Kafka brokers while things die, into docs/flips.md: make flips FLIPS=200 FROM=1
+	FLIPS=$(FLIPS) FROM=$(FROM) cargo test $(CARGO_FLAGS) --test service -- flips:: --ignored --nocapture
 
 check: setup ## formatting, lints, documentation; licences where cargo-deny is installed
 	cargo fmt --all --check
@@ -71,6 +71,12 @@ bench-kafka: build ## speed and latency from a Kafka broker of its own: PEERS=fo
 bench-router: build ## what forwarding costs, against a plain loop of the same client; needs Java 17 and Maven
 	mkdir -p $(BENCH_DIR)
 	$(CARGO_TARGET_DIR)/release/golden-bench router --golden $(GOLDEN) --dir $(BENCH_DIR)/router $(BENCH_ARGS)
+
+dashboards: ## writes the files of dashboards, rules and alerts from their definitions
+	cargo run --release --locked -p golden-dashboards --bin golden-dashboards
+
+demo-stack: build prometheus ## the demo with Prometheus, Alertmanager and, where it is installed, Grafana; prints the links to open
+	dashboards/demo-stack $(GOLDEN) $(CARGO_TARGET_DIR)/release/golden-dashboards
 
 docs: ## the documentation of the code
 	cargo doc $(CARGO_FLAGS) --no-deps --open

@@ -1,6 +1,7 @@
 //! The command line: every command and flag, with the help that a newcomer reads.
 
 use crate::overrides::OverridesArgs;
+use crate::overrides::slo::SloArgs;
 use crate::router::command::RouterArgs;
 use crate::server::ServerArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     Topics(TopicsArgs),
     /// Checks, publishes and shows the overrides of teams (docs/overrides.md)
     Overrides(OverridesArgs),
+    /// Takes over service levels that others have written down (docs/slo.md)
+    Slo(SloArgs),
     /// Tells why a service had the level it had in a window
     Explain(ExplainArgs),
     /// Shows which deployment is forwarded, flips between both, and proves what a flip did (docs/router.md)

@@ -189,8 +189,20 @@ impl Sender {
     /// # Errors
     /// When the service is not there or refuses.
     pub(crate) fn send(&self, body: &[u8]) -> Result<(), String> {
+        self.send_as("application/x-ndjson", body)
+    }
+
+    /// The same of a document.
+    ///
+    /// # Errors
+    /// When the service is not there or refuses.
+    pub(crate) fn send_json(&self, body: &[u8]) -> Result<(), String> {
+        self.send_as("application/json", body)
+    }
+
+    fn send_as(&self, content_type: &str, body: &[u8]) -> Result<(), String> {
         for _ in 0..TRIES {
-            let answer = self.agent.post(&self.url).content_type("application/x-ndjson").send(body);
+            let answer = self.agent.post(&self.url).content_type(content_type).send(body);
             let mut answer = answer.map_err(|e| format!("cannot reach {}: {e}: is `golden run` running there?", self.url))?;
             match answer.status().as_u16() {
                 // 400 says which lines were refused; the others are in.

@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::explain(&args),
         Command::Router(args) => router::command::router(&args),
         Command::Overrides(args) => overrides::overrides(&args),
+        Command::Slo(args) => overrides::slo::slo(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "golden", &mut std::io::stdout());
             Ok(())

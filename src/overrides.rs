@@ -7,6 +7,7 @@ mod keygen;
 mod publish;
 mod recount;
 mod shadow;
+pub(crate) mod slo;
 
 use crate::failure::{Failure, Outcome};
 use clap::{Args, Subcommand, ValueEnum};

@@ -5,6 +5,7 @@ mod colours;
 mod controller;
 mod demo;
 mod described;
+mod health;
 mod outputs;
 mod router;
 mod story;
@@ -45,7 +46,7 @@ use platform_runtime::task::RuntimeSettings;
 use platform_runtime::traces::{TraceSettings, init_tracing};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use vitals::{Computed, RunVitals};
@@ -156,7 +157,8 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let mut running = start(pipelines, place)?;
     let senders = outputs.into_iter().filter(|_| has(&args.role, Role::Sink)).map(outputs::Output::start);
     let senders = senders.collect::<Result<Vec<_>, _>>()?;
-    let history = History::open(&*stores, settings.log.partitions, settings.log.partitions).map_err(Failure::failed)?;
+    let open_history = || History::open(&*stores, settings.log.partitions, settings.log.partitions).map_err(Failure::failed);
+    let history = open_history()?;
     let watch = running.watch().clone();
     let board = Arc::new(Board::default());
     let controlled = controller::Parts {
@@ -182,6 +184,9 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         standing: Arc::clone(&standing),
         clock: Arc::clone(&clock),
         settings: settings.metrics.clone(),
+        history: open_history()?,
+        board: Arc::clone(&board),
+        levels: Mutex::default(),
     };
     let wanted = checked.groupings.wanted(true);
     let for_edge = inlets.first().map(|inlet| Arc::clone(&inlet.source)).unwrap_or_else(|| unreachable!("there is always the own topic"));

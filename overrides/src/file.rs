@@ -24,7 +24,7 @@ use crate::language::{HealthRule, OutcomeRule, Rule, TagRule, literal};
 use crate::path::{Location, fits_name};
 use crate::yaml::{self, Key, Node, Value};
 use example::Example;
-pub use settings::{LATENCY_BOUNDS_MS, LatencyObjective, Objectives, RESOURCES};
+pub use settings::{CRITICALITIES, LATENCY_BOUNDS_MS, LatencyObjective, MAX_DAYS, MIN_REQUESTS, Objectives, Period, RESOURCES};
 use std::collections::BTreeMap;
 
 /// Most bytes of a file.
@@ -34,8 +34,20 @@ pub const MAX_TAGS: usize = 16;
 /// Most bytes of an owner's name.
 const MAX_OWNER: usize = 256;
 /// Keys of a file.
-pub(crate) const KEYS: [&str; 11] =
-    ["owner", "namespace", "health", "tags", "errors", "groupings", "objectives", "capacity", "saturation", "shadow", "examples"];
+pub(crate) const KEYS: [&str; 12] = [
+    "owner",
+    "namespace",
+    "criticality",
+    "health",
+    "tags",
+    "errors",
+    "groupings",
+    "objectives",
+    "capacity",
+    "saturation",
+    "shadow",
+    "examples",
+];
 
 /// What a team says of one service.
 #[derive(Clone, Debug)]
@@ -48,6 +60,8 @@ pub struct Override {
     pub namespace: String,
     /// Who answers for it.
     pub owner: String,
+    /// How much hangs on it, one of `CRITICALITIES`; empty when the file does not say.
+    pub criticality: String,
     /// SHA-256 of the file, in hexadecimal digits, as records name it.
     pub sha256: String,
     /// Health rule; without one the default rule is in force.
@@ -201,6 +215,7 @@ impl Reader<'_> {
             service,
             namespace: String::new(),
             owner: String::new(),
+            criticality: String::new(),
             sha256: sha256(self.source.as_bytes()),
             health: None,
             tags: BTreeMap::new(),
@@ -217,6 +232,7 @@ impl Reader<'_> {
             match key.name.as_str() {
                 "owner" => read.owner = self.name(node, "an owner").unwrap_or_default().to_owned(),
                 "namespace" => read.namespace = self.name(node, "a namespace").unwrap_or_default().to_owned(),
+                "criticality" => read.criticality = self.criticality(node).unwrap_or_default(),
                 "health" => read.health = self.rule(node),
                 "errors" => read.errors = self.rule(node),
                 "tags" => read.tags = self.tags(node),

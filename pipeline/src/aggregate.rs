@@ -9,6 +9,7 @@
 
 use crate::event::{Event, Trace};
 use crate::outcome::Outcome;
+use crate::resource::Usage;
 use crate::sketch::{Overflow, Sketch, bin_of, micros_of, sum};
 use platform_core::codec::{self, CodecError, Cursor};
 use platform_core::planted::{Bug, planted};
@@ -31,6 +32,8 @@ pub struct Aggregate {
     slowest: Option<Box<Exemplar>>,
     /// What errors alone need.
     errors: Option<Box<Errors>>,
+    /// What the service used of its resources: only in the finished sum of a whole service.
+    usage: Option<Box<Usage>>,
 }
 
 /// Plain counts. All but `hash` are bounded to 63 bits.
@@ -316,6 +319,8 @@ const HAS_ERRORS: u8 = 1;
 const HAS_SLOWEST: u8 = 2;
 const HAS_SLOWEST_ERROR: u8 = 4;
 const HAS_FIRST_ERROR: u8 = 8;
+/// Since resources are told; aggregates of before do not have it.
+const HAS_USAGE: u8 = 16;
 
 impl Aggregate {
     /// Counts one event; `hash` is what the ledger sums for it: h(source partition, offset, item), or of its id. Weights are at most 10^6: no sum can pass 63 bits within any window (should one ever, that is a panic, since
@@ -391,6 +396,9 @@ impl Aggregate {
             mine.other_types = sum(mine.other_types, theirs.other_types)?;
             other.slowest_error().into_iter().chain(other.first_error()).for_each(|e| self.offer_held(e));
         }
+        if let Some(usage) = &other.usage {
+            self.usage.get_or_insert_default().merge(usage);
+        }
         Ok(())
     }
 
@@ -407,7 +415,8 @@ impl Aggregate {
         let errors = self.errors();
         let exemplars = [(HAS_SLOWEST, self.slowest()), (HAS_SLOWEST_ERROR, self.slowest_error()), (HAS_FIRST_ERROR, self.first_error())];
         let flags = exemplars.iter().filter(|(_, e)| e.is_some()).fold(0, |flags, (flag, _)| flags | flag);
-        out.push(flags | if errors.is_some() { HAS_ERRORS } else { 0 });
+        let usage = if self.usage.is_some() { HAS_USAGE } else { 0 };
+        out.push(flags | usage | if errors.is_some() { HAS_ERRORS } else { 0 });
         if let Some(errors) = errors {
             errors.latency.encode(out);
             codec::put_u64(out, errors.types.len() as u64);
@@ -418,6 +427,9 @@ impl Aggregate {
             codec::put_u64(out, errors.other_types);
         }
         exemplars.iter().filter_map(|(_, e)| e.and_then(Exemplar::candidate)).for_each(|c| c.encode(out));
+        if let Some(usage) = &self.usage {
+            usage.encode(out);
+        }
     }
 
     /// Adds an encoded aggregate, without building it first.
@@ -428,7 +440,7 @@ impl Aggregate {
         self.counts.add(&Counts::decode(from)?)?;
         self.ok_latency.merge_encoded(from)?;
         let flags = from.u8()?;
-        if flags > 15 {
+        if flags > 31 {
             return Err(CodecError::Unknown { what: "aggregate flags", value: u64::from(flags) });
         }
         if flags & HAS_ERRORS != 0 {
@@ -440,8 +452,11 @@ impl Aggregate {
             }
             errors.other_types = sum(errors.other_types, from.u64()?)?;
         }
-        for _ in 0..(flags >> 1).count_ones() {
+        for _ in 0..(flags & (HAS_SLOWEST | HAS_SLOWEST_ERROR | HAS_FIRST_ERROR)).count_ones() {
             self.offer(&Candidate::decode(from)?);
+        }
+        if flags & HAS_USAGE != 0 {
+            self.usage.get_or_insert_default().merge(&Usage::decode(from)?);
         }
         Ok(())
     }
@@ -470,6 +485,18 @@ impl Aggregate {
             errors.slowest.held = false;
             errors.first.held = false;
         }
+        self.usage = None;
+    }
+
+    /// Says what the service used of its resources; nothing when that is not known.
+    pub fn set_usage(&mut self, usage: Usage) {
+        self.usage = (!usage.is_empty()).then(|| Box::new(usage));
+    }
+
+    /// What the service used of its resources, if it is known: only in the sum of a whole service.
+    #[must_use]
+    pub fn usage(&self) -> Option<&Usage> {
+        self.usage.as_deref()
     }
 
     /// Counts all events in it as merged after the close: CLOSE says so of what it adds to a closed window.

@@ -8,6 +8,8 @@
 
 /// Records out of aggregates.
 mod emission;
+/// Samples of resources that wait for their windows.
+mod gauges;
 /// Known series and services, and the caps on them.
 pub mod index;
 /// Keys of the store.
@@ -25,10 +27,12 @@ use crate::fold::partial::{EntryKind, Head, entry};
 use crate::grouping::Groupings;
 use crate::identity::sortable;
 use crate::overrides::rules::{Rules, Timeline};
+use crate::resource::Resources;
 use crate::signal::completeness::Completeness;
 use crate::signal::health::Level;
 use crate::tally::Tally;
 use emission::{Closed, Emission, Written, shadow_key};
+use gauges::Gauges;
 use index::{Caps, Index};
 use keys::{KeyKind, behind, in_window, of_window, split};
 use origins::{Origin, Origins};
@@ -107,6 +111,7 @@ pub struct Close {
     sources: Sources,
     index: Index,
     windows: BTreeMap<i64, WindowState>,
+    gauges: Gauges,
     /// End of the newest closed window.
     closed_through: EventTime,
     /// End of the newest purged window.
@@ -160,6 +165,7 @@ impl Close {
             sources: Sources::new(&settings.declared, settings.hold),
             index: Index::new(settings.caps, partition, settings.partitions),
             windows: BTreeMap::new(),
+            gauges: Gauges::new(settings.caps.services),
             closed_through: EventTime::MIN,
             purged_through: EventTime::MIN,
             closing: None,
@@ -261,12 +267,25 @@ impl Close {
         let mut aggregate = None;
         if window.end <= self.purged_through {
             // I22: FOLD counts nothing this old. Its events would be missing from the account, so this is an alarm.
-            Aggregate::decode(from)?;
+            if kind == EntryKind::Gauges {
+                drop(Resources::decode(from)?)
+            } else {
+                drop(Aggregate::decode(from)?)
+            }
             self.broken("I22 purged");
             return Ok(());
         }
         self.origins.note(window.start, message);
         let closed = window.closed_by(self.closed_through);
+        if kind == EntryKind::Gauges {
+            // Behind the close only who is known may take room: nothing else bounds what comes for windows that are not in memory.
+            let idle = self.idle_now();
+            let known = self.index.find_service(key).and_then(|number| self.index.service(number));
+            if closed && known.is_none_or(|service| service.last < idle) {
+                return gauges::left_out(from);
+            }
+            return self.gauges.merge(window.start, closed, key, from, store, &mut self.pending);
+        }
         if kind == EntryKind::Late {
             return self.merge_late(window, closed, key, from, store);
         }
@@ -564,6 +583,7 @@ impl Close {
                 window: closing.window,
                 completeness: closing.completeness,
                 version: self.timeline.in_force(closing.window.start).map(|version| &**version),
+                resources: self.gauges.get(closing.window.start, &known.key),
             },
             &known.key,
             &series,
@@ -611,6 +631,7 @@ impl Close {
         self.closed_through = self.closed_through.max(window.end);
         if self.settings.keep == Keep::Nothing {
             self.windows.remove(&window.start.0);
+            self.gauges.forget(window.start);
         } else if let Some(state) = self.windows.get_mut(&window.start.0) {
             state.whole = true;
         }
@@ -653,10 +674,11 @@ impl Close {
         self.purged_through = through;
         let last = self.settings.window.window_of(through).start;
         self.windows.retain(|_, state| !state.window.closed_by(through));
+        self.gauges.forget_before(last);
         self.incomplete.retain(|start, _| *start >= last.0);
         self.origins.forget_before(last);
         if self.settings.keep != Keep::Nothing {
-            for kind in [KeyKind::Aggregate, KeyKind::Health, KeyKind::Unique, KeyKind::Incomplete, KeyKind::LateLine] {
+            for kind in [KeyKind::Aggregate, KeyKind::Health, KeyKind::Unique, KeyKind::Incomplete, KeyKind::LateLine, KeyKind::Gauges] {
                 self.pending.delete_range(&[kind as u8], &of_window(kind, last));
             }
         }
@@ -745,7 +767,8 @@ impl Close {
                     .unwrap_or(0)
             };
             let version = self.timeline.in_force(window.start).map(|version| &**version);
-            let closed = Closed { window, completeness, version };
+            let resources = self.gauges.find(window.start, &service_key, store)?;
+            let closed = Closed { window, completeness, version, resources: resources.as_ref() };
             self.emission.service(&closed, &service_key, &series, Some(&changed), &mut before, &mut |_, _, _| {}, out)?;
             if let Some(error) = unreadable {
                 return Err(error.into());
@@ -918,6 +941,9 @@ impl Close {
                 changes.put(&in_window(KeyKind::LateLine, start, key), value);
             }
         }
+        let length = self.settings.window;
+        let closed = |start| length.window_of(EventTime(start)).closed_by(closed_through);
+        self.gauges.save(|start| keep == Keep::All || closed(start), closed, changes);
         // What is closed lives in the store from now on; late events bring it back.
         self.windows.retain(|_, state| !state.window.closed_by(closed_through));
         let mut meta = Vec::new();
@@ -952,6 +978,7 @@ impl Close {
         // What was written before there was a control log ends here.
         self.control = if from.is_empty() { Offset(0) } else { Offset(from.u64()?) };
         self.restore_windows(store)?;
+        self.gauges.restore(self.closed_through, store)?;
         self.restore_levels(store)?;
         let prefix = [KeyKind::Incomplete as u8];
         let incomplete = &mut self.incomplete;

@@ -6,6 +6,7 @@
 //! What this does not do: it keeps no state that an outcome depends on, and knows nothing of windows, lateness or series.
 
 use crate::event::Event;
+use crate::resource::Gauge;
 use crate::source::{Format, Source};
 use std::sync::Arc;
 
@@ -35,6 +36,9 @@ pub trait Items {
 
     /// Well-formed, but not a request here.
     fn skipped(&mut self, at: u32, reason: Skip);
+
+    /// A sample of a resource: no event, and no item of its own; the record that holds it is skipped as `Skip::Metrics`.
+    fn gauge(&mut self, _gauge: &Gauge<'_>) {}
 
     /// Cannot be counted. `detail` says what is wrong without any text of the payload; `bytes` is the item, or the record when it
     /// cannot be opened.
@@ -91,8 +95,11 @@ pub enum Skip {
     Tombstone,
     /// The source's filter says so.
     Filtered,
-    /// Another signal: logs, metrics, a TCP line.
+    /// Another signal: logs, a TCP line.
     OtherSignal,
+    /// A record of metrics, which holds no event by its form: whatever came before it in its partition has been read. Counted as another
+    /// signal.
+    Metrics,
 }
 
 impl Skip {
@@ -104,7 +111,7 @@ impl Skip {
             Self::Direction => "direction",
             Self::Tombstone => "tombstone",
             Self::Filtered => "filtered",
-            Self::OtherSignal => "other_signal",
+            Self::OtherSignal | Self::Metrics => "other_signal",
         }
     }
 }
@@ -199,6 +206,8 @@ pub mod envelope;
 pub mod envoy;
 /// Named texts of an item, and the step from them to an event.
 mod fields;
+/// What named samples mean.
+mod gauges;
 /// Panics become dead letters.
 pub mod guarded;
 /// Jaeger in JSON.
@@ -209,8 +218,12 @@ mod line;
 pub mod nginx;
 /// OTLP in JSON.
 pub mod otlp_json;
+/// Metrics of OTLP.
+pub mod otlp_metrics;
 /// OTLP in Protobuf.
 pub mod otlp_proto;
+/// Prometheus remote write.
+pub mod remote_write;
 /// Tells what a file is by its first bytes.
 pub mod sniff;
 /// What spans of all formats mean.

@@ -18,6 +18,7 @@ use crate::grouping::Groupings;
 use crate::names::{CONTENT_TYPE, SCHEMA, SCHEMA_DEAD_LETTER};
 use crate::overrides::of_events::{EventRules, Lead};
 use crate::overrides::rules::Rules;
+use crate::resource::{Gauge, Resources};
 use crate::series::{SeriesId, SeriesTable, service_length};
 use crate::tally::{Counts, Tally};
 use partial::{CHUNK, EntryKind, Head, Range, put_entry};
@@ -33,6 +34,8 @@ use verdict::{Verdict, VerdictLimits, verdict};
 
 /// Dead letters of one transaction that keep their payload; further ones keep coordinates and reason.
 const DEAD_WITH_PAYLOAD: usize = 1000;
+/// Most bytes that a sample of a resource can take: the first of its service and window.
+const SAMPLE: usize = 512;
 /// Bytes of the series cache at which it is cleared after a commit.
 const SERIES_CACHE: usize = 64 << 20;
 
@@ -114,6 +117,10 @@ struct Work {
     spare: Vec<OpenWindow>,
     unique: Vec<(EventTime, SeriesId, u128, Aggregate)>,
     late: BTreeMap<(EventTime, Vec<u8>), (u32, Aggregate)>,
+    /// Samples of resources, by window and service, with the partition that owns it.
+    gauges: BTreeMap<(EventTime, Vec<u8>), (u32, Resources)>,
+    /// How many there were.
+    samples: usize,
     dead: Vec<(String, Vec<u8>)>,
     dead_bytes: usize,
     /// Of the source whose records are read.
@@ -191,6 +198,8 @@ impl Fold {
             spare: vec![],
             unique: vec![],
             late: BTreeMap::new(),
+            gauges: BTreeMap::new(),
+            samples: 0,
             dead: vec![],
             dead_bytes: 0,
             counts: Counts::default(),
@@ -308,6 +317,7 @@ impl MapStage for Fold {
             + 8 * work.events
             + work.unique.len() * size_of::<(i64, u128, Aggregate)>()
             + work.dead_bytes
+            + SAMPLE * work.samples
     }
 
     fn has_output(&self) -> bool {
@@ -374,6 +384,11 @@ impl Items for Taking<'_> {
         self.work.skipped(reason);
     }
 
+    fn gauge(&mut self, gauge: &Gauge<'_>) {
+        let became = self.work.gauge(gauge);
+        *self.work.counts.samples.entry(became).or_default() += 1;
+    }
+
     fn dead(&mut self, at: u32, reason: Reason, detail: &str, bytes: &[u8]) {
         self.work.dead(at, reason, detail, bytes);
     }
@@ -431,9 +446,43 @@ impl Work {
         Ok(())
     }
 
+    /// Takes a sample of a resource if it is of its time, and says what became of it. It never moves the watermark: its record does.
+    fn gauge(&mut self, gauge: &Gauge<'_>) -> &'static str {
+        let append = match self.settings.time {
+            TimeMode::Live => self.at.append_time,
+            TimeMode::Streaming if self.greatest > EventTime::MIN => Some(AppendTime(self.greatest.0)),
+            TimeMode::Streaming | TimeMode::Bounded => None,
+        };
+        match append.map(|append| verdict(gauge.time, append, &self.settings.verdicts)) {
+            Some(Verdict::LateLedger) => return "late",
+            Some(Verdict::Future) => return "future",
+            Some(Verdict::Folded) | None => {}
+        }
+        let FoldSettings { stamp, window, partitions, .. } = &self.settings;
+        let Ok((key, partition)) = SeriesTable::of_service(&stamp.tenant, gauge.namespace, gauge.service, *partitions) else {
+            return "no_service";
+        };
+        self.samples += 1;
+        let start = window.window_of(gauge.time).start;
+        let (_, resources) = self.gauges.entry((start, key)).or_insert_with(|| (partition, Resources::default()));
+        if resources.note(gauge.instance, gauge.measure, gauge.value) { "taken" } else { "over_cap" }
+    }
+
     fn skipped(&mut self, reason: Skip) {
-        self.observe_append();
+        if reason == Skip::Metrics {
+            self.passed();
+        } else {
+            self.observe_append();
+        }
         self.counts.skip(reason);
+    }
+
+    /// A record that cannot hold an event was read: all that was appended before it has been seen, as in an idle claim. Metrics that never
+    /// cease must not hold back what a silent partition would not.
+    fn passed(&mut self) {
+        if let (TimeMode::Live, Some(append)) = (self.settings.time, self.at.append_time) {
+            self.at.watermark.claim_idle(append, &self.settings.watermark);
+        }
     }
 
     fn dead(&mut self, at: u32, reason: Reason, detail: &str, bytes: &[u8]) {
@@ -487,12 +536,22 @@ impl Work {
             _ => self.sources.values().map(range).collect(),
         };
         let mut windows: Vec<EventTime> = self.windows.iter().map(|w| EventTime(w.start)).collect();
-        for start in self.unique.iter().map(|u| u.0).chain(self.late.keys().map(|k| k.0)) {
+        let apart = self.unique.iter().map(|u| u.0).chain(self.late.keys().map(|k| k.0));
+        for start in apart.chain(self.gauges.keys().map(|k| k.0)) {
             if !windows.contains(&start) {
                 windows.push(start);
             }
         }
-        Head { epoch: self.settings.stamp.epoch, chunk: 0, last: false, ended: self.ended, control: self.rules.position(), ranges, windows }
+        Head {
+            epoch: self.settings.stamp.epoch,
+            chunk: 0,
+            last: false,
+            ended: self.ended,
+            control: self.rules.position(),
+            ranges,
+            windows,
+            ..Head::default()
+        }
     }
 
     fn emit(&mut self, out: &mut dyn Emit) -> Result<(), CommitError> {
@@ -503,17 +562,28 @@ impl Work {
         for (place, window) in self.windows.iter().enumerate() {
             for (series, aggregate) in window.aggregates.iter().take(window.used) {
                 let Some(message) = messages.get_mut(self.series.partition(*series) as usize) else { continue };
-                message.push(place, EntryKind::Folded, self.series.key(*series), aggregate, out, &mut scratch)?;
+                message.push(place, EntryKind::Folded, self.series.key(*series), |body| aggregate.encode(body), out, &mut scratch)?;
             }
         }
         let place_of = |start: EventTime| head.windows.iter().position(|w| *w == start).unwrap_or_default();
         for (start, series, id, aggregate) in &self.unique {
             let Some(message) = messages.get_mut(self.series.partition(*series) as usize) else { continue };
-            message.push(place_of(*start), EntryKind::Unique(*id), self.series.key(*series), aggregate, out, &mut scratch)?;
+            message.push(
+                place_of(*start),
+                EntryKind::Unique(*id),
+                self.series.key(*series),
+                |body| aggregate.encode(body),
+                out,
+                &mut scratch,
+            )?;
         }
         for ((start, key), (partition, aggregate)) in &self.late {
             let Some(message) = messages.get_mut(*partition as usize) else { continue };
-            message.push(place_of(*start), EntryKind::Late, key, aggregate, out, &mut scratch)?;
+            message.push(place_of(*start), EntryKind::Late, key, |body| aggregate.encode(body), out, &mut scratch)?;
+        }
+        for ((start, key), (partition, resources)) in &self.gauges {
+            let Some(message) = messages.get_mut(*partition as usize) else { continue };
+            message.push(place_of(*start), EntryKind::Gauges, key, |body| resources.encode(body), out, &mut scratch)?;
         }
         for message in messages {
             message.finish(out, &mut scratch)?;
@@ -538,6 +608,8 @@ impl Work {
         self.recent = 0;
         self.unique.clear();
         self.late.clear();
+        self.gauges.clear();
+        self.samples = 0;
         self.dead.clear();
         self.dead_bytes = 0;
         self.events = 0;
@@ -596,12 +668,12 @@ impl<'a> Message<'a> {
         window: usize,
         kind: EntryKind,
         key: &[u8],
-        aggregate: &Aggregate,
+        content: impl FnOnce(&mut Vec<u8>),
         out: &mut dyn Emit,
         scratch: &mut Vec<u8>,
     ) -> Result<(), CommitError> {
         put_entry(window, kind, key, &mut self.body);
-        aggregate.encode(&mut self.body);
+        content(&mut self.body);
         if self.body.len() >= CHUNK {
             self.send(out, scratch)?;
             self.head.chunk += 1;

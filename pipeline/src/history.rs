@@ -2,7 +2,8 @@
 //!
 //! One keyed stage without outputs. The highest revision of an identity replaces lower ones and the same record again changes nothing, so
 //! the store is a pure function of the log and can be thrown away. What lies `retention` behind the newest window seen is gone, at whole
-//! hours of event time: no clock enters. Readers open the same stores by name and never write.
+//! hours of event time: no clock enters. Only sums of whole hours stay longer (`keys::SUMS`), for error budgets; they do not survive the
+//! loss of a store further back than the log reaches. Readers open the same stores by name and never write.
 
 /// Which keys the store holds, byte for byte.
 pub mod keys;
@@ -23,8 +24,8 @@ pub use value::{Recent, Stored};
 pub const SIGNALS_STAGE: &str = "history";
 /// Name of the stage that reads the late ledger.
 pub const LATE_STAGE: &str = "late-history";
-/// State format of both.
-pub const FORMAT: u32 = 1;
+/// State format of both. 2 has sums of hours: a store of form 1 is built again from the log, so that they reach as far back as it does.
+pub const FORMAT: u32 = 2;
 /// How far back of the newest window the store reaches, in ns of event time: 7 days. A lost store is built again from the log, which must
 /// therefore be kept for two hours more.
 pub const DEFAULT_RETENTION: i64 = 7 * 24 * keys::HOUR;

@@ -30,6 +30,8 @@ pub mod operation;
 pub mod outcome;
 /// Rules of teams, in force from a window on.
 pub mod overrides;
+/// What instances use of resources: the integers behind saturation.
+pub mod resource;
 /// From texts to one small number, once per distinct set of texts.
 pub mod series;
 /// What a pipeline computes and how long it waits.
@@ -38,6 +40,8 @@ pub mod settings;
 pub mod signal;
 /// Distribution of durations: mergeable, exact in its bins, small when sparse.
 pub mod sketch;
+/// What services promise, and how much of their error budgets is left.
+pub mod slo;
 /// Where a source's events come from and what its fields mean.
 pub mod source;
 /// What became of every decoded item.

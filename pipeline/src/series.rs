@@ -105,23 +105,31 @@ impl SeriesTable {
         series
     }
 
-    fn resolve(&mut self, tenant: &str, event: &Event<'_>, groupings: &Groupings, partitions: u32) -> Result<SeriesId, BadService> {
-        let mut service = canonical_service(event.service)?;
+    /// The head of the canonical keys of a service, and the partition that owns it. Nothing is interned.
+    ///
+    /// # Errors
+    /// When the service's name is none.
+    pub fn of_service(tenant: &str, namespace: &str, service: &str, partitions: u32) -> Result<(Vec<u8>, u32), BadService> {
+        let mut service = canonical_service(service)?;
         if service.starts_with("__") {
             service.insert(0, 'x');
         }
-        let mut key = Vec::new();
-        put_text(tenant, &mut key);
-        put_text(&canonical(event.namespace), &mut key);
-        put_text(&service, &mut key);
+        let (mut key, mut owner) = (Vec::new(), Vec::new());
+        for text in [tenant, &canonical(namespace), &service] {
+            put_text(text, &mut key);
+        }
+        put_key(tenant, &service, &mut owner);
+        Ok((key, partition_of(&owner, partitions)))
+    }
+
+    fn resolve(&mut self, tenant: &str, event: &Event<'_>, groupings: &Groupings, partitions: u32) -> Result<SeriesId, BadService> {
+        let (mut key, partition) = Self::of_service(tenant, event.namespace, event.service, partitions)?;
         for value in groupings.values(event) {
             put_text(&canonical(value), &mut key);
         }
         let (number, new) = self.canonical.intern(&key);
         if new {
-            key.clear();
-            put_key(tenant, &service, &mut key);
-            self.partitions.push(partition_of(&key, partitions));
+            self.partitions.push(partition);
         }
         Ok(SeriesId(number))
     }

@@ -15,3 +15,5 @@ pub mod health;
 pub mod latency;
 /// How many requests there were, and how many per second.
 pub mod requests;
+/// How much of its resources a service used.
+pub mod saturation;

@@ -21,6 +21,7 @@
 
 use crate::decode::timestamp::{Moment, Placing, TimeUnit, Unit};
 use crate::outcome::Outcome;
+use crate::resource::Measure;
 
 /// Reading a mapping file, and what it must hold.
 mod file;
@@ -42,6 +43,14 @@ pub enum Format {
     OtlpProto,
     /// `ExportTraceServiceRequest`, JSON.
     OtlpJson,
+    /// `ExportMetricsServiceRequest`, Protobuf: resources, for saturation.
+    OtlpMetricsProto,
+    /// `ExportMetricsServiceRequest`, JSON.
+    OtlpMetricsJson,
+    /// Prometheus remote write 1.0, snappy: resources, for saturation.
+    RemoteWrite,
+    /// Prometheus remote write 2.0, snappy.
+    RemoteWrite2,
     /// Zipkin v2 list or single span.
     ZipkinJson,
     /// Jaeger UI export, or one span per record.
@@ -64,11 +73,15 @@ pub enum Format {
 
 impl Format {
     /// Every format that is read.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::Auto,
         Self::Json,
         Self::OtlpProto,
         Self::OtlpJson,
+        Self::OtlpMetricsProto,
+        Self::OtlpMetricsJson,
+        Self::RemoteWrite,
+        Self::RemoteWrite2,
         Self::ZipkinJson,
         Self::JaegerJson,
         Self::EnvoyJson,
@@ -88,6 +101,10 @@ impl Format {
             Self::Json => "json",
             Self::OtlpProto => "otlp_proto",
             Self::OtlpJson => "otlp_json",
+            Self::OtlpMetricsProto => "otlp_metrics_proto",
+            Self::OtlpMetricsJson => "otlp_metrics_json",
+            Self::RemoteWrite => "remote_write",
+            Self::RemoteWrite2 => "remote_write_2",
             Self::ZipkinJson => "zipkin_json",
             Self::JaegerJson => "jaeger_json",
             Self::EnvoyJson => "envoy_json",
@@ -152,6 +169,8 @@ pub struct Source {
     pub defaults: Defaults,
     /// Where an object's fields are, for formats whose names come from the mapping.
     pub fields: Fields,
+    /// Names of further gauges, and what they measure; for metrics.
+    pub gauges: Vec<(String, Measure)>,
     /// Rules in front of the table of outcomes; the first that matches wins.
     pub outcome: Vec<OutcomeRule>,
     /// All must hold, else the item is skipped.
@@ -411,6 +430,7 @@ impl Source {
             bounded: false,
             defaults: Defaults::default(),
             fields: Fields::default(),
+            gauges: Vec::new(),
             outcome: Vec::new(),
             filter: Vec::new(),
             dedup: Dedup::Off,

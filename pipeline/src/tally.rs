@@ -23,6 +23,8 @@ pub struct Counts {
     pub skipped: BTreeMap<&'static str, u64>,
     /// Dead letters, by reason.
     pub dead: BTreeMap<&'static str, u64>,
+    /// Samples of resources by what became of them; they are no items, and in no sum of those.
+    pub samples: BTreeMap<&'static str, u64>,
 }
 
 impl Counts {
@@ -65,6 +67,9 @@ impl Counts {
         }
         for (reason, count) in &other.dead {
             *self.dead.entry(reason).or_default() += count;
+        }
+        for (became, count) in &other.samples {
+            *self.samples.entry(became).or_default() += count;
         }
     }
 }
@@ -149,9 +154,11 @@ pub fn families(tallies: &[(&str, &Tally)]) -> Vec<Family> {
     let mut families = vec![decoded, duplicates];
     // A reason that has just appeared would be no increase: those that alarms look at stand at 0 from a source's first item on.
     let dead = || Reason::ALL.iter().map(|reason| (reason.code(), 0)).collect::<BTreeMap<_, _>>();
-    for (name, what, known, pick) in [
-        ("golden_signals_skipped_total", "Items that are not requests here, by reason", BTreeMap::new(), (|c| &c.skipped) as Pick),
-        ("golden_signals_dead_letters_total", "Items that could not be read, by reason", dead(), |c| &c.dead),
+    let none = BTreeMap::new;
+    for (name, what, label, known, pick) in [
+        ("golden_signals_skipped_total", "Items that are not requests here, by reason", "reason", none(), (|c| &c.skipped) as Pick),
+        ("golden_signals_dead_letters_total", "Items that could not be read, by reason", "reason", dead(), |c| &c.dead),
+        ("golden_signals_resource_samples_total", "Samples of resources, by what became of them", "disposition", none(), |c| &c.samples),
     ] {
         let mut family = counter(name, what);
         for (colour, counts, _) in &all {
@@ -159,7 +166,7 @@ pub fn families(tallies: &[(&str, &Tally)]) -> Vec<Family> {
                 let mut by_reason: BTreeMap<&str, u64> = known.clone();
                 by_reason.extend(pick(counts));
                 for (reason, count) in by_reason {
-                    family.push(&[("colour", colour), ("source", source), ("reason", reason)], Value::Count(count));
+                    family.push(&[("colour", colour), ("source", source), (label, reason)], Value::Count(count));
                 }
             }
         }

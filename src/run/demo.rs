@@ -43,6 +43,7 @@ impl Drop for Feed {
 fn feed(address: SocketAddr, clock: &dyn Clock, stop: &AtomicBool) {
     let demo = Demo::new(SEED);
     let sender = Sender::new(&format!("http://{address}/api/v1/events"));
+    let metrics = Sender::new(&format!("http://{address}/v1/metrics"));
     let start = EventTime(clock.wall());
     let begun = clock.monotonic();
     let mut lines = Vec::new();
@@ -54,6 +55,12 @@ fn feed(address: SocketAddr, clock: &dyn Clock, stop: &AtomicBool) {
                 return;
             }
             std::thread::park_timeout(early);
+        }
+        if let Some(gauges) = demo.gauges(start, u64::from(tick))
+            && let Err(error) = metrics.send_json(gauges.as_bytes())
+            && !stop.load(Ordering::Relaxed)
+        {
+            tracing::warn!(error, "the demo's gauges were not taken");
         }
         lines.clear();
         demo.tick(start, u64::from(tick), &mut lines);

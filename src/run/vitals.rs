@@ -7,7 +7,10 @@ use golden_http::{Lag, Status, Vitals};
 use golden_pipeline::emit::json::put_time;
 use golden_pipeline::emit::prometheus::{Compatibility, Format, PageSettings};
 use golden_pipeline::emit::scrape::Scrapes;
+use golden_pipeline::history::History;
 use golden_pipeline::names::part_of;
+use golden_pipeline::overrides::board::Board;
+use golden_pipeline::slo;
 use golden_pipeline::tally::{self, Tally};
 use golden_router::deployment::Deployment;
 use platform_core::clock::Clock;
@@ -19,8 +22,11 @@ use platform_core::time::EventTime;
 use platform_runtime::metrics::MetricsHandle;
 use platform_runtime::runtime::Watch;
 use platform_runtime::task::{Place, TaskState};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+/// How long service levels are shown as they were computed: windows do not come faster.
+const LEVELS_FOR: Duration = Duration::from_secs(10);
 /// ns after the window behind a series' last one until its gauges say unknown.
 const STALE_AFTER: i64 = 180 * platform_core::time::SECOND;
 
@@ -66,6 +72,10 @@ pub(super) struct RunVitals {
     pub(super) standing: Arc<Standing>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) settings: MetricsSettings,
+    pub(super) history: History,
+    pub(super) board: Arc<Board>,
+    /// Service levels as they were last computed, and when that was.
+    pub(super) levels: Mutex<Option<(Duration, Vec<Family>)>>,
 }
 
 impl RunVitals {
@@ -95,6 +105,26 @@ impl RunVitals {
 }
 
 impl RunVitals {
+    /// What services promise and how much of their budgets is left, computed anew when it is older than `LEVELS_FOR`.
+    fn service_levels(&self) -> Vec<Family> {
+        let now = self.clock.monotonic();
+        let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, families)) = levels.as_ref().filter(|(at, _)| now.saturating_sub(*at) < LEVELS_FOR) {
+            return families.clone();
+        }
+        let Some(rules) = self.board.newest() else { return vec![] };
+        match slo::families::families(&self.history, golden_http::TENANT, &rules) {
+            Ok(families) => {
+                *levels = Some((now, families.clone()));
+                families
+            }
+            Err(error) => {
+                tracing::warn!(%error, "service levels cannot be read");
+                vec![]
+            }
+        }
+    }
+
     /// Up to where windows are closed, by deployment and partition; of those that are closed here.
     fn watermarks(&self) -> Family {
         let help = "Event time up to which windows are closed, in seconds since 1970.";
@@ -136,7 +166,24 @@ impl Vitals for RunVitals {
                 error: failure.clone().filter(|_| failed),
             }
         });
-        Status { version: env!("CARGO_PKG_VERSION").to_owned(), watermark: self.watermark(), tasks: tasks.collect(), lag: self.lag() }
+        let deployments = self.computed.iter().map(|of| {
+            let total = of.tally.total();
+            let Deployment { colour, epoch } = of.deployment;
+            golden_http::DeploymentStatus {
+                colour: colour.name().to_owned(),
+                epoch,
+                decoded: total.decoded,
+                dead_letters: total.dead_letters(),
+            }
+        });
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            watermark: self.watermark(),
+            tasks: tasks.collect(),
+            lag: self.lag(),
+            waits_for: self.ready().err(),
+            deployments: deployments.collect(),
+        }
     }
 
     fn metrics(&self, format: Format, out: &mut Vec<u8>) {
@@ -144,9 +191,10 @@ impl Vitals for RunVitals {
         let mut others = tally::families(&tallies);
         others.push(build());
         others.push(self.watermarks());
+        others.extend(self.service_levels());
         others.extend(self.metrics.families());
         others.extend(self.gauge.figures());
-        let MetricsSettings { max_series, quantiles, compatibility, .. } = &self.settings;
+        let MetricsSettings { max_series, quantiles, compatibility } = &self.settings;
         let settings = PageSettings {
             format,
             tenant_label: false,

@@ -1,17 +1,196 @@
 //! The demo as teams see it: in a real Prometheus, by every query of the dashboards and rules, and by the pages of a real Alertmanager.
+//!
+//! The demo's windows are a sixth of a minute, so rules wait a sixth of their time (`golden_dashboards::rules_for`); everything else of rules,
+//! boards and Alertmanager's configuration is what is installed.
 
-use crate::process::{Service, eventually};
-use crate::prometheus::Prometheus;
+use crate::process::{Service, eventually, within};
+use crate::prometheus::{Prometheus, Webhook};
+use golden_dashboards::metrics::ALL;
+use golden_dashboards::rules::{Group, Rule};
+use golden_dashboards::{alerts, boards, recording, slo};
+use platform_core::clock::Clock;
+use platform_runtime::clock::SystemClock;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// How many times shorter than a minute the demo's windows are.
+const TIMES: u64 = 6;
+/// Metrics that the demo does not have, and why. A query may be empty only for the want of one of them, and only while it is not there at all.
+const NOT_IN_THE_DEMO: [(&str, &str); 8] = [
+    ("golden_signals_overflow_series", "the demo has fewer series than the cap"),
+    ("golden_signals_skipped_total", "all that the demo sends are requests"),
+    ("golden_signals_override_errors_total", "no rule of the demo is wrong"),
+    ("platform_router_flips_total", "one colour runs"),
+    ("platform_router_shadow_compared_total", "one colour runs"),
+    ("platform_router_shadow_differences_total", "one colour runs"),
+    ("platform_task_failures_total", "no task fails"),
+    ("platform_invariant_violations_total", "no invariant is broken"),
+];
+
+/// The demo with Prometheus and Alertmanager beside it.
+struct Stack {
+    service: Service,
+    prometheus: Prometheus,
+    _folder: tempfile::TempDir,
+}
+
+fn dashboards() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards")
+}
+
+impl Stack {
+    /// `files` are overrides that are in force from the start.
+    fn start(files: &Path, webhook: Option<&Webhook>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let bundles = at("data/bundles");
+        std::fs::create_dir_all(&bundles).unwrap();
+        let mut publish = Command::new(env!("CARGO_BIN_EXE_golden"));
+        let published = publish.args(["overrides", "publish"]).arg(files).arg("--to").arg(&bundles).output().unwrap();
+        assert!(published.status.success(), "{}", String::from_utf8_lossy(&published.stderr));
+        let config = at("golden.yaml");
+        let groupings = "{service: [], service_operation: [operation], service_region: [region], service_host: [svc_host]}";
+        std::fs::write(&config, format!("pipeline: {{groupings: {groupings}}}\n")).unwrap();
+        let service = Service::start(&["--demo", "--data", &at("data").display().to_string()], Some(&config));
+
+        let target = format!("golden-signals={}/metrics", service.url.trim_start_matches("http://"));
+        let mut args: Vec<String> = ["--interval", "1s", "--scrape", &target].map(str::to_owned).to_vec();
+        for (name, content) in golden_dashboards::rules_for(TIMES) {
+            let path = at(name.rsplit('/').next().unwrap());
+            std::fs::write(&path, content).unwrap();
+            args.extend(["--rules".to_owned(), path.display().to_string()]);
+        }
+        if let Some(webhook) = webhook {
+            let original = std::fs::read_to_string(dashboards().join("alertmanager/alertmanager.yml")).unwrap();
+            let templates = dashboards().join("alertmanager/templates");
+            let mine = original
+                .replace("http://127.0.0.1:9095", &webhook.url)
+                .replace("templates/*.tmpl", &format!("{}/*.tmpl", templates.display()))
+                .replace("group_wait: 10s", "group_wait: 1s")
+                .replace("group_interval: 1m", "group_interval: 10s");
+            let path = at("alertmanager.yml");
+            std::fs::write(&path, mine).unwrap();
+            args.extend(["--alertmanager-config".to_owned(), path.display().to_string()]);
+        }
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        Self { service, prometheus: Prometheus::start(&args), _folder: folder }
+    }
+
+    /// Whether there are samples of a metric, of any kind.
+    fn has(&self, metric: &str) -> bool {
+        let any = format!("{{__name__=~\"{metric}(_bucket|_count|_sum)?\"}}");
+        !self.prometheus.query(&format!("last_over_time({any}[10m])")).unwrap().is_empty()
+    }
+}
+
+/// The query as Grafana would send it.
+fn filled(query: &str) -> String {
+    let names = [
+        ("$__rate_interval", "40s"),
+        ("$__range", "5m"),
+        ("$window", "10s"),
+        ("$tenant", ".*"),
+        ("$env", ".*"),
+        ("$service", "payment"),
+        ("$slo", ".*"),
+    ];
+    names.iter().fold(query.to_owned(), |query, (name, value)| query.replace(name, value))
+}
+
+/// Metrics that a query reads.
+fn metrics_of(query: &str) -> Vec<&'static str> {
+    ALL.iter().map(|(name, _)| *name).filter(|name| query.contains(name)).collect()
+}
+
+fn has_nan(series: &[Value]) -> bool {
+    series.iter().any(|one| one["value"][1] == "NaN")
+}
+
+/// What is wrong with a query now; `None` when it answers.
+fn trouble(stack: &Stack, place: &str, query: &str, is_alert: bool) -> Option<String> {
+    let found = match stack.prometheus.query(query) {
+        Ok(found) => found,
+        Err(why) => return Some(format!("{place}: {why}\n{query}")),
+    };
+    let wanting = |metric: &&str| NOT_IN_THE_DEMO.iter().any(|(name, _)| name == metric) && !stack.has(metric);
+    let metrics = metrics_of(query);
+    if is_alert {
+        // It is empty while all is well, but what it looks at is there.
+        let missing = metrics.iter().find(|metric| !wanting(metric) && !stack.has(metric))?;
+        return Some(format!("{place}: there is no {missing}"));
+    }
+    (found.is_empty() && !metrics.iter().any(wanting)).then(|| format!("{place} is empty:\n{query}"))
+}
 
 #[test]
-fn prometheus_has_the_requests_of_every_service_of_the_demo() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data").display().to_string();
-    let mut service = Service::start(&["--demo", "--data", &data], None);
-    let target = format!("golden-signals={}/metrics", service.url.trim_start_matches("http://"));
-    let prometheus = Prometheus::start(&["--interval", "1s", "--scrape", &target]);
-    eventually("all services have requests", 60, || {
-        prometheus.value(r#"count(golden_signals_requests_total{grouping="service"} > 0)"#).is_some_and(|count| count >= 8.0)
+fn every_query_of_boards_and_rules_answers() {
+    let stack = Stack::start(&dashboards().join("demo"), None);
+    let past_incident = r#"sum(increase(golden_signals_errors_total{grouping="service",service_name="payment"}[5m])) > 20"#;
+    eventually("payment has failed", 180, || stack.prometheus.value(past_incident).is_some());
+
+    let mut queries = vec![];
+    for (name, board) in boards::all() {
+        for panel in board.panels() {
+            queries.extend(panel.targets.iter().map(|t| (format!("{name}, {}", panel.title), filled(&t.query), false)));
+        }
+    }
+    for rule in [recording::groups(), slo::groups(), alerts::groups()].concat().into_iter().flat_map(|group: Group| group.rules) {
+        queries.push(match rule {
+            Rule::Record(rule) => (rule.record.clone(), rule.expr, false),
+            Rule::Alert(rule) => (rule.alert, rule.expr, true),
+        });
+    }
+    // Some need a second look: long windows are evaluated every 20 s, and errors are there only in the incident.
+    let mut troubles = vec![];
+    within(60, || {
+        queries.retain(|(place, query, is_alert)| trouble(&stack, place, query, *is_alert).is_some());
+        queries.is_empty()
     });
-    assert!(service.stop(), "it stops in order");
+    troubles.extend(queries.iter().filter_map(|(place, query, is_alert)| trouble(&stack, place, query, *is_alert)));
+    assert!(troubles.is_empty(), "{} queries do not answer:\n{}", troubles.len(), troubles.join("\n\n"));
+
+    let recorded = stack.prometheus.query(r#"{__name__=~"(service|service_operation|slo):.+"}"#).unwrap();
+    assert!(!recorded.is_empty() && !has_nan(&recorded), "a record is not a number");
+    let failed = stack.prometheus.query("sum(prometheus_rule_evaluation_failures_total)").unwrap();
+    assert!(failed.iter().all(|one| one["value"][1] == "0"), "rules failed: {failed:?}");
+}
+
+#[test]
+fn an_outage_pages_the_owning_team_once_and_ends_once() {
+    let webhook = Webhook::start();
+    let rules = tempfile::tempdir().unwrap();
+    std::fs::create_dir(rules.path().join("shop")).unwrap();
+    std::fs::write(rules.path().join("shop/payment.yaml"), "owner: team-payments@example.com\n").unwrap();
+    let clock = SystemClock::new();
+    let stack = Stack::start(rules.path(), Some(&webhook));
+    let of = |service: &str, status: &str| {
+        let calls = webhook.calls();
+        let concerns = |call: &&(String, Value)| call.1["groupLabels"]["service_name"] == service && call.1["status"] == status;
+        calls.iter().filter(concerns).cloned().collect::<Vec<_>>()
+    };
+    eventually("the team of payment is paged", 240, || !of("payment", "firing").is_empty());
+    let paged = clock.wall();
+    let (path, page) = of("payment", "firing").remove(0);
+    assert_eq!(path, "/team-page");
+    assert_eq!(page["groupLabels"]["team"], "team-payments@example.com");
+    assert_eq!(page["commonLabels"]["alertname"], "GoldenSignalsServiceCritical");
+    assert_eq!(page["alerts"].as_array().unwrap().len(), 1, "{page:#}");
+
+    // From the first window in which payment failed to the page: three minutes are promised with windows of a minute.
+    let signals = stack.service.get("/api/v1/services/payment/signals?limit=1000").unwrap();
+    let failed = |record: &&Value| record["errors"]["count"].as_u64().is_some_and(|count| count > 0);
+    let starts = signals["records"].as_array().unwrap().iter().filter(failed).filter_map(|record| record["window_start"].as_str());
+    let first = starts.min().unwrap().to_owned();
+    let times = golden_pipeline::decode::timestamp::Timestamps::new(golden_pipeline::decode::timestamp::TimeUnit::Rfc3339, None);
+    let took = Duration::from_nanos(u64::try_from(paged - times.parse_text(&first).unwrap()).unwrap());
+    eprintln!("from the start of the first window with failures to the page: {took:.1?}");
+    assert!(took < Duration::from_secs(180), "{took:?}");
+
+    eventually("the page of payment ends", 240, || !of("payment", "resolved").is_empty());
+    assert_eq!((of("payment", "firing").len(), of("payment", "resolved").len()), (1, 1), "{:#?}", webhook.calls());
+    // Nobody owns checkout, which fails with it: whoever runs golden-signals is told.
+    let others = of("checkout", "firing");
+    assert!(others.iter().all(|(path, _)| path == "/operators") && !others.is_empty(), "{others:#?}");
 }

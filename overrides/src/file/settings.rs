@@ -19,16 +19,67 @@ pub const RESOURCES: [&str; 7] = ["cpu", "memory", "threads", "connections", "qu
 /// Bounds of the classic buckets, in ms: a latency objective that is none of them could not be read from metrics (SIGNALS §9).
 pub const LATENCY_BOUNDS_MS: [f64; 14] =
     [5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1_000.0, 2_500.0, 5_000.0, 7_500.0, 10_000.0];
-pub(crate) const OBJECTIVE_KEYS: [&str; 2] = ["availability", "latency"];
+pub(crate) const OBJECTIVE_KEYS: [&str; 4] = ["availability", "latency", "period", "min_requests"];
+/// How much hangs on a service, from little to much.
+pub const CRITICALITIES: [&str; 4] = ["low", "medium", "high", "critical"];
+/// Periods that follow the calendar, in UTC; weeks begin on Mondays.
+pub(crate) const CALENDAR: [(&str, Period); 3] = [("week", Period::Week), ("month", Period::Month), ("quarter", Period::Quarter)];
+/// Longest rolling period, in days: what is kept of the past must hold a quarter.
+pub const MAX_DAYS: u32 = 90;
+/// Requests below which a budget or a burn rate says nothing, unless told otherwise.
+pub const MIN_REQUESTS: u64 = 60;
 pub(crate) const LATENCY_KEYS: [&str; 2] = ["threshold", "share"];
 
-/// What a service promises, over 30 days.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// What a service promises.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Objectives {
     /// Share of requests that succeed, 0 to 100.
     pub availability: Option<f64>,
     /// Share of requests that are fast.
     pub latency: Option<LatencyObjective>,
+    /// The time that the promise is of.
+    pub period: Period,
+    /// Requests below which a budget or a burn rate says nothing.
+    pub min_requests: u64,
+}
+
+impl Default for Objectives {
+    fn default() -> Self {
+        Self { availability: None, latency: None, period: Period::Days(30), min_requests: MIN_REQUESTS }
+    }
+}
+
+/// The time that an objective is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Period {
+    /// The last so many days.
+    Days(u32),
+    /// Since Monday.
+    Week,
+    /// Since the first of the month.
+    Month,
+    /// Since the first of January, April, July or October.
+    Quarter,
+}
+
+impl Period {
+    /// A period by its spelling: `30d`, `week`, `month`, `quarter`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let days = || text.strip_suffix('d')?.parse().ok().filter(|days| (1..=MAX_DAYS).contains(days)).map(Self::Days);
+        CALENDAR.iter().find(|(name, _)| *name == text).map(|(_, period)| *period).or_else(days)
+    }
+}
+
+impl std::fmt::Display for Period {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Days(days) => write!(f, "{days}d"),
+            Self::Week => f.write_str("week"),
+            Self::Month => f.write_str("month"),
+            Self::Quarter => f.write_str("quarter"),
+        }
+    }
 }
 
 /// A share of requests that are answered within a time.
@@ -94,10 +145,39 @@ impl Reader<'_> {
         for (key, node) in self.known(node, &OBJECTIVE_KEYS) {
             match key.name.as_str() {
                 "availability" => objectives.availability = self.share(node),
-                _ => objectives.latency = self.latency(node),
+                "latency" => objectives.latency = self.latency(node),
+                "period" => objectives.period = self.period(node).unwrap_or(objectives.period),
+                _ => objectives.min_requests = self.count(node).unwrap_or(objectives.min_requests),
             }
         }
         objectives
+    }
+
+    fn period(&mut self, node: &Node) -> Option<Period> {
+        let text = self.text(node)?;
+        let period = Period::parse(text);
+        if period.is_none() {
+            let found = Diagnostic::error(Code::Range, node.span, format!("`{text}` is no period"));
+            self.found.push(found.help(format!("`30d` (at most {MAX_DAYS}d), or the calendar's `week`, `month`, `quarter`")));
+        }
+        period
+    }
+
+    fn count(&mut self, node: &Node) -> Option<u64> {
+        match self.quantity(node)? {
+            (value, Unit::Plain) if value.fract() == 0.0 && (0.0..=1e9).contains(&value) => Some(value as u64),
+            _ => self.error(Code::Range, node.span, "a whole number from 0 to 1000000000 is needed here"),
+        }
+    }
+
+    pub(super) fn criticality(&mut self, node: &Node) -> Option<String> {
+        let text = self.text(node)?;
+        if !CRITICALITIES.contains(&text) {
+            let found = Diagnostic::error(Code::UnknownName, node.span, format!("unknown criticality `{text}`"));
+            self.found.push(found.help(format!("known are {}", CRITICALITIES.join(", "))));
+            return None;
+        }
+        Some(text.to_owned())
     }
 
     /// A percentage below 100, which leaves something to fail.

@@ -44,7 +44,7 @@ fn a_full_file_is_read_as_it_was_meant() {
     assert!(read.errors.unwrap().text.starts_with("status == 429"));
     assert_eq!(read.groupings, BTreeMap::from([("service_region".to_owned(), vec!["region".to_owned(), "svc_host".to_owned()])]));
     let latency = LatencyObjective { threshold_ms: 250.0, share: 99.0 };
-    assert_eq!(read.objectives, Objectives { availability: Some(99.9), latency: Some(latency) });
+    assert_eq!(read.objectives, Objectives { availability: Some(99.9), latency: Some(latency), ..Objectives::default() });
     assert_eq!(read.capacity, BTreeMap::from([("max_requests_per_second".to_owned(), 500.0), ("threads".to_owned(), 200.0)]));
     assert_eq!((read.saturation, read.shadow), (vec!["cpu".to_owned(), "threads".to_owned()], false));
     assert_eq!(read.sha256, sha256(FULL.as_bytes()));
@@ -107,6 +107,10 @@ fn settings_out_of_range_are_refused() {
         ("objectives: {latency: {threshold: 300ms, share: 99}}", Code::Range),
         ("objectives: {latency: {threshold: 250ms}}", Code::Range),
         ("objectives: {latencies: 3}", Code::UnknownName),
+        ("objectives: {period: 91d}", Code::Range),
+        ("objectives: {period: year}", Code::Range),
+        ("objectives: {min_requests: 0.5}", Code::Range),
+        ("criticality: huge", Code::UnknownName),
         ("objectives: 99", Code::Type),
         ("capacity: {threads: 0}", Code::Range),
         ("capacity: {threads: 5s}", Code::Range),
@@ -238,4 +242,15 @@ proptest! {
         let unsafe_to_show = report.to_text().contains(['\0', '\u{202e}']);
         prop_assert!(!unsafe_to_show);
     }
+}
+
+#[test]
+fn periods_are_days_or_the_calendars() {
+    for (text, period) in [("30d", Period::Days(30)), ("90d", Period::Days(90)), ("month", Period::Month), ("quarter", Period::Quarter)] {
+        let read =
+            read(&format!("owner: shop\ncriticality: high\nobjectives: {{availability: 99.9%, period: {text}, min_requests: 100}}\n"));
+        assert_eq!((read.objectives.period, read.objectives.min_requests, read.criticality.as_str()), (period, 100, "high"));
+        assert_eq!(period.to_string(), text);
+    }
+    assert_eq!(read("owner: shop\n").objectives.period, Period::Days(30));
 }

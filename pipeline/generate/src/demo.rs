@@ -5,6 +5,9 @@
 //! services with more than 100 requests in it, so that availability stays above 99 %. What the sender owes: to send tick n once
 //! `TICK` · (n + 1) have passed since the start, so that no event comes from the future.
 
+/// What the shop's instances use.
+mod gauges;
+
 use crate::fact::{Bad, Event, Fact, Outcome};
 use crate::generator::bad::write_bad;
 use crate::latency::Latency;
@@ -188,6 +191,14 @@ impl Demo {
             facts.push(Fact::Bad(scene.bad(out)));
         }
         facts
+    }
+}
+
+impl Demo {
+    /// What the shop's instances use of their resources at the end of tick number `tick`, as OTLP metrics in JSON; nothing in most ticks.
+    #[must_use]
+    pub fn gauges(&self, start: EventTime, tick: u64) -> Option<String> {
+        gauges::document(self.seed, start, tick)
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod router;
 pub(crate) mod services;
 pub(crate) mod shadow;
 pub(crate) mod signals;
+pub(crate) mod slo;
 pub(crate) mod status;
 pub(crate) mod value;
 

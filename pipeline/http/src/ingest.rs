@@ -75,6 +75,43 @@ pub(crate) async fn traces(state: State<AppState>, headers: HeaderMap, body: Bod
     ingest(state, Door::Traces, headers, body).await
 }
 
+/// Takes OTLP/HTTP metrics, for saturation.
+///
+/// `ExportMetricsServiceRequest` as Protobuf or JSON. Gauges of resources (CPU, memory, threads, connections, queues, replicas) are taken;
+/// everything else in it is passed over. No metric is an event.
+#[utoipa::path(
+    post, path = "/v1/metrics", tag = "ingest",
+    request_body(content((String = "application/x-protobuf"), (serde_json::Value = "application/json"))),
+    responses(
+        (status = 200, description = "`ExportMetricsServiceResponse` in the encoding of the request"),
+        (status = 400, description = "`google.rpc.Status`: nothing could be decoded, nothing is stored"),
+        (status = 429, description = "Too much at once: send it again after Retry-After seconds"),
+        (status = 503, description = "The disk is full or the log failed"),
+    )
+)]
+pub(crate) async fn metrics(state: State<AppState>, headers: HeaderMap, body: Body) -> Response {
+    ingest(state, Door::Metrics, headers, body).await
+}
+
+/// Takes Prometheus remote write 1.0 and 2.0, for saturation.
+///
+/// A snappy block of `prometheus.WriteRequest` or `io.prometheus.write.v2.Request`, at most 1 MiB. Series of resources are taken; everything
+/// else in it is passed over, so send no more than those (`write_relabel_configs`).
+#[utoipa::path(
+    post, path = "/api/v1/write", tag = "ingest",
+    request_body(content((String = "application/x-protobuf"))),
+    responses(
+        (status = 204, description = "All is stored"),
+        (status = 400, description = "It could not be decoded; nothing is stored", body = PartlyRefused, content_type = "application/problem+json"),
+        (status = 415, description = "Unknown content-type or content-encoding", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too much at once: send it again after Retry-After seconds", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The disk is full or the log failed", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn remote_write(state: State<AppState>, headers: HeaderMap, body: Body) -> Response {
+    ingest(state, Door::RemoteWrite, headers, body).await
+}
+
 /// Takes Zipkin v2 spans.
 #[utoipa::path(
     post, path = "/api/v2/spans", tag = "ingest",
@@ -100,7 +137,7 @@ async fn take(state: AppState, door: Door, headers: &HeaderMap, body: Body) -> R
         return Err(Refusal::Tenant);
     }
     let kind = door.kind(headers)?;
-    let coding = Coding::of(headers)?;
+    let coding = Coding::of(headers, door)?;
     let attributes = attributes(headers, kind);
     let limits = state.inner().parts.limits;
     let mut held = state.inner().budget.hold();

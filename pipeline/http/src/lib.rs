@@ -30,7 +30,8 @@ mod tests;
 
 pub use serve::serve;
 pub use state::{
-    AppState, Lag, Limits, MakeDecoder, Parts, RouterDoor, RouterError, RouterOrder, RouterRequest, Status, TaskStatus, Vitals,
+    AppState, DeploymentStatus, Lag, Limits, MakeDecoder, Parts, RouterDoor, RouterError, RouterOrder, RouterRequest, Status, TaskStatus,
+    Vitals,
 };
 
 pub use axum::Router;
@@ -38,7 +39,7 @@ use axum::routing::{get, post};
 use problem::Problem;
 
 /// The only tenant.
-pub(crate) const TENANT: &str = "default";
+pub const TENANT: &str = "default";
 
 /// Which routes a process has, beside those for whoever runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub fn router(state: AppState, doors: Doors) -> Router {
         router = router
             .route("/api/v1/events", post(ingest::events))
             .route("/v1/traces", post(ingest::traces))
+            .route("/v1/metrics", post(ingest::metrics))
+            .route("/api/v1/write", post(ingest::remote_write))
             .route("/api/v2/spans", post(ingest::zipkin));
     }
     if doors.api {
@@ -69,6 +72,8 @@ pub fn router(state: AppState, doors: Doors) -> Router {
             .route("/api/v1/services/{service}/health", get(api::health::health))
             .route("/api/v1/services/{service}/value", get(api::value::value))
             .route("/api/v1/services/{service}/explain", get(api::explain::explain))
+            .route("/api/v1/services/{service}/slo", get(api::slo::of_service))
+            .route("/api/v1/slo", get(api::slo::fleet))
             .route("/api/v1/late", get(api::late::late))
             .route("/api/v1/overrides", get(api::overrides::overrides))
             .route("/api/v1/overrides/backtest", post(api::backtest::backtest))
@@ -80,6 +85,7 @@ pub fn router(state: AppState, doors: Doors) -> Router {
             .route("/api/v1/router/hold", post(api::router::hold))
             .route("/api/v1/router/receipts/{id}", get(api::router::receipt))
             .route("/api/v1/router/diff", get(api::router::diff))
+            .route("/api/v1/router/log", get(api::router::log))
             .route("/api/v1/dead-letters", get(api::dead_letters::dead_letters))
             .merge(pages::routes());
     }

@@ -11,9 +11,11 @@ use crate::identity::{Identity, put_key};
 use crate::names;
 use crate::overrides::activation::Activation;
 use crate::overrides::of_windows::{WindowScope, rule_of, ruled};
+use crate::resource::Resources;
 use crate::series::{OVERFLOW, parts};
 use crate::signal::completeness::Completeness;
 use crate::signal::health::{self, DEFAULT_RULE_SHA256, Health, Level};
+use crate::signal::saturation::saturation;
 use golden_overrides::file::Override;
 use platform_core::codec::CodecError;
 use platform_core::growth::{Growth, Sums};
@@ -37,6 +39,8 @@ pub(super) struct Closed<'a> {
     pub(super) completeness: Completeness,
     /// Overrides in force.
     pub(super) version: Option<&'a Activation>,
+    /// What instances of the service used of their resources.
+    pub(super) resources: Option<&'a Resources>,
 }
 
 /// What is the same for all records of one service and grouping in it.
@@ -139,15 +143,17 @@ impl Emission {
             let whole = grouping.dimensions.is_empty();
             let finest = grouping.dimensions.len() == all;
             let wanted = |key: &[u8]| only.is_none_or(|only| only.contains(key));
+            let usage = closed.resources.filter(|_| whole).map(Resources::usage);
             // A sum of one is what it sums; everything else is summed afresh.
-            if finest && !(whole && series.is_empty()) {
+            if finest && !(whole && series.is_empty()) && usage.is_none() {
                 for (key, aggregate) in series.iter().filter(|(key, _)| wanted(key)) {
                     let level_key = if whole { service } else { key };
                     self.one(&of, key, level_key, aggregate, before, decided, out)?;
                 }
                 continue;
             }
-            for (key, aggregate) in roll_up(grouping, service, series, &wanted)? {
+            for (key, mut aggregate) in roll_up(grouping, service, series, &wanted)? {
+                usage.iter().for_each(|usage| aggregate.set_usage(usage.clone()));
                 self.one(&of, &key, service, &aggregate, before, decided, out)?;
             }
         }
@@ -217,7 +223,7 @@ impl Emission {
         previous: Level,
     ) -> Health {
         let Closed { completeness, .. } = *of.closed;
-        let scope = WindowScope::new(aggregate, self.settings.window, completeness, previous, service, dimensions);
+        let scope = WindowScope::new(aggregate, self.settings.window, completeness, previous, service, dimensions, found);
         let (ruled, failure) = ruled(rule_of(found), &scope);
         if let Some(reason) = failure {
             let service = service.to_owned();
@@ -238,7 +244,11 @@ impl Emission {
     ) -> Result<(), Failure> {
         let text = |place: usize| texts.get(place).copied().unwrap_or_default();
         let (tenant, namespace, service) = (text(0), text(1), text(2));
-        let Closed { window, completeness, version } = *of.closed;
+        let Closed { window, completeness, version, resources: _ } = *of.closed;
+        let saturation = dimensions
+            .is_empty()
+            .then(|| saturation(aggregate.usage(), aggregate.counts().requests(), self.settings.window, of.found))
+            .flatten();
         let overflow = service.starts_with(OVERFLOW) || dimensions.iter().any(|(_, value)| *value == OVERFLOW);
         let in_force = of.found.zip(version);
         let result = Final {
@@ -248,6 +258,7 @@ impl Emission {
             revision: 0,
             completeness,
             aggregate,
+            saturation,
             health,
             override_version: in_force.map_or(0, |(_, version)| version.said.version),
             override_sha256: in_force.map_or(DEFAULT_RULE_SHA256, |(found, _)| &found.sha256),

@@ -24,6 +24,8 @@ pub enum KeyKind {
     LateLine = 6,
     /// `7 | series key` → nothing: the series has a place of its own. Lives until it is idle.
     Admitted = 7,
+    /// `8 | window start, 8 B sortable | service key` → largest samples of its instances (`resource::Resources`). Lives as the aggregate.
+    Gauges = 8,
 }
 
 /// Key of the meta entry.

@@ -5,6 +5,7 @@ use crate::emit::read::PublicRecord;
 use crate::event::{Event, StatusClass};
 use crate::fold::partial::{Range, put_entry};
 use crate::outcome::Outcome;
+use crate::resource::{Instance, Measure};
 use crate::series::OVERFLOW;
 use platform_core::log::CommitError;
 use platform_core::record::Headers;
@@ -36,8 +37,9 @@ impl Emit for Out {
                 let r = PublicRecord::parse(value).unwrap();
                 let dimensions: Vec<&str> = r.dimensions.values().map(|v| &**v).collect();
                 let health = r.health.as_ref().map_or(String::new(), |h| format!(" {}<{}", h.state, h.previous));
+                let used = r.saturation.as_ref().map_or(String::new(), |s| format!(" {}={}", s.resource, s.ratio));
                 format!(
-                    "{}[{}] {} events={} errors={} late={} complete={}{health}",
+                    "{}[{}] {} events={} errors={} late={} complete={}{health}{used}",
                     r.service,
                     dimensions.join(","),
                     seconds(&json),
@@ -122,7 +124,14 @@ fn events(count: u64, errors: u64, from: u64) -> Aggregate {
     aggregate
 }
 
-type Entry<'a> = (i64, EntryKind, &'a str, Aggregate);
+/// Window, kind, series, encoded content.
+type Entry<'a> = (i64, EntryKind, &'a str, Vec<u8>);
+
+fn encoded(aggregate: &Aggregate) -> Vec<u8> {
+    let mut out = Vec::new();
+    aggregate.encode(&mut out);
+    out
+}
 
 fn key(series: &str) -> Vec<u8> {
     let (service, operation) = series.split_once('/').unwrap_or((series, ""));
@@ -130,15 +139,25 @@ fn key(series: &str) -> Vec<u8> {
 }
 
 fn folded(window: i64, series: &str, count: u64) -> Entry<'_> {
-    (window, EntryKind::Folded, series, events(count, 0, 7))
+    (window, EntryKind::Folded, series, encoded(&events(count, 0, 7)))
 }
 
 fn late(window: i64, service: &str, count: u64) -> Entry<'_> {
-    (window, EntryKind::Late, service, events(count, 0, 7))
+    (window, EntryKind::Late, service, encoded(&events(count, 0, 7)))
 }
 
 fn unique(window: i64, series: &str, id: u128) -> Entry<'_> {
-    (window, EntryKind::Unique(id), series, events(1, 0, id as u64))
+    (window, EntryKind::Unique(id), series, encoded(&events(1, 0, id as u64)))
+}
+
+/// What one instance used of its processors, in millionths of two cores.
+fn gauge<'a>(window: i64, service: &'a str, instance: &str, used: u64) -> Entry<'a> {
+    let mut resources = Resources::default();
+    resources.note(Instance::of(instance, ""), Measure::CpuUsed, 2 * used);
+    resources.note(Instance::of(instance, ""), Measure::CpuLimit, 2_000_000);
+    let mut out = Vec::new();
+    resources.encode(&mut out);
+    (window, EntryKind::Gauges, service, out)
 }
 
 /// Source, from, to, watermark in seconds.
@@ -151,9 +170,9 @@ fn chunk(head: &Head, entries: &[Entry<'_>]) -> Vec<u8> {
     head.windows = entries.iter().map(|e| EventTime(e.0 * SECOND)).collect();
     let mut bytes = Vec::new();
     head.encode(&mut bytes);
-    for (place, (_, kind, series, aggregate)) in entries.iter().enumerate() {
+    for (place, (_, kind, series, content)) in entries.iter().enumerate() {
         put_entry(place, *kind, &key(series), &mut bytes);
-        aggregate.encode(&mut bytes);
+        bytes.extend_from_slice(content);
     }
     bytes
 }
@@ -432,11 +451,12 @@ fn a_silent_service_has_empty_records_until_its_ttl_also_when_later_windows_have
 #[test]
 fn a_level_is_the_next_windows_previous_and_corrections_keep_the_one_first_used() {
     let mut run = Run::new(&settings());
-    let bad = |window, from| (window, EntryKind::Folded, "a/x", events(100, 50, from));
-    let seen = run.step(&message(&[range(0, 0, 1, 120)], &[bad(0, 1), (60, EntryKind::Folded, "a/x", events(100, 0, 7))]));
+    let bad = |window, from| (window, EntryKind::Folded, "a/x", encoded(&events(100, 50, from)));
+    let seen = run.step(&message(&[range(0, 0, 1, 120)], &[bad(0, 1), (60, EntryKind::Folded, "a/x", encoded(&events(100, 0, 7)))]));
     assert!(seen[0].ends_with("critical<0") && seen[3].ends_with("healthy<3"), "{seen:?}");
     // The first window turns out well after all: the second's record still says what was known.
-    let seen = run.step(&message(&[range(0, 1, 2, 120)], &[(0, EntryKind::Folded, "a/x", events(100_000, 0, 7)), folded(60, "a/x", 1)]));
+    let seen =
+        run.step(&message(&[range(0, 1, 2, 120)], &[(0, EntryKind::Folded, "a/x", encoded(&events(100_000, 0, 7))), folded(60, "a/x", 1)]));
     assert!(seen[0].ends_with("healthy<0") && seen[2].ends_with("healthy<3"), "{seen:?}");
     let seen = run.step(&message(&[range(0, 2, 3, 180)], &[folded(120, "a/x", 1)]));
     assert!(seen[0].ends_with("healthy<0"), "{seen:?}");
@@ -449,7 +469,7 @@ fn capped(series_per_service: usize, services: usize) -> CloseSettings {
 #[test]
 fn free_places_go_by_errors_then_requests_then_name_and_totals_stay_exact() {
     let mut run = Run::new(&capped(2, 10));
-    let entry = |series, count, errors| (0, EntryKind::Folded, series, events(count, errors, 7));
+    let entry = |series, count, errors| (0, EntryKind::Folded, series, encoded(&events(count, errors, 7)));
     let entries = [entry("a/big", 50, 0), entry("a/bad", 2, 1), entry("a/c", 3, 0), entry("a/b", 3, 0)];
     let seen = run.step(&message(&[range(0, 0, 1, 60)], &entries));
     let [all, lines @ ..] = &seen[..] else { panic!() };
@@ -459,7 +479,8 @@ fn free_places_go_by_errors_then_requests_then_name_and_totals_stay_exact() {
     // A place is kept while there is one event within the ttl: one place only is free, and errors win it, not the name.
     let mut run = Run::new(&capped(2, 10));
     run.step(&message(&[range(0, 0, 1, 60)], &[folded(0, "a/kept", 1)]));
-    let seen = run.step(&message(&[range(0, 1, 2, 120)], &[folded(60, "a/b", 9), (60, EntryKind::Folded, "a/z", events(1, 1, 7))]));
+    let seen =
+        run.step(&message(&[range(0, 1, 2, 120)], &[folded(60, "a/b", 9), (60, EntryKind::Folded, "a/z", encoded(&events(1, 1, 7)))]));
     assert!(seen[1].starts_with("a[__overflow__] 60 events=9") && seen[2].starts_with("a[z] 60 events=1"), "{seen:?}");
 }
 
@@ -565,9 +586,10 @@ fn history(seed: u64) -> Vec<Vec<u8>> {
         let entry = |at: usize| -> Entry<'_> {
             let (window, kind, name, count, id) = &names[at];
             match kind {
-                0 => (newest / 60 * 60, EntryKind::Late, services[at].as_str(), events(1 + count, 0, *id as u64)),
+                0 => (newest / 60 * 60, EntryKind::Late, services[at].as_str(), encoded(&events(1 + count, 0, *id as u64))),
                 1..3 => unique(*window, name, *id),
-                _ => (*window, EntryKind::Folded, name.as_str(), events(1 + count, count / 4, *id as u64)),
+                3 => gauge(*window, services[at].as_str(), &count.to_string(), 1000 * *id as u64),
+                _ => (*window, EntryKind::Folded, name.as_str(), encoded(&events(1 + count, count / 4, *id as u64))),
             }
         };
         let to = from[source] + 1 + seed.below(3);
@@ -605,6 +627,10 @@ fn i5_a_restart_at_any_point_changes_no_byte() {
         let messages = history(number);
         let whole = straight(&tight(), &messages);
         assert!(whole.out.texts.iter().any(|t| t.contains(OVERFLOW)) && whole.out.texts.iter().any(|t| t.starts_with("late ")));
+        assert!(
+            whole.out.texts.iter().any(|t| t.contains(" cpu="))
+                && whole.out.texts.iter().any(|t| t.contains(" cpu=") && !t.contains(" late=0 "))
+        );
         for stop in (1..messages.len()).step_by(19) {
             let mut first = straight(&tight(), &messages[..stop]);
             let mut run = Run::over(&tight(), first.store.clone(), stop as u64);
@@ -770,5 +796,67 @@ fn an_emission_in_parts_gives_each_record_once_over_restarts() {
             }
         }
         assert!(raw == whole.out.raw && (budget > 10_000 || parts > 10), "budget {budget}, {parts} parts");
+    }
+}
+
+#[test]
+fn samples_show_in_the_record_of_their_service_whichever_came_first() {
+    let (event, sample) = (folded(0, "a/x", 2), gauge(0, "a", "1", 400_000));
+    for entries in [vec![event.clone(), sample.clone()], vec![sample.clone(), event.clone()]] {
+        let mut run = Run::new(&settings());
+        run.apply(&message(&[range(0, 0, 1, 0)], &entries));
+        run.apply(&message(&[range(0, 1, 2, 0)], &[gauge(0, "a", "2", 900_000), gauge(0, "a", "2", 100_000), gauge(0, "b", "1", 1)]));
+        let out = run.step(&message(&[range(0, 2, 3, 60)], &[]));
+        assert_eq!(
+            out,
+            [
+                "a[] 0 events=2 errors=0 late=0 complete=1 healthy<0 cpu=0.65",
+                "a[x] 0 events=2 errors=0 late=0 complete=1",
+                "done 0 finals=2 events=2"
+            ],
+            "a service without events has no record, and parts of a service have no resources"
+        );
+    }
+}
+
+#[test]
+fn a_sample_behind_the_close_makes_no_correction_and_shows_in_the_next_one() {
+    let mut run = Run::new(&settings());
+    run.apply(&message(&[range(0, 0, 1, 0)], &[folded(0, "a/x", 2)]));
+    let out = run.step(&message(&[range(0, 1, 2, 60)], &[]));
+    assert_eq!(out[0], "a[] 0 events=2 errors=0 late=0 complete=1 healthy<0");
+    for at in 2..4 {
+        let sample = gauge(0, "a", &at.to_string(), 100_000 * at);
+        assert_eq!(run.step(&message(&[range(0, at, at + 1, 60)], &[sample])), Vec::<String>::new());
+    }
+    let out = run.step(&message(&[range(0, 4, 5, 60)], &[folded(0, "a/x", 1)]));
+    assert_eq!(out[0], "a[] 0 events=3 errors=0 late=1 complete=1 healthy<0 cpu=0.25", "from the store, over commits");
+    // Who is not known takes no room behind the close.
+    run.step(&message(&[range(0, 5, 6, 60)], &[gauge(0, "b", "1", 100_000)]));
+    let out = run.step(&message(&[range(0, 6, 7, 60)], &[folded(0, "b/x", 1)]));
+    assert_eq!(out[0], "b[] 0 events=1 errors=0 late=1 complete=1 healthy<0");
+}
+
+#[test]
+fn a_sample_opens_no_window_and_makes_no_service_known() {
+    let mut run = Run::new(&CloseSettings { empty_windows: true, ..settings() });
+    let out = run.step(&message(&[range(0, 0, 1, 200)], &[gauge(0, "a", "1", 1), gauge(60, "b", "1", 1)]));
+    assert_eq!(out, Vec::<String>::new());
+    run.step(&message(&[range(0, 1, 2, 240)], &[folded(180, "a/x", 1)]));
+    let out = run.step(&message(&[range(0, 2, 3, 300)], &[gauge(240, "a", "1", 300_000)]));
+    assert_eq!(out[0], "a[] 240 events=0 errors=0 late=0 complete=1 healthy<0 cpu=0.3", "a known service that is silent");
+}
+
+#[test]
+fn of_more_services_than_the_cap_the_smallest_names_keep_their_samples() {
+    for order in [["a", "b", "c"], ["c", "b", "a"], ["b", "c", "a"]] {
+        let mut run = Run::new(&capped(10, 2));
+        for (at, service) in (0..).zip(order) {
+            run.step(&message(&[range(0, at, at + 1, 0)], &[gauge(0, service, "1", 500_000)]));
+        }
+        run.apply(&message(&[range(0, 3, 4, 0)], &[folded(0, "a/x", 1), folded(0, "c/x", 1)]));
+        let out = run.step(&message(&[range(0, 4, 5, 60)], &[]));
+        let with: Vec<&String> = out.iter().filter(|text| text.contains("cpu")).collect();
+        assert_eq!(with, ["a[] 0 events=1 errors=0 late=0 complete=1 healthy<0 cpu=0.5"], "{order:?}");
     }
 }

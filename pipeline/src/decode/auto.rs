@@ -13,13 +13,17 @@ use super::json::scan::{Fault, Keys, Scan, Value, space_end};
 use super::json::{Around, Json};
 use super::nginx::{Combined, NginxIngress, NginxJson};
 use super::otlp_json::OtlpJson;
+use super::otlp_metrics::{Encoding, OtlpMetrics};
 use super::otlp_proto::OtlpProto;
+use super::remote_write::{RemoteWrite, Version};
 use super::zipkin::ZipkinJson;
 use super::{Decoder, Input, Items, Reason, Skip, Wanted};
 use crate::source::{Format, Source};
 
 /// Topic that OpenTelemetry collectors fill with Protobuf unless told otherwise.
 const OTLP_TOPIC: &str = "otlp_spans";
+/// The same for metrics.
+const OTLP_METRICS_TOPIC: &str = "otlp_metrics";
 /// Wrappers inside wrappers that are taken off.
 const MAX_WRAPPERS: usize = 3;
 
@@ -42,7 +46,7 @@ pub fn detect(input: &Input<'_>, topic: Option<&str>, keys: &mut Keys) -> Detect
         return Detected::Is(Format::CloudEvents);
     }
     if is("application/x-protobuf") || is("application/protobuf") || is("application/vnd.google.protobuf") {
-        return Detected::Is(Format::OtlpProto);
+        return Detected::Is(if topic == Some(OTLP_METRICS_TOPIC) { Format::OtlpMetricsProto } else { Format::OtlpProto });
     }
     if input.headers.get("__value_schema_id").is_some() {
         return Detected::Unknown("a record of a schema registry, which this version does not read");
@@ -54,6 +58,7 @@ pub fn detect(input: &Input<'_>, topic: Option<&str>, keys: &mut Keys) -> Detect
         }
         [0x0C, ..] => return Detected::Unknown("looks like Zipkin's Thrift, which this version does not read"),
         [0x0A, ..] if topic == Some(OTLP_TOPIC) => return Detected::Is(Format::OtlpProto),
+        [0x0A, ..] if topic == Some(OTLP_METRICS_TOPIC) => return Detected::Is(Format::OtlpMetricsProto),
         _ => {}
     }
     match input.value.get(space_end(input.value, 0)) {
@@ -72,6 +77,7 @@ fn content_type<'a>(input: &Input<'a>) -> Option<&'a [u8]> {
 #[derive(Default)]
 struct Seen {
     otlp: bool,
+    metrics: bool,
     cloud_events: bool,
     schema: bool,
     payload: bool,
@@ -96,7 +102,8 @@ fn by_keys(value: &[u8], keys: &mut Keys) -> Detected {
     let mut scan = Scan::starting(text, start, keys);
     let _broken = scan.object(|scan, key| {
         match key.as_plain() {
-            Some("resourceSpans" | "batches" | "resourceMetrics" | "resourceLogs") => seen.otlp = true,
+            Some("resourceSpans" | "batches" | "resourceLogs") => seen.otlp = true,
+            Some("resourceMetrics") => seen.metrics = true,
             Some("specversion") => seen.cloud_events = true,
             Some("schema") => seen.schema = true,
             Some("payload") => seen.payload = true,
@@ -136,6 +143,7 @@ impl Seen {
         let is = Detected::Is;
         match self {
             Self { otlp: true, .. } => is(Format::OtlpJson),
+            Self { metrics: true, .. } => is(Format::OtlpMetricsJson),
             Self { cloud_events: true, .. } => is(Format::CloudEvents),
             Self { schema: true, payload: true, .. } => Detected::Wrapper,
             Self { trace_id: true, id: true, .. } => is(Format::ZipkinJson),
@@ -217,6 +225,10 @@ pub(crate) fn open(source: &Source, wanted: &Wanted) -> Box<dyn Decoder> {
         Format::Json => Box::new(Json::new(source, wanted)),
         Format::OtlpProto => Box::new(OtlpProto::new(source, wanted)),
         Format::OtlpJson => Box::new(OtlpJson::new(source, wanted)),
+        Format::OtlpMetricsProto => Box::new(OtlpMetrics::new(Encoding::Proto, source)),
+        Format::OtlpMetricsJson => Box::new(OtlpMetrics::new(Encoding::Json, source)),
+        Format::RemoteWrite => Box::new(RemoteWrite::new(Version::One, source)),
+        Format::RemoteWrite2 => Box::new(RemoteWrite::new(Version::Two, source)),
         Format::ZipkinJson => Box::new(ZipkinJson::new(source, wanted)),
         Format::JaegerJson => Box::new(JaegerJson::new(source, wanted)),
         Format::EnvoyJson => Box::new(EnvoyJson::new(source, wanted)),

@@ -3,6 +3,7 @@
 use crate::decode::{Decoder, Input, Items, Reason, Skip, Wanted};
 use crate::event::{Event, StatusClass, Trace};
 use crate::outcome::Outcome;
+use crate::resource::{Gauge, Instance, Measure};
 use crate::source::{Format, Source};
 
 /// An event without borrows.
@@ -29,6 +30,20 @@ pub(crate) struct Collected {
     pub(crate) events: Vec<(u32, OwnedEvent)>,
     pub(crate) skipped: Vec<(u32, Skip)>,
     pub(crate) dead: Vec<(u32, Reason, Vec<u8>)>,
+    pub(crate) gauges: Vec<OwnedGauge>,
+}
+
+/// A sample without borrows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OwnedGauge {
+    /// ns.
+    pub(crate) time: i64,
+    /// Namespace and name.
+    pub(crate) service: String,
+    pub(crate) instance: Instance,
+    pub(crate) measure: Measure,
+    /// Millionths.
+    pub(crate) value: u64,
 }
 
 impl Items for Collected {
@@ -54,6 +69,11 @@ impl Items for Collected {
 
     fn skipped(&mut self, at: u32, reason: Skip) {
         self.skipped.push((at, reason));
+    }
+
+    fn gauge(&mut self, gauge: &Gauge<'_>) {
+        let Gauge { time, service, namespace, instance, measure, value } = *gauge;
+        self.gauges.push(OwnedGauge { time: time.0, service: format!("{namespace}/{service}"), instance, measure, value });
     }
 
     fn dead(&mut self, at: u32, reason: Reason, detail: &str, bytes: &[u8]) {

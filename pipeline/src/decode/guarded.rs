@@ -4,6 +4,7 @@
 
 use super::{Decoder, Input, Items, Reason, Skip};
 use crate::event::Event;
+use crate::resource::Gauge;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Makes a decoder anew.
@@ -54,6 +55,12 @@ impl Items for Outward<'_> {
     fn skipped(&mut self, at: u32, reason: Skip) {
         self.inside = true;
         self.items.skipped(at, reason);
+        self.inside = false;
+    }
+
+    fn gauge(&mut self, gauge: &Gauge<'_>) {
+        self.inside = true;
+        self.items.gauge(gauge);
         self.inside = false;
     }
 

@@ -19,6 +19,7 @@ use crate::emit::exponential::Exponential;
 use crate::emit::read::PublicRecord;
 use crate::emit::record::OVERFLOW;
 use crate::identity::Identity;
+use crate::resource::{Resource, millionths};
 use crate::signal::completeness::Completeness;
 use crate::signal::health::Level;
 use crate::signal::latency::QUANTILES;
@@ -135,6 +136,21 @@ struct Newest {
     error_exemplar: Option<Shown>,
     /// Quantiles of both outcomes that enough samples stand behind: place in `QUANTILES`, ns.
     quantiles: Box<[(u8, u64)]>,
+    /// Utilization of the resources that count: place in `Resource::ALL`, millionths.
+    utilization: Box<[(u8, u64)]>,
+}
+
+impl Newest {
+    /// Resources that count, with their utilization, 0 to 1 and above.
+    fn utilizations(&self) -> impl Iterator<Item = (Resource, f64)> {
+        let of = |(place, millionths): &(u8, u64)| Some((*Resource::ALL.get(usize::from(*place))?, *millionths as f64 / 1e6));
+        self.utilization.iter().filter_map(of)
+    }
+
+    /// The largest of them; of equal ones the first.
+    fn saturation(&self) -> Option<(Resource, f64)> {
+        self.utilizations().reduce(|most, next| if next.1 > most.1 { next } else { most })
+    }
 }
 
 /// A sampled trace, for the bucket that its duration falls into.
@@ -453,6 +469,7 @@ impl Newest {
             exemplar,
             error_exemplar,
             quantiles: quantiles_of(record),
+            utilization: utilization_of(record),
         }
     }
 
@@ -480,6 +497,11 @@ impl Newest {
             out.push(*place);
             codec::put_u64(out, *nanos);
         }
+        codec::put_u64(out, self.utilization.len() as u64);
+        for (place, millionths) in &self.utilization {
+            out.push(*place);
+            codec::put_u64(out, *millionths);
+        }
     }
 
     fn decode(from: &mut Cursor<'_>) -> Result<Self, CodecError> {
@@ -493,8 +515,9 @@ impl Newest {
         };
         let rule = (from.u64()?, from.text()?.into());
         let (exemplar, error_exemplar) = (Shown::decode(from)?, Shown::decode(from)?);
-        let quantiles = (0..from.count()?).map(|_| Ok((from.u8()?, from.u64()?))).collect::<Result<_, CodecError>>()?;
-        Ok(Self { window, requests, errors, completeness, health, rule, exemplar, error_exemplar, quantiles })
+        let mut pairs = || (0..from.count()?).map(|_| Ok((from.u8()?, from.u64()?))).collect::<Result<_, CodecError>>();
+        let (quantiles, utilization) = (pairs()?, pairs()?);
+        Ok(Self { window, requests, errors, completeness, health, rule, exemplar, error_exemplar, quantiles, utilization })
     }
 }
 
@@ -506,6 +529,13 @@ impl Shown {
             kind => Some(Self { error: kind > 1, trace_id: from.u128()?, duration: from.u64()?, event_time: from.i64()? }),
         })
     }
+}
+
+/// The utilization of the resources that the record names; it has whole millionths.
+fn utilization_of(record: &PublicRecord<'_>) -> Box<[(u8, u64)]> {
+    let Some(saturation) = &record.saturation else { return Box::default() };
+    let of = |(place, resource): (u8, Resource)| Some((place, millionths(*saturation.utilization.get(resource.name())?)?));
+    (0..).zip(Resource::ALL).filter_map(of).collect()
 }
 
 /// The quantiles of both outcomes that enough samples stand behind.

@@ -59,6 +59,9 @@ pub struct PublicRecord<'a> {
     /// `None` without a duration.
     #[serde(borrow)]
     pub latency: Option<LatencyBlock<'a>>,
+    /// `None` where it is not known.
+    #[serde(borrow)]
+    pub saturation: Option<SaturationBlock<'a>>,
     /// `None` where the grouping has no verdict.
     #[serde(borrow)]
     pub health: Option<HealthBlock<'a>>,
@@ -134,6 +137,19 @@ pub struct Durations {
     pub p99: Option<f64>,
     /// 999 of 1,000 take no longer.
     pub p999: Option<f64>,
+}
+
+/// Saturation of a record; ratios are 0 to 1, and above.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct SaturationBlock<'a> {
+    /// The largest utilization.
+    pub ratio: f64,
+    /// What it is of.
+    #[serde(borrow)]
+    pub resource: Cow<'a, str>,
+    /// By resource.
+    #[serde(borrow)]
+    pub utilization: BTreeMap<Cow<'a, str>, f64>,
 }
 
 /// Health of a record.

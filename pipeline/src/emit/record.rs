@@ -10,6 +10,7 @@ use crate::names;
 use crate::signal::completeness::Completeness;
 use crate::signal::health::{Health, Level};
 use crate::signal::latency::{self, ABSOLUTE_BOUND_MS, QUANTILES, RELATIVE_BOUND, Summary};
+use crate::signal::saturation::Saturation;
 use crate::signal::{availability, errors, requests};
 use crate::sketch::{Scratch, Sketch};
 use base64::Engine as _;
@@ -63,6 +64,8 @@ pub struct Final<'a> {
     pub completeness: Completeness,
     /// All counts.
     pub aggregate: &'a Aggregate,
+    /// How much of its resources it used, where that is known.
+    pub saturation: Option<Saturation>,
     /// The verdict, where the grouping has one.
     pub health: Option<Health>,
     /// Version of the bundle in force; 0 is the built-in rule.
@@ -185,8 +188,7 @@ impl RecordEncoder {
         out.extend_from_slice(b",\"availability_ratio\":");
         put_option(out, availability::ratio(counts.requests(), counts.errors));
         self.put_latency(out, aggregate);
-        // Saturation has no source yet: no value.
-        out.extend_from_slice(b",\"saturation\":null");
+        put_saturation(out, result.saturation.as_ref());
         put_health(out, result.health);
         out.extend_from_slice(b",\"override\":{\"version\":");
         put_u64(out, result.override_version);
@@ -371,6 +373,21 @@ fn put_signals(out: &mut Vec<u8>, aggregate: &Aggregate, window: WindowLength) {
         put_u64(out, count);
     }
     out.push(b'}');
+}
+
+fn put_saturation(out: &mut Vec<u8>, saturation: Option<&Saturation>) {
+    out.extend_from_slice(b",\"saturation\":");
+    let Some(saturation) = saturation else { return out.extend_from_slice(b"null") };
+    out.extend_from_slice(b"{\"ratio\":");
+    put_f64(out, saturation.ratio());
+    out.extend_from_slice(b",\"resource\":");
+    put_text(out, saturation.resource.name());
+    out.extend_from_slice(b",\"utilization\":{");
+    for (n, (resource, ratio)) in saturation.utilizations().enumerate() {
+        put_key(out, n, resource.name());
+        put_f64(out, ratio);
+    }
+    out.extend_from_slice(b"}}");
 }
 
 fn put_health(out: &mut Vec<u8>, health: Option<Health>) {

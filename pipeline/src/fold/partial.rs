@@ -1,14 +1,17 @@
 //! Partials: what FOLD sends to the owner of each series, one message per transaction and partition (in chunks when large).
 //!
-//! Form 2: `form u8 | flags u8 | epoch | chunk | control position | ranges: count, (source × 2 + idle, from, to, watermark)… |
-//! windows: count, start…`, then entries to the end: `window × 3 + kind | key | [id, kind 1] | aggregate`. Integers are varints. The ranges make loss visible:
-//! CLOSE checks that those of a source follow each other without a gap. Every partition gets a message, if only for the ranges.
+//! Form 3: `form u8 | flags u8 | epoch | chunk | control position | ranges: count, (source × 2 + idle, from, to, watermark)… |
+//! windows: count, start…`, then entries to the end: `window × 4 + kind | key | [id, kind 1] | aggregate` (kind 3: `resource::Resources`).
+//! Integers are varints. Form 2, which is still read, has three kinds, and `window × 3 + kind`. The ranges make loss visible: CLOSE checks
+//! that those of a source follow each other without a gap. Every partition gets a message, if only for the ranges.
 
 use platform_core::codec::{CodecError, Cursor, put_bytes, put_i64, put_u64, put_u128};
 use platform_core::record::Offset;
 use platform_core::time::EventTime;
 
-const FORM: u8 = 2;
+const FORM: u8 = 3;
+/// Before there were gauges.
+const FORM_2: u8 = 2;
 const LAST: u8 = 1;
 const ENDED: u8 = 2;
 
@@ -48,6 +51,18 @@ pub struct Head {
     pub ranges: Vec<Range>,
     /// Starts of the windows that the entries name by place.
     pub windows: Vec<EventTime>,
+    /// Kinds of entry that its form knows.
+    pub kinds: Kinds,
+}
+
+/// How many kinds of entry a form knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kinds(u64);
+
+impl Default for Kinds {
+    fn default() -> Self {
+        Self(4)
+    }
 }
 
 impl Head {
@@ -77,7 +92,7 @@ impl Head {
     /// When the bytes are damaged or of a later form.
     pub fn decode(from: &mut Cursor<'_>) -> Result<Self, CodecError> {
         let form = from.u8()?;
-        if form != FORM {
+        if form != FORM && form != FORM_2 {
             return Err(CodecError::Unknown { what: "partial form", value: u64::from(form) });
         }
         let flags = from.u8()?;
@@ -86,6 +101,7 @@ impl Head {
             ended: flags & ENDED != 0,
             epoch: narrow(from.u64()?)?,
             chunk: narrow(from.u64()?)?,
+            kinds: if form == FORM_2 { Kinds(3) } else { Kinds::default() },
             ..Self::default()
         };
         head.control = Offset(from.u64()?);
@@ -111,16 +127,19 @@ pub enum EntryKind {
     Unique(u128),
     /// A line of the late ledger; the window is one of append time, the key ends behind the service.
     Late,
+    /// Samples of resources instead of an aggregate; the key ends behind the service.
+    Gauges,
 }
 
-/// Appends the front of an entry; its aggregate follows.
+/// Appends the front of an entry; its aggregate, or its samples, follow.
 pub fn put_entry(window: usize, kind: EntryKind, key: &[u8], out: &mut Vec<u8>) {
     let code = match kind {
         EntryKind::Folded => 0,
         EntryKind::Unique(_) => 1,
         EntryKind::Late => 2,
+        EntryKind::Gauges => 3,
     };
-    put_u64(out, window as u64 * 3 + code);
+    put_u64(out, window as u64 * Kinds::default().0 + code);
     put_bytes(out, key);
     if let EntryKind::Unique(id) = kind {
         put_u128(out, id);
@@ -133,13 +152,15 @@ pub fn put_entry(window: usize, kind: EntryKind, key: &[u8], out: &mut Vec<u8>) 
 /// When the bytes are damaged, or name a window that the head does not.
 pub fn entry<'a>(head: &Head, from: &mut Cursor<'a>) -> Result<(EventTime, EntryKind, &'a [u8]), CodecError> {
     let code = from.u64()?;
-    let unknown = CodecError::Unknown { what: "window of an entry", value: code / 3 };
-    let window = usize::try_from(code / 3).ok().and_then(|place| head.windows.get(place)).copied().ok_or(unknown)?;
+    let Kinds(kinds) = head.kinds;
+    let unknown = CodecError::Unknown { what: "window of an entry", value: code / kinds };
+    let window = usize::try_from(code / kinds).ok().and_then(|place| head.windows.get(place)).copied().ok_or(unknown)?;
     let key = from.bytes()?;
-    let kind = match code % 3 {
+    let kind = match code % kinds {
         0 => EntryKind::Folded,
         1 => EntryKind::Unique(from.u128()?),
-        _ => EntryKind::Late,
+        2 => EntryKind::Late,
+        _ => EntryKind::Gauges,
     };
     Ok((window, kind, key))
 }
@@ -155,8 +176,16 @@ mod tests {
     #[test]
     fn a_message_comes_back_and_damage_is_refused() {
         let range = Range { source: 3, from: Offset(7), to: Offset(9), idle: true, watermark: EventTime(-4) };
-        let head =
-            Head { epoch: 2, chunk: 1, last: true, ended: false, control: Offset(5), ranges: vec![range], windows: vec![EventTime(60)] };
+        let head = Head {
+            epoch: 2,
+            chunk: 1,
+            last: true,
+            ended: false,
+            control: Offset(5),
+            ranges: vec![range],
+            windows: vec![EventTime(60)],
+            ..Head::default()
+        };
         let mut bytes = Vec::new();
         head.encode(&mut bytes);
         put_entry(0, EntryKind::Unique(u128::MAX), b"key", &mut bytes);
@@ -170,12 +199,16 @@ mod tests {
         }
     }
 
-    /// A stored sample: this form must be read for as long as logs may hold it.
+    /// Stored samples: these forms must be read for as long as logs may hold them.
     #[test]
-    fn form_2_is_still_read() {
-        let sample = [2, 1, 1, 0, 0, 1, 0, 4, 6, 20, 1, 120];
-        let head = Head::decode(&mut Cursor::new(&sample)).unwrap();
-        assert_eq!(head.ranges, [Range { source: 0, from: Offset(4), to: Offset(6), idle: false, watermark: EventTime(10) }]);
-        assert_eq!(head.windows, [EventTime(60)]);
+    fn forms_2_and_3_are_still_read() {
+        for (form, late) in [(2, 2), (3, 2)] {
+            let sample = [form, 1, 1, 0, 0, 1, 0, 4, 6, 20, 2, 120, 240, 1, late + 1 + form, 1, b'k'];
+            let mut from = Cursor::new(&sample);
+            let head = Head::decode(&mut from).unwrap();
+            assert_eq!(head.ranges, [Range { source: 0, from: Offset(4), to: Offset(6), idle: false, watermark: EventTime(10) }]);
+            assert_eq!(head.windows, [EventTime(60), EventTime(120)]);
+            assert_eq!(entry(&head, &mut from).unwrap(), (EventTime(120), EntryKind::Late, &b"k"[..]), "form {form}");
+        }
     }
 }

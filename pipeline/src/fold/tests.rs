@@ -41,6 +41,7 @@ impl Emit for Out {
 #[derive(Debug, Default, PartialEq)]
 struct Read {
     entries: BTreeMap<(i64, String, String), Aggregate>,
+    gauges: BTreeMap<(i64, String), Resources>,
     ranges: Vec<(u32, u64, u64, i64)>,
     chunks: u32,
     ended: bool,
@@ -69,6 +70,12 @@ impl Out {
                     EntryKind::Folded => "folded".to_owned(),
                     EntryKind::Unique(id) => format!("unique {id:x}"),
                     EntryKind::Late => "late".to_owned(),
+                    EntryKind::Gauges => {
+                        let series = String::from_utf8(key.to_vec()).unwrap().replace('\0', "/");
+                        let resources = Resources::decode(&mut from).unwrap();
+                        read.gauges.insert((start.0 / SECOND - NOW, series), resources);
+                        continue;
+                    }
                 };
                 let series = String::from_utf8(key.to_vec()).unwrap().replace('\0', "/");
                 read.entries.entry((start.0 / SECOND - NOW, name, series)).or_default().merge_encoded(&mut from).unwrap();
@@ -419,4 +426,44 @@ fn what_fold_itself_refuses_is_kept_as_it_came() {
     let out = nginx.commit();
     assert_eq!(out.dead[0].1["reason"], "time_future", "{:?}", out.dead);
     assert_eq!(payload(&out, 0), line);
+}
+
+/// A record of one gauge, `at` seconds from now.
+fn metric(at: i64, service: &str, instance: &str, cores: f64) -> String {
+    let attribute = |key: &str, value: &str| format!(r#"{{"key":"{key}","value":{{"stringValue":"{value}"}}}}"#);
+    let resource = format!("{},{}", attribute("service.name", service), attribute("service.instance.id", instance));
+    let point = format!(r#"{{"timeUnixNano":"{}","asDouble":{cores}}}"#, (NOW + at) * SECOND);
+    format!(
+        r#"{{"resourceMetrics":[{{"resource":{{"attributes":[{resource}]}},"scopeMetrics":[{{"metrics":[
+        {{"name":"container.cpu.usage","gauge":{{"dataPoints":[{point}]}}}}]}}]}}]}}"#
+    )
+}
+
+#[test]
+fn samples_go_to_the_owner_of_their_service_and_are_no_events() {
+    let mut run = run_of(&Mapping::for_format(Format::OtlpMetricsJson), TimeMode::Live, &[0]);
+    let records = [
+        metric(-5, "a", "1", 0.5),
+        metric(-4, "a", "1", 0.25),
+        metric(-RETAIN - 1, "a", "1", 9.0),
+        metric(SKEW + 1, "a", "1", 9.0),
+        metric(-5, "", "1", 9.0),
+    ];
+    let records: Vec<(i64, Option<&str>)> = records.iter().map(|record| (0, Some(record.as_str()))).collect();
+    run.read(0, 0, &records);
+    let read = run.commit().read();
+    let mut expected = Resources::default();
+    expected.note(crate::resource::Instance::of("1", ""), crate::resource::Measure::CpuUsed, 500_000);
+    assert_eq!(read.gauges, BTreeMap::from([((-10, "t//a/".to_owned()), expected)]));
+    assert!(read.entries.is_empty());
+    let counts = run.tally.total();
+    assert_eq!((counts.decoded, counts.skipped_items(), counts.accounted()), (5, 5, true));
+    assert_eq!(counts.samples, BTreeMap::from([("future", 1), ("late", 1), ("no_service", 1), ("taken", 2)]));
+}
+
+#[test]
+fn i7_metrics_that_never_cease_hold_the_watermark_no_more_than_silence_does() {
+    let mut run = run_of(&Mapping::for_format(Format::OtlpMetricsJson), TimeMode::Live, &[0]);
+    run.read(0, 0, &[(0, Some(&metric(-3000, "a", "1", 1.0)))]);
+    assert_eq!(run.commit().read().ranges, [(0, 0, 1, -BOUND)]);
 }

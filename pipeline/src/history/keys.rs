@@ -20,6 +20,26 @@ pub enum KeyKind {
     Service = 2,
     /// `3 | hour, 8 B` → first offset of a record in that hour (LEB128). Says what is there, and from where a lost store is built again.
     Hour = 3,
+    /// `4 | hour, 8 B | tenant 0 service 0 namespace 0` → sums of the hour's windows of grouping `service` (`slo::counts::Counts`). Lives
+    /// until its hour lies `SUMS` behind the newest.
+    Sums = 4,
+}
+
+/// How far back of the newest hour sums of hours are kept, in ns: a quarter of a year and some days. Longer than any record.
+pub const SUMS: i64 = 100 * 24 * HOUR;
+
+/// Where the sums of a service in an hour lie.
+#[must_use]
+pub fn sums(hour: EventTime, tenant: &str, service: &str, namespace: &str) -> Vec<u8> {
+    let mut key = timed(KeyKind::Sums, hour);
+    [tenant, service, namespace].into_iter().for_each(|t| put_text(t, &mut key));
+    key
+}
+
+/// The sums of all hours before `hour`.
+#[must_use]
+pub fn sums_before(hour: EventTime) -> (Vec<u8>, Vec<u8>) {
+    (vec![KeyKind::Sums as u8], timed(KeyKind::Sums, hour))
 }
 
 /// First instant of the hour that holds `time`.

@@ -7,6 +7,7 @@ use super::keys;
 use super::value::{Latest, Recent, Stored};
 use super::{FORMAT, LATE_STAGE, SIGNALS_STAGE};
 use crate::identity::put_key;
+use crate::slo::counts::Counts;
 use platform_core::codec::CodecError;
 use platform_core::partitioner::partition_of;
 use platform_core::record::Offset;
@@ -129,6 +130,45 @@ impl History {
     pub fn signals(&self, of: &ServiceKey, grouping: &str, query: &Query) -> Result<Page, StoreError> {
         let texts = [&*of.tenant, &of.service, &of.namespace, grouping];
         pages(partition(&self.signals, &of.tenant, &of.service).as_slice(), &texts, query, query.limit)
+    }
+
+    /// Sums of a service over the hours that begin from `from` on and before `to`, and the first hour of which something is known.
+    ///
+    /// # Errors
+    /// When a store fails.
+    pub fn counts(&self, of: &ServiceKey, from: EventTime, to: EventTime) -> Result<(Counts, Option<EventTime>), StoreError> {
+        let (mut sums, mut first) = (Counts::default(), None);
+        let Some(store) = partition(&self.signals, &of.tenant, &of.service) else { return Ok((sums, first)) };
+        let store = locked(store);
+        let mut hour = keys::hour_of(from);
+        while hour < to {
+            if let Some(bytes) = store.get(&keys::sums(hour, &of.tenant, &of.service, &of.namespace))? {
+                sums.add(&Counts::decode(&bytes).map_err(|error| StoreError(error.to_string()))?);
+                first = first.or(Some(hour));
+            }
+            hour = hour.plus(keys::HOUR);
+        }
+        Ok((sums, first))
+    }
+
+    /// Start and sums of each window of a service from `from` on and before `to`.
+    ///
+    /// # Errors
+    /// When a store fails.
+    pub fn windows(&self, of: &ServiceKey, from: EventTime, to: EventTime) -> Result<Vec<(EventTime, Counts)>, StoreError> {
+        let texts = [&*of.tenant, &of.service, &of.namespace, "service"];
+        let query = Query { from, to, limit: usize::MAX };
+        let mut found = Vec::new();
+        if let Some(store) = partition(&self.signals, &of.tenant, &of.service) {
+            let store = locked(store);
+            let mut hour = keys::hour_of(from);
+            while hour < to {
+                read_hour(&**store, hour, &texts, &query, usize::MAX, &mut found)?;
+                hour = hour.plus(keys::HOUR);
+            }
+        }
+        let sums = |(start, stored): (EventTime, Stored)| Ok((start, Counts::of_bytes(&stored.aggregate)?));
+        found.into_iter().map(sums).collect::<Result<_, CodecError>>().map_err(|error| StoreError(error.to_string()))
     }
 
     /// The late lines of one service in all its namespaces, or of all services of a tenant.

@@ -8,6 +8,7 @@ use super::keys;
 use super::value::{Latest, Recent, Stored};
 use crate::identity::Identity;
 use crate::names;
+use crate::slo::counts::Counts;
 use platform_core::codec::{CodecError, Cursor, put_u64};
 use platform_core::record::{Offset, Record};
 use platform_core::stage::{KeyedStage, StageError};
@@ -113,14 +114,34 @@ impl HistoryStage {
         Ok(())
     }
 
+    /// Keeps the sums of the window's hour.
+    fn sum(
+        &mut self,
+        identity: &Identity,
+        earlier: Option<&[u8]>,
+        stored: &Stored,
+        store: &dyn Store,
+    ) -> Result<Result<(), CodecError>, StageError> {
+        let hour = keys::hour_of(identity.window_start);
+        let key = keys::sums(hour, &identity.tenant, &identity.service, &identity.namespace);
+        let sum = self.get(&key, store)?;
+        Ok(exchanged(sum.as_deref(), earlier, stored).map(|counts| self.set(key, Some(counts.encode()))))
+    }
+
     fn keep(&mut self, identity: &Identity, stored: Stored, store: &dyn Store) -> Result<Result<(), CodecError>, StageError> {
         let key = keys::record(identity);
-        if let Some(known) = self.get(&key, store)? {
-            match Stored::revision_of(&known) {
+        let known = self.get(&key, store)?;
+        if let Some(known) = &known {
+            match Stored::revision_of(known) {
                 Ok(revision) if revision >= stored.revision => return Ok(Ok(())),
                 Ok(_) => {}
                 Err(damage) => return Ok(Err(damage)),
             }
+        }
+        if identity.grouping == "service"
+            && let Err(damage) = self.sum(identity, known.as_deref(), &stored, store)?
+        {
+            return Ok(Err(damage));
         }
         if identity.grouping == "service" {
             let key = keys::service(&identity.tenant, &identity.service, &identity.namespace);
@@ -135,9 +156,19 @@ impl HistoryStage {
     }
 }
 
+/// Takes what an earlier revision of a window said out of a sum, and puts in what the new one says.
+fn exchanged(sum: Option<&[u8]>, earlier: Option<&[u8]>, stored: &Stored) -> Result<Counts, CodecError> {
+    let mut counts = sum.map(Counts::decode).transpose()?.unwrap_or_default();
+    if let Some(earlier) = earlier {
+        counts.take_off(&Counts::of_bytes(&Stored::decode(earlier)?.aggregate)?);
+    }
+    counts.add(&Counts::of_bytes(&stored.aggregate)?);
+    Ok(counts)
+}
+
 /// The two counts that the trail shows.
 #[derive(Deserialize)]
-struct Counts {
+struct Shown {
     #[serde(default)]
     requests: Count,
     #[serde(default)]
@@ -150,7 +181,7 @@ struct Count {
 }
 
 fn latest(known: Option<&[u8]>, identity: &Identity, stored: &Stored) -> Result<Latest, CodecError> {
-    let counts: Counts = serde_json::from_slice(&stored.json).map_err(|_| CodecError::Text)?;
+    let counts: Shown = serde_json::from_slice(&stored.json).map_err(|_| CodecError::Text)?;
     let newest = |trail| Latest {
         window_start: identity.window_start,
         window_nanos: identity.window_nanos,
@@ -237,6 +268,9 @@ impl KeyedStage for HistoryStage {
             let (from, to) = keys::records_before(horizon);
             changes.delete_range(&from, &to);
             let (from, to) = keys::hours_before(horizon);
+            changes.delete_range(&from, &to);
+            let newest = horizon.plus(self.retention);
+            let (from, to) = keys::sums_before(keys::hour_of(newest.plus(-keys::SUMS.max(self.retention))));
             changes.delete_range(&from, &to);
         }
         self.held = 0;

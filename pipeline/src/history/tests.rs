@@ -2,8 +2,10 @@
 
 use super::keys::HOUR;
 use super::*;
+use crate::event::{Event, StatusClass};
 use crate::identity::{Identity, put_key};
 use crate::names;
+use crate::outcome::Outcome;
 use platform_core::partitioner::partition_of;
 use platform_core::record::{BatchBuffer, Offset, Partition, Topic, put_headers};
 use platform_core::stage::{KeyedStage, StageError};
@@ -86,6 +88,38 @@ impl Public {
         }
     }
 
+    /// All requests took 300 ms, and one of them failed.
+    fn aggregate(&self) -> Vec<u8> {
+        let mut aggregate = crate::aggregate::Aggregate::default();
+        let mut add = |weight: u64, outcome| {
+            let event = Event {
+                event_time: EventTime(self.start),
+                duration: Some(300_000_000),
+                service: self.service,
+                namespace: self.namespace,
+                operation: "",
+                outcome,
+                error_type: "",
+                status: &crate::outcome::Status::NONE,
+                status_class: StatusClass::None,
+                host: "",
+                tags: &[],
+                weight: u32::try_from(weight).unwrap_or(u32::MAX),
+                trace: None,
+                dedup: None,
+                raw: &[],
+            };
+            aggregate.add(&event, 1);
+        };
+        add(1, Outcome::Error);
+        if self.requests > 1 {
+            add(self.requests - 1, Outcome::Ok);
+        }
+        let mut out = Vec::new();
+        aggregate.encode(&mut out);
+        out
+    }
+
     fn json(&self) -> String {
         format!(r#"{{"requests":{{"count":{}}},"errors":{{"count":1}},"revision":{}}}"#, self.requests, self.revision)
     }
@@ -101,7 +135,7 @@ fn apply(stage: &mut HistoryStage, store: &dyn Store, schema: &str, at: u64, rec
             (names::SCHEMA, schema.as_bytes()),
             (names::REVISION, revision.as_bytes()),
             (names::IDENTITY, &identity),
-            (names::AGGREGATE, b"agg"),
+            (names::AGGREGATE, &record.aggregate()),
         ],
     );
     buffer.start(&Partition::new(&Topic::new("t"), 0));
@@ -149,7 +183,7 @@ fn the_highest_revision_replaces_lower_ones_and_duplicates_change_nothing() {
     let history = history_of(&[first.clone(), corrected.clone(), first.clone(), corrected.clone()]);
     let page = history.signals(&key("cart"), "service", &query(0, MINUTE, 10)).unwrap();
     assert_eq!(texts(&page), [corrected.json()]);
-    assert_eq!((page.records[0].revision, &*page.records[0].aggregate), (1, &b"agg"[..]));
+    assert_eq!((page.records[0].revision, page.records[0].aggregate.clone()), (1, corrected.aggregate()));
     let now = &history.services().unwrap()[0];
     assert_eq!((now.revision, now.trail.len(), now.trail[0].requests), (1, 1, 7));
 }
@@ -184,7 +218,7 @@ fn what_lies_behind_the_retention_is_gone_and_does_not_come_back() {
         let mut store = Shared::default();
         let metadata = fold(&mut store, &records, every);
         let kinds: Vec<u8> = store.0.lock().unwrap().0.keys().map(|k| k[0]).collect();
-        assert_eq!(kinds, [1, 2, 3], "one record, one service, one hour");
+        assert_eq!(kinds, [1, 2, 3, 4, 4, 4], "one record, one service, one hour; and sums of all hours");
         // Built again from nothing: from the first record of the oldest hour held.
         let mut stage = HistoryStage::signals(2 * HOUR);
         stage.restore(&Shared::default(), &metadata).unwrap();
@@ -278,4 +312,58 @@ fn a_damaged_record_of_ours_stops_the_partition_and_an_unknown_schema_does_not()
     buffer.push(Offset(9), None, None, &headers, Some(b"{}"));
     let record = buffer.batch().unwrap().iter().next().unwrap();
     assert!(matches!(stage.apply(&record, &store), Err(StageError::Unreadable { offset: Offset(9), .. })));
+}
+
+#[test]
+fn sums_of_hours_are_exact_with_corrections_and_whatever_the_commits() {
+    let mut records: Vec<Public> = (0..180).map(|minute| public("cart", minute * MINUTE, 0, 10)).collect();
+    records.push(public("cart", 170 * MINUTE, 1, 25));
+    records.push(public("cart", 170 * MINUTE, 1, 25));
+    records.push(public("cart", 170 * MINUTE, 0, 10));
+    let sums = |every| {
+        let stores = Memory::default();
+        fold(&mut *stores.open(&store_name(SIGNALS_STAGE), 0, FORMAT).unwrap(), &records, every);
+        let history = History::open(&stores, 1, 0).unwrap();
+        let (all, first) = history.counts(&key("cart"), EventTime(0), EventTime(3 * HOUR)).unwrap();
+        assert_eq!((all.requests, all.errors, all.slower_than(250.0), all.slower_than(500.0)), (1815, 180, 1815, 0));
+        assert_eq!(first, Some(EventTime(0)), "hours stay longer than their records");
+        let (last, first) = history.counts(&key("cart"), EventTime(2 * HOUR), EventTime(3 * HOUR)).unwrap();
+        assert_eq!((last.requests, first), (615, Some(EventTime(2 * HOUR))));
+        assert_eq!(history.counts(&key("other"), EventTime(0), EventTime(HOUR)).unwrap().1, None);
+        let windows = history.windows(&key("cart"), EventTime(169 * MINUTE), EventTime(3 * HOUR)).unwrap();
+        let requests: Vec<u64> = windows.iter().map(|(_, counts)| counts.requests).collect();
+        assert_eq!(requests, [10, 25, 10, 10, 10, 10, 10, 10, 10, 10, 10]);
+        all
+    };
+    assert_eq!(sums(1), sums(50));
+}
+
+#[test]
+fn budgets_are_made_of_counts_and_say_nothing_of_a_few_requests() {
+    let history = history_of(&(0..120).map(|minute| public("cart", minute * MINUTE, 0, 100)).collect::<Vec<_>>());
+    let file = |objectives: &str| {
+        let text = format!("owner: shop\nobjectives: {{{objectives}}}\n");
+        golden_overrides::file::check("shop/cart.yaml", text.as_bytes()).result.unwrap()
+    };
+    let to = crate::slo::newest(&history).unwrap().unwrap();
+    assert_eq!(to, EventTime(2 * HOUR));
+    let of = |objectives: &str| crate::slo::budgets(&history, &key("cart"), &file(objectives), to).unwrap();
+    let all = of("availability: 98%, latency: {threshold: 250ms, share: 99%}");
+    let [availability, latency] = all.as_slice() else { panic!("{all:?}") };
+    assert_eq!((availability.counts.requests, availability.promise.bad(&availability.counts)), (12_000, 120));
+    assert_eq!((availability.remaining, availability.promise.allowed(&availability.counts)), (Some(0.5), 240.0));
+    assert_eq!((latency.remaining, latency.promise.threshold_seconds()), (Some(-99.0), "0.25".to_owned()));
+    assert_eq!((availability.from, availability.known_from), (EventTime(2 * HOUR - 720 * HOUR), Some(EventTime(0))));
+    // Another objective has its budget at once.
+    assert_eq!(of("availability: 99%")[0].remaining, Some(0.0));
+    assert_eq!(of("availability: 99%, min_requests: 12001")[0].remaining, None);
+    assert_eq!(of("period: week"), []);
+    let burned = crate::slo::burned(&history, &key("cart"), to).unwrap();
+    let promise = &availability.promise;
+    let rates: Vec<_> = burned.iter().map(|of| (of.window, of.counts.requests, promise.burn_rate(&of.counts, 60))).collect();
+    let expected =
+        [("5m", 500), ("30m", 3000), ("1h", 6000), ("2h", 12_000), ("6h", 12_000), ("1d", 12_000), ("3d", 12_000), ("30d", 12_000)];
+    assert_eq!(rates, expected.map(|(window, requests)| (window, requests, Some(0.5))));
+    assert_eq!(promise.burn_rate(&burned[0].counts, 501), None);
+    assert_eq!(promise.burn_rate(&crate::slo::counts::Counts::default(), 0), None, "no requests, no ratio");
 }

@@ -57,7 +57,7 @@ impl Judging {
     /// The verdict on a published window, and why the rule failed if it did.
     #[must_use]
     pub fn health(&self, service: &str, found: Option<&Override>, of: &Published, previous: Level) -> (Health, Option<&'static str>) {
-        let scope = WindowScope::new(&of.aggregate, self.window, of.completeness, previous, service, &[]);
+        let scope = WindowScope::new(&of.aggregate, self.window, of.completeness, previous, service, &[], found);
         let (ruled, failure) = ruled(rule_of(found), &scope);
         let counts = of.aggregate.counts();
         let health = health::decide(ruled, counts.requests(), counts.errors, of.completeness, self.min_completeness, previous);

@@ -206,7 +206,7 @@ fn told(rule: &RuleInForce, file: Option<&Override>, of: &Published, judging: Ju
     if rule.expression.is_empty() {
         return Told { explanation: None, fallback: None, agrees: None };
     }
-    let scope = WindowScope::new(&of.aggregate, judging.window, of.completeness, of.previous, &key.service, &[]);
+    let scope = WindowScope::new(&of.aggregate, judging.window, of.completeness, of.previous, &key.service, &[], file);
     let (health, failure) = judging.health(&key.service, file, of, of.previous);
     let fallback = failure.and_then(|_| explain::<HealthRule>(DEFAULT_RULE, &scope));
     Told { explanation: explain::<HealthRule>(&rule.expression, &scope), fallback, agrees: Some(health.level == of.level) }

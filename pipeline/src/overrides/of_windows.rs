@@ -9,6 +9,7 @@ use crate::overrides::of_events::guarded;
 use crate::signal::completeness::Completeness;
 use crate::signal::health::{Level, Ruled};
 use crate::signal::latency::{self, Summary};
+use crate::signal::saturation::{self, Saturation};
 use crate::signal::{availability, requests};
 use golden_overrides::file::Override;
 use golden_overrides::language::{HealthRule, Number, Text};
@@ -30,11 +31,13 @@ pub struct WindowScope<'a> {
     pub service: &'a str,
     /// Names and values of the series' dimensions.
     pub dimensions: &'a [(&'a str, &'a str)],
+    /// How much of its resources the service used, where that is known.
+    pub saturation: Option<Saturation>,
     summary: OnceCell<Option<Summary>>,
 }
 
 impl<'a> WindowScope<'a> {
-    /// A scope that has computed nothing yet.
+    /// A scope that has computed no latency yet; `found` is the override whose capacities count.
     #[must_use]
     pub fn new(
         aggregate: &'a Aggregate,
@@ -43,8 +46,13 @@ impl<'a> WindowScope<'a> {
         previous: Level,
         service: &'a str,
         dimensions: &'a [(&'a str, &'a str)],
+        found: Option<&Override>,
     ) -> Self {
-        Self { aggregate, window, completeness, previous, service, dimensions, summary: OnceCell::new() }
+        // Of a part of a service it is not known: resources are those of the whole.
+        let whole = dimensions.is_empty();
+        let requests = aggregate.counts().requests();
+        let saturation = whole.then(|| saturation::saturation(aggregate.usage(), requests, window, found)).flatten();
+        Self { aggregate, window, completeness, previous, service, dimensions, saturation, summary: OnceCell::new() }
     }
 
     fn latency(&self) -> Option<&Summary> {
@@ -75,8 +83,9 @@ impl Scope for WindowScope<'_> {
             Number::LatencyMax => self.latency().map(Summary::max_ms),
             Number::Completeness => Some(self.completeness.ratio()),
             Number::PreviousHealth => Some(f64::from(self.previous.number())),
-            // Saturation has no source yet; the others are of single requests.
-            Number::Saturation | Number::Status | Number::Latency => None,
+            Number::Saturation => self.saturation.map(|saturation| saturation.percent()),
+            // Of single requests.
+            Number::Status | Number::Latency => None,
         }
     }
 

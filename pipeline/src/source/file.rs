@@ -8,6 +8,7 @@ use super::{
 use crate::decode::timestamp::{Moment, TimeUnit, Unit, parse_offset};
 use crate::event::MAX_NAME;
 use crate::outcome::Outcome;
+use crate::resource::Measure;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -65,6 +66,8 @@ struct File {
     #[serde(default)]
     defaults: BTreeMap<String, String>,
     fields: Option<FieldsFile>,
+    #[serde(default)]
+    gauges: BTreeMap<String, String>,
     #[serde(default)]
     outcome: Vec<RuleFile>,
     #[serde(default)]
@@ -274,11 +277,15 @@ fn format<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Format, D
     })
 }
 
-const FORMAT_NAMES: [&str; 13] = [
+const FORMAT_NAMES: [&str; 17] = [
     "auto",
     "json",
     "otlp_proto",
     "otlp_json",
+    "otlp_metrics_proto",
+    "otlp_metrics_json",
+    "remote_write",
+    "remote_write_2",
     "zipkin_json",
     "jaeger_json",
     "envoy_json",
@@ -406,6 +413,16 @@ fn resolve(file: File) -> Result<Source, Mistake> {
             return mistake("fields", "only `json`, `cloudevents`, `avro` and `auto` take names from the mapping; this format has its own");
         }
         source.fields = fields_of(fields)?;
+    }
+    if file.gauges.len() > MAX_PATHS {
+        return mistake("gauges", "at most 64 names may be mapped");
+    }
+    for (name, measure) in file.gauges {
+        let Some(of) = Measure::parse(&measure) else {
+            let all: Vec<&str> = Measure::MAPPED.iter().map(|(spelling, _)| *spelling).collect();
+            return Err(Mistake("gauges", format!("`{measure}` is no measure; these are {}", all.join(", "))));
+        };
+        source.gauges.push((name, of));
     }
     for rule in file.outcome {
         let when = condition("outcome", &rule.path, rule.r#in, rule.not_in)?;

@@ -124,3 +124,23 @@ fn late_events_and_disorder_are_in_it() {
     assert_eq!(late, 2);
     assert!(moved > 100, "{moved}");
 }
+
+#[test]
+fn gauges_come_every_five_seconds_and_show_the_incidents() {
+    let demo = Demo::new(7);
+    let used = |second: u64, service: &str, metric: &str| -> f64 {
+        let document = demo.gauges(EventTime(START), second * 5 - 1).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&document).unwrap();
+        let of_service = |of: &&serde_json::Value| of["resource"]["attributes"][0]["value"]["stringValue"] == service;
+        let first = json["resourceMetrics"].as_array().unwrap().iter().find(of_service).unwrap();
+        let metrics = first["scopeMetrics"][0]["metrics"].as_array().unwrap();
+        let found = metrics.iter().find(|found| found["name"] == metric).unwrap();
+        let point = found.get("gauge").or(found.get("sum")).unwrap()["dataPoints"][0].clone();
+        point["asDouble"].as_f64().unwrap_or_else(|| point["asInt"].as_str().unwrap().parse().unwrap())
+    };
+    assert!((0..100).filter(|tick| demo.gauges(EventTime(START), *tick).is_some()).eq([24, 49, 74, 99]));
+    assert_eq!(demo.gauges(EventTime(START), 24), Demo::new(7).gauges(EventTime(START), 24), "the same each time");
+    assert!(used(5, "catalog", "container.cpu.usage") < 0.6 && used(80, "catalog", "container.cpu.usage") > 0.9);
+    assert!(used(5, "payment", "db.client.connection.count") < 10.0);
+    assert_eq!(used(50, "payment", "db.client.connection.count"), used(50, "payment", "db.client.connection.max"));
+}

@@ -46,6 +46,10 @@ pub(crate) struct Service {
     pub p50_ms: Option<f64>,
     /// 99th percentile of latency in ms.
     pub p99_ms: Option<f64>,
+    /// The largest utilization of its resources, 0 to 1 and above; null when none is known.
+    pub saturation_ratio: Option<f64>,
+    /// The resource that it is of; null when none is known.
+    pub saturated_resource: Option<String>,
     /// Health now: `unknown` once stale.
     pub health: Health,
     /// Share of the window's input that was seen, 0 to 1.
@@ -110,6 +114,8 @@ fn overview(state: &AppState, service: &ServiceNow) -> Result<Service, Problem> 
         availability_ratio: record.availability_ratio,
         p50_ms: latency.and_then(|l| l.p50),
         p99_ms: latency.and_then(|l| l.p99),
+        saturation_ratio: record.saturation.as_ref().map(|saturation| saturation.ratio),
+        saturated_resource: record.saturation.as_ref().map(|saturation| saturation.resource.to_string()),
         health: health_now(&published(&record), stale),
         completeness: record.completeness,
         stale,

@@ -1,6 +1,6 @@
 //! What a sender is told, in the form that its protocol expects.
 //!
-//! Events and Zipkin: JSON, problems as `application/problem+json`. OTLP/HTTP: an `ExportTraceServiceResponse`, or on failure a
+//! Remote write: 204 when all is stored. Events and Zipkin: JSON, problems as `application/problem+json`. OTLP/HTTP: an `ExportTraceServiceResponse`, or on failure a
 //! `google.rpc.Status`, in the encoding of the request; both are a few bytes and written by hand.
 
 use super::door::Door;
@@ -58,7 +58,9 @@ fn encoding(content_type: Option<&HeaderValue>) -> Encoding {
 
 pub(super) fn answer(door: Door, content_type: Option<&HeaderValue>, outcome: Result<Verdict, Refusal>) -> Response {
     match (door, outcome) {
-        (Door::Traces, outcome) => otlp(encoding(content_type), outcome),
+        (Door::Traces, outcome) => otlp(encoding(content_type), "rejectedSpans", outcome),
+        (Door::Metrics, outcome) => otlp(encoding(content_type), "rejectedDataPoints", outcome),
+        (Door::RemoteWrite, Ok(verdict)) if !verdict.is_all_bad() => StatusCode::NO_CONTENT.into_response(),
         (_, Err(refusal)) => refused(&refusal),
         (_, Ok(verdict)) if verdict.rejected_total > 0 => partly(verdict),
         (door, Ok(verdict)) => {
@@ -94,21 +96,22 @@ fn explain(verdict: &Verdict) -> String {
     }
 }
 
-fn otlp(encoding: Encoding, outcome: Result<Verdict, Refusal>) -> Response {
+fn otlp(encoding: Encoding, rejected: &str, outcome: Result<Verdict, Refusal>) -> Response {
     match outcome {
         Ok(verdict) if verdict.is_all_bad() => status(encoding, StatusCode::BAD_REQUEST, &explain(&verdict), None),
-        Ok(verdict) => partial_success(encoding, &verdict),
+        Ok(verdict) => partial_success(encoding, rejected, &verdict),
         Err(refusal) => status(encoding, refusal.status(), &format!("{}: {}", refusal.title(), refusal.detail()), refusal.retry_after()),
     }
 }
 
-fn partial_success(encoding: Encoding, verdict: &Verdict) -> Response {
+/// `name` is what JSON calls the number of refused items.
+fn partial_success(encoding: Encoding, name: &str, verdict: &Verdict) -> Response {
     let message = explain(verdict);
     let rejected = verdict.rejected_total;
     let body = match encoding {
         Encoding::Protobuf if rejected == 0 => Vec::new(),
         Encoding::Protobuf => {
-            // ExportTraceServiceResponse { partial_success = 1: { rejected_spans = 1, error_message = 2 } }
+            // ExportTraceServiceResponse { partial_success = 1: { rejected_spans = 1, error_message = 2 } }, and that of metrics
             let mut partial = Vec::new();
             put_u64(&mut partial, 1 << 3);
             put_u64(&mut partial, rejected);
@@ -120,9 +123,7 @@ fn partial_success(encoding: Encoding, verdict: &Verdict) -> Response {
             body
         }
         Encoding::Json if rejected == 0 => b"{}".to_vec(),
-        Encoding::Json => {
-            json!({"partialSuccess": {"rejectedSpans": rejected.to_string(), "errorMessage": message}}).to_string().into_bytes()
-        }
+        Encoding::Json => json!({"partialSuccess": {name: rejected.to_string(), "errorMessage": message}}).to_string().into_bytes(),
     };
     encoded(encoding, StatusCode::OK, body)
 }

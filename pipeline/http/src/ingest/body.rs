@@ -2,6 +2,7 @@
 //!
 //! What is reserved grows with what has arrived, so that a slow or lying client holds no more than it sent. Limits count after inflating.
 
+use super::door::Door;
 use super::refusal::Refusal;
 use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, header};
@@ -73,12 +74,14 @@ pub(super) enum Coding {
 }
 
 impl Coding {
-    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+    pub(super) fn of(headers: &HeaderMap, door: Door) -> Result<Self, Refusal> {
         let Some(value) = headers.get(header::CONTENT_ENCODING) else {
             return Ok(Self::Identity);
         };
         match value.to_str().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
             "" | "identity" => Ok(Self::Identity),
+            // The form of remote write itself: undone where it is decoded.
+            "snappy" if door == Door::RemoteWrite => Ok(Self::Identity),
             "gzip" | "x-gzip" => Ok(Self::Gzip),
             "zstd" => Ok(Self::Zstd),
             _ => Err(Refusal::Coding),

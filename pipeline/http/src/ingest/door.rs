@@ -13,6 +13,10 @@ pub(super) enum Door {
     Events,
     /// `POST /v1/traces`
     Traces,
+    /// `POST /v1/metrics`
+    Metrics,
+    /// `POST /api/v1/write`
+    RemoteWrite,
     /// `POST /api/v2/spans`
     Zipkin,
 }
@@ -37,10 +41,12 @@ pub(super) enum Shape {
     Batch,
     /// Not split.
     Single,
-    /// OTLP.
+    /// OTLP: traces or metrics, which are built alike.
     OtlpProto,
-    /// OTLP.
+    /// Traces of OTLP.
     OtlpJson,
+    /// Metrics of OTLP.
+    OtlpMetricsJson,
 }
 
 const JSON: &str = "application/json";
@@ -61,6 +67,12 @@ impl Door {
                 JSON => Ok(kind(Format::OtlpJson, JSON, Shape::OtlpJson)),
                 _ => Err(Refusal::MediaType("send content-type: application/x-protobuf or application/json")),
             },
+            Self::Metrics => match &*media {
+                PROTOBUF => Ok(kind(Format::OtlpMetricsProto, PROTOBUF, Shape::OtlpProto)),
+                JSON => Ok(kind(Format::OtlpMetricsJson, JSON, Shape::OtlpMetricsJson)),
+                _ => Err(Refusal::MediaType("send content-type: application/x-protobuf or application/json")),
+            },
+            Self::RemoteWrite => remote_write(&media, content_type),
             Self::Zipkin => match &*media {
                 JSON => Ok(kind(Format::ZipkinJson, JSON, Shape::Json)),
                 _ => Err(Refusal::MediaType("send content-type: application/json (Zipkin v2 JSON); other encodings are not taken")),
@@ -80,6 +92,20 @@ fn events(media: &str, binary_cloudevent: bool) -> Result<Kind, Refusal> {
             "send content-type: application/json (one object, an array, or objects one after the other), application/x-ndjson, \
              application/cloudevents+json or application/cloudevents-batch+json",
         )),
+    }
+}
+
+/// Versions are told by the parameter `proto`; without it, it is 1.0.
+fn remote_write(media: &str, content_type: &str) -> Result<Kind, Refusal> {
+    let parameters = content_type.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+    let proto =
+        parameters.filter(|(name, _)| name.trim().eq_ignore_ascii_case("proto")).map(|(_, value)| value.trim().trim_matches('"')).next();
+    match (media, proto) {
+        (PROTOBUF, None | Some("prometheus.WriteRequest")) => Ok(kind(Format::RemoteWrite, PROTOBUF, Shape::Single)),
+        (PROTOBUF, Some("io.prometheus.write.v2.Request")) => Ok(kind(Format::RemoteWrite2, PROTOBUF, Shape::Single)),
+        _ => {
+            Err(Refusal::MediaType("send content-type: application/x-protobuf, for version 2.0 with proto=io.prometheus.write.v2.Request"))
+        }
     }
 }
 

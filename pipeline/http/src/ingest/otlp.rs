@@ -1,4 +1,4 @@
-//! Cuts a large OTLP request into smaller ones of the same meaning, between spans: each repeats the resource and scope of its spans.
+//! Cuts a large OTLP request into smaller ones of the same meaning, between spans (or metrics): each repeats the resource and scope of its spans.
 //!
 //! Protobuf is walked on the wire and never decoded into messages; JSON is walked as raw values. Fields that are not known are kept.
 
@@ -32,10 +32,27 @@ pub(super) fn split_proto(body: &[u8]) -> Result<Vec<Piece<'static>>, Refusal> {
     Ok(pack(&groups, put_proto, b""))
 }
 
-pub(super) fn split_json(body: &[u8]) -> Result<Vec<Piece<'static>>, Refusal> {
-    let groups = json_groups(body).map_err(|e| not_json(&e))?;
-    Ok(pack(&groups, put_json, b"]}"))
+pub(super) fn split_json(body: &[u8], lists: &Lists) -> Result<Vec<Piece<'static>>, Refusal> {
+    let groups = json_groups(body, lists).map_err(|e| not_json(&e))?;
+    Ok(pack(&groups, |out, heads, spans| put_json(out, lists, heads, spans), b"]}"))
 }
+
+/// What the nested lists are called in JSON, by today's and by an older name. In Protobuf those of metrics have the numbers of traces.
+pub(super) struct Lists {
+    resources: [&'static str; 2],
+    scopes: [&'static str; 2],
+    items: [&'static str; 2],
+}
+
+/// Of traces.
+pub(super) const TRACES: Lists =
+    Lists { resources: ["resourceSpans", "batches"], scopes: ["scopeSpans", "instrumentationLibrarySpans"], items: ["spans", "spans"] };
+/// Of metrics.
+pub(super) const METRICS: Lists = Lists {
+    resources: ["resourceMetrics", "resourceMetrics"],
+    scopes: ["scopeMetrics", "instrumentationLibraryMetrics"],
+    items: ["metrics", "metrics"],
+};
 
 /// Puts spans into pieces, in order; each piece ends with `end`.
 fn pack(groups: &[Group<'_>], put: impl Fn(&mut Vec<u8>, &Heads, &[&[u8]]), end: &[u8]) -> Vec<Piece<'static>> {
@@ -192,14 +209,13 @@ impl<'a> Object<'a> {
     }
 }
 
-fn json_groups(body: &[u8]) -> Result<Vec<Group<'_>>, serde_json::Error> {
+fn json_groups<'a>(body: &'a [u8], lists: &Lists) -> Result<Vec<Group<'a>>, serde_json::Error> {
     let mut groups = Vec::new();
     let request: Object<'_> = serde_json::from_slice(body)?;
-    for resource_spans in request.apart(["resourceSpans", "batches"])?.0 {
-        let (scopes, resource) =
-            serde_json::from_str::<Object<'_>>(resource_spans.get())?.apart(["scopeSpans", "instrumentationLibrarySpans"])?;
+    for resource_spans in request.apart(lists.resources)?.0 {
+        let (scopes, resource) = serde_json::from_str::<Object<'_>>(resource_spans.get())?.apart(lists.scopes)?;
         for scope_spans in scopes {
-            let (spans, scope) = serde_json::from_str::<Object<'_>>(scope_spans.get())?.apart(["spans", "spans"])?;
+            let (spans, scope) = serde_json::from_str::<Object<'_>>(scope_spans.get())?.apart(lists.items)?;
             let spans = spans.into_iter().map(|span| span.get().as_bytes()).collect();
             groups.push(Group { heads: Heads { resource: resource.clone(), scope }, spans });
         }
@@ -207,12 +223,19 @@ fn json_groups(body: &[u8]) -> Result<Vec<Group<'_>>, serde_json::Error> {
     Ok(groups)
 }
 
-fn put_json(out: &mut Vec<u8>, heads: &Heads, spans: &[&[u8]]) {
-    out.extend_from_slice(if out.is_empty() { b"{\"resourceSpans\":[{" } else { b",{" });
+fn put_json(out: &mut Vec<u8>, lists: &Lists, heads: &Heads, spans: &[&[u8]]) {
+    let [resources, _] = lists.resources;
+    let [scopes, _] = lists.scopes;
+    let [items, _] = lists.items;
+    if out.is_empty() {
+        out.extend_from_slice(format!("{{\"{resources}\":[{{").as_bytes());
+    } else {
+        out.extend_from_slice(b",{");
+    }
     out.extend_from_slice(&heads.resource);
-    out.extend_from_slice(b"\"scopeSpans\":[{");
+    out.extend_from_slice(format!("\"{scopes}\":[{{").as_bytes());
     out.extend_from_slice(&heads.scope);
-    out.extend_from_slice(b"\"spans\":[");
+    out.extend_from_slice(format!("\"{items}\":[").as_bytes());
     for (i, span) in spans.iter().enumerate() {
         if i > 0 {
             out.push(b',');

@@ -36,7 +36,8 @@ pub(super) fn split(body: &[u8], shape: Shape) -> Result<Vec<Piece<'_>>, Refusal
         Shape::Json if body.trim_ascii_start().first() == Some(&b'[') => array(body),
         Shape::Json => objects(body),
         Shape::OtlpProto => otlp::split_proto(body),
-        Shape::OtlpJson => otlp::split_json(body),
+        Shape::OtlpJson => otlp::split_json(body, &otlp::TRACES),
+        Shape::OtlpMetricsJson => otlp::split_json(body, &otlp::METRICS),
         Shape::Batch | Shape::Single => Ok(vec![Piece::Oversized { offset: 0 }]),
     }
 }

@@ -363,3 +363,60 @@ async fn large_documents_that_are_broken_are_refused_whole() {
     }
     assert_eq!(app.written(), []);
 }
+
+/// A gauge of one instance, with so many bytes that are not looked at.
+fn gauges(metrics: usize, padding: usize) -> String {
+    let point = r#"{"timeUnixNano":"1661140320000000000","asDouble":0.5}"#;
+    let metric = format!(r#"{{"name":"container.cpu.usage","description":"{}","gauge":{{"dataPoints":[{point}]}}}}"#, "x".repeat(padding));
+    let all = vec![metric; metrics].join(",");
+    format!(
+        r#"{{"resourceMetrics":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"s"}}}}]}},"scopeMetrics":[{{"metrics":[{all}]}}]}}]}}"#
+    )
+}
+
+#[tokio::test]
+async fn metrics_are_stored_as_they_came_and_answered_as_otlp() {
+    let app = app();
+    let body = gauges(1, 0);
+    let answer = app.post("/v1/metrics", &[JSON], body.clone()).await;
+    assert_eq!((answer.status, answer.json()), (StatusCode::OK, json!({})));
+    let written = app.written();
+    assert_eq!((written.len(), &*written[0].value, written[0].header("format")), (1, body.as_bytes(), Some("otlp_metrics_json")));
+    let answer = app.post("/v1/metrics", &[PROTOBUF], b"\x0a\x05".to_vec()).await;
+    assert_eq!((answer.status, app.written().len()), (StatusCode::BAD_REQUEST, 1));
+    assert_eq!(app.post("/v1/metrics", &[("content-type", "text/plain")], "").await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+}
+
+#[tokio::test]
+async fn large_metrics_are_cut_between_metrics() {
+    let app = app();
+    let answer = app.post("/v1/metrics", &[JSON], gauges(3, MAX_ITEM / 2 + 1000)).await;
+    assert_eq!((answer.status, answer.json()), (StatusCode::OK, json!({})));
+    let written = app.written();
+    let metrics = |value: &[u8]| {
+        let value: Value = serde_json::from_slice(value).unwrap();
+        assert_eq!(value["resourceMetrics"][0]["resource"]["attributes"][0]["key"], "service.name");
+        value["resourceMetrics"][0]["scopeMetrics"][0]["metrics"].as_array().unwrap().len()
+    };
+    assert_eq!(written.iter().map(|record| metrics(&record.value)).collect::<Vec<_>>(), [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn remote_write_is_taken_in_both_versions_and_kept_compressed() {
+    let app = app();
+    // Snappy blocks of an empty request: no bytes, or the first symbol, which is empty.
+    let snappy = ("content-encoding", "snappy");
+    let one = app.post("/api/v1/write", &[PROTOBUF, snappy], vec![0]).await;
+    assert_eq!((one.status, one.body.len()), (StatusCode::NO_CONTENT, 0));
+    let version_2 = ("content-type", "application/x-protobuf;proto=io.prometheus.write.v2.Request");
+    let two = app.post("/api/v1/write", &[version_2, snappy], vec![2, 4, 0x22, 0]).await;
+    assert_eq!(two.status, StatusCode::NO_CONTENT);
+    let written = app.written();
+    let formats: Vec<_> = written.iter().map(|record| (record.header("format"), record.value.len())).collect();
+    assert_eq!(formats, [(Some("remote_write"), 1), (Some("remote_write_2"), 4)]);
+    let bad = app.post("/api/v1/write", &[PROTOBUF, snappy], "not snappy").await;
+    assert_eq!((bad.status, app.written().len()), (StatusCode::BAD_REQUEST, 2));
+    let other = ("content-type", "application/x-protobuf;proto=other");
+    assert_eq!(app.post("/api/v1/write", &[other, snappy], vec![0]).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    assert_eq!(app.post("/api/v1/events", &[NDJSON, snappy], GOOD).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+}

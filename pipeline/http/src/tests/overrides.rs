@@ -145,3 +145,54 @@ async fn a_trial_is_told_by_how_it_agrees_with_what_counts() {
     let later = app.get("/api/v1/overrides/cart/shadow?from=2022-08-22T03:54:00Z").await.json();
     assert_eq!((&later["windows"], &later["agreeing"]), (&json!(1), &json!(1)));
 }
+
+#[tokio::test]
+async fn service_levels_are_exact_and_follow_a_changed_objective_at_once() {
+    let app = app();
+    app.publish(&cart(), false);
+    let none = app.get("/api/v1/services/cart/slo").await.json();
+    assert_eq!((&none["slos"], &none["team"]), (&json!([]), &json!("")));
+    activate(&app, "owner: shop\ncriticality: high\nobjectives: {availability: 99%}\n");
+    let found = app.get("/api/v1/services/cart/slo").await.json();
+    assert_eq!((&found["team"], &found["criticality"], &found["at"]), (&json!("shop"), &json!("high"), &json!("2022-08-22T03:55:00Z")));
+    let slo = &found["slos"][0];
+    assert_eq!((&slo["slo"], &slo["objective_ratio"], &slo["threshold_seconds"]), (&json!("availability"), &json!(0.99), &json!(null)));
+    assert_eq!((&slo["requests"], &slo["bad"], &slo["allowed"]), (&json!(300), &json!(6), &json!(3.0)));
+    assert_eq!((&slo["budget_remaining_ratio"], &slo["period"]), (&json!(-1.0), &json!("30d")));
+    assert_eq!((&slo["from"], &slo["known_from"]), (&json!("2022-07-23T03:00:00Z"), &json!("2022-08-22T03:00:00Z")));
+    let rates: Vec<&str> = slo["burn_rates"].as_array().unwrap().iter().map(|rate| rate["window"].as_str().unwrap()).collect();
+    assert_eq!(rates, ["5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"]);
+    assert_eq!((&slo["burn_rates"][0]["requests"], &slo["burn_rates"][0]["burn_rate"]), (&json!(300), &json!(2.0)));
+    let app = super::app::app();
+    app.publish(&cart(), false);
+    activate(
+        &app,
+        "owner: shop\nobjectives: {availability: 96%, latency: {threshold: 10s, share: 99%}, min_requests: 301, period: month}\n",
+    );
+    let found = app.get("/api/v1/services/cart/slo").await.json();
+    let slo = &found["slos"][0];
+    assert_eq!((&slo["budget_remaining_ratio"], &slo["burn_rates"][0]["burn_rate"]), (&json!(null), &json!(null)), "too few requests");
+    assert_eq!((&slo["from"], &slo["allowed"]), (&json!("2022-08-01T00:00:00Z"), &json!(12.0)));
+    assert_eq!(
+        (&found["slos"][1]["slo"], &found["slos"][1]["threshold_seconds"], &found["slos"][1]["bad"]),
+        (&json!("latency"), &json!(10.0), &json!(0))
+    );
+    assert_eq!(app.get("/api/v1/services/till/slo").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn the_fleet_is_sorted_by_what_is_left_of_budgets() {
+    let app = app();
+    assert_eq!(app.get("/api/v1/slo").await.json(), json!({"at": null, "slos": [], "total": 0}));
+    app.publish(&cart(), false);
+    activate(&app, "owner: shop\nobjectives: {availability: 99%, latency: {threshold: 10s, share: 99%}}\n");
+    let fleet = app.get("/api/v1/slo").await.json();
+    let shown: Vec<_> = fleet["slos"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|slo| (slo["slo"].as_str().unwrap(), slo["budget_remaining_ratio"].as_f64().unwrap()))
+        .collect();
+    assert_eq!((shown, &fleet["total"]), (vec![("availability", -1.0), ("latency", 1.0)], &json!(2)));
+    assert_eq!(app.get("/api/v1/slo?limit=1").await.json()["slos"].as_array().unwrap().len(), 1);
+}

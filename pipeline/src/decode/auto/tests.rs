@@ -41,7 +41,7 @@ fn keys_of_the_first_object_speak_last() {
     for (value, expected) in [
         (r#"{"resourceSpans":[]}"#, Format::OtlpJson),
         (r#"{"batches":[]}"#, Format::OtlpJson),
-        (r#"{"resourceMetrics":[]}"#, Format::OtlpJson),
+        (r#"{"resourceMetrics":[]}"#, Format::OtlpMetricsJson),
         (r#"{"resourceLogs":[]}"#, Format::OtlpJson),
         (r#"{"id":"1","specversion":"1.0"}"#, Format::CloudEvents),
         (r#"[{"id":"1","specversion":"1.0"}]"#, Format::CloudEvents),
@@ -84,7 +84,7 @@ fn one_source_may_carry_many_formats() {
     }
     let services: Vec<&str> = collected.events.iter().map(|(_, event)| event.service.as_str()).collect();
     assert_eq!(services, ["json", "zipkin", "ce", "json"]);
-    assert_eq!(collected.skipped, [(0, Skip::OtherSignal)]);
+    assert_eq!(collected.skipped, [(0, Skip::Metrics)]);
     assert_eq!(collected.reasons(), [Reason::FormatUnknown, Reason::EmptyValue, Reason::DecodeJson]);
 }
 

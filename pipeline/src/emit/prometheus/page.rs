@@ -78,6 +78,8 @@ enum Of {
     Ignored,
     Durations,
     Availability,
+    Saturation,
+    Utilization,
     Level,
     State,
     Quantile,
@@ -97,12 +99,14 @@ enum Of {
     SpanMetricsDuration,
 }
 
-const FAMILIES: [(&str, Kind, &str); 22] = [
+const FAMILIES: [(&str, Kind, &str); 24] = [
     ("golden_signals_requests_total", Kind::Counter, "Requests, ok and error, by weight."),
     ("golden_signals_errors_total", Kind::Counter, "Requests with outcome error; the sample without error_type is always 0."),
     ("golden_signals_ignored_total", Kind::Counter, "Requests with outcome ignored, by weight."),
     ("golden_signals_request_duration_seconds", Kind::Histogram, "Durations of requests, by outcome."),
     ("golden_signals_availability_ratio", Kind::Gauge, "Share of the requests of the newest window that did not fail."),
+    ("golden_signals_saturation_ratio", Kind::Gauge, "The largest utilization of a service's resources in the newest window."),
+    ("golden_signals_utilization_ratio", Kind::Gauge, "Used by allowed of a resource, over a service's instances, in the newest window."),
     ("golden_signals_health_level", Kind::Gauge, "Health: 0 healthy, 1 degraded, 2 impaired, 3 critical; absent when unknown."),
     ("golden_signals_health_state", Kind::Gauge, "Health by name: 1 for the state it is in, else 0."),
     ("golden_signals_request_duration_quantile_seconds", Kind::Gauge, "Quantiles of the newest window, not aggregatable."),
@@ -342,6 +346,12 @@ impl<'a> Page<'a> {
         }
         if let Some(ratio) = availability::ratio(newest.requests, newest.errors) {
             self.gauge(Of::Availability, &[], ratio);
+        }
+        if let Some((resource, ratio)) = newest.saturation() {
+            self.gauge(Of::Saturation, &[("resource", resource.name())], ratio);
+        }
+        for (resource, ratio) in newest.utilizations() {
+            self.gauge(Of::Utilization, &[("resource", resource.name())], ratio);
         }
         if self.settings.quantiles {
             for (place, nanos) in &newest.quantiles {

@@ -80,6 +80,20 @@ static AVAILABILITY: Family = family(
     Sort::Gauge,
     "Share of the requests of the newest window that did not fail.",
 );
+static SATURATION: Family = family(
+    "golden_signals_saturation_ratio",
+    "golden_signals.saturation",
+    "1",
+    Sort::Gauge,
+    "The largest utilization of a service's resources in the newest window.",
+);
+static UTILIZATION: Family = family(
+    "golden_signals_utilization_ratio",
+    "golden_signals.utilization",
+    "1",
+    Sort::Gauge,
+    "Used by allowed of a resource, over a service's instances, in the newest window.",
+);
 static LEVEL: Family = family(
     "golden_signals_health_level",
     "golden_signals.health.level",
@@ -399,6 +413,12 @@ impl Entry {
             put(Point { family, labels, of_service: *family == RULE, value, fresh: false, trace: None });
         };
         gauge(&AVAILABILITY, &[], availability::ratio(newest.requests, newest.errors));
+        // One sample of saturation, under the resource that it is of now; most services have no resource, and nothing to end.
+        let most = newest.saturation().map(|(resource, _)| resource);
+        for (resource, ratio) in newest.utilizations() {
+            gauge(&SATURATION, &[("resource", resource.name())], (most == Some(resource)).then_some(ratio));
+            gauge(&UTILIZATION, &[("resource", resource.name())], Some(ratio));
+        }
         if let Some(level) = newest.health {
             gauge(&LEVEL, &[], level.map(|level| f64::from(level.number())));
             let current = level.map_or(UNKNOWN, Level::name);

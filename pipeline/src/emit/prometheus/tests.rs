@@ -85,6 +85,7 @@ fn record(id: &Identity, names: &[&str], revision: u64, level: Option<Level>, ne
         revision,
         completeness: Completeness::from_millionths(if level.is_some() { 1_000_000 } else { 250_000 }),
         aggregate: new,
+        saturation: None,
         health: (grouping == SERVICE).then_some(health),
         override_version: 0,
         override_sha256: DEFAULT_RULE_SHA256,

@@ -89,6 +89,7 @@ fn adservice(aggregate: &Aggregate) -> Final<'_> {
         revision: 0,
         completeness: Completeness::FULL,
         aggregate,
+        saturation: None,
         health: Some(Health { level: Some(Level::Healthy), reason: Reason::Rule, previous: Level::Healthy }),
         override_version: 0,
         override_sha256: DEFAULT_RULE_SHA256,

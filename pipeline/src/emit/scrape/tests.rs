@@ -70,6 +70,7 @@ fn result(sink: &mut Scrape, store: &mut MemoryStore, start: i64, events: u64) {
         revision: 0,
         completeness: crate::signal::completeness::Completeness::FULL,
         aggregate: &aggregate,
+        saturation: None,
         health: Some(health),
         override_version: 0,
         override_sha256: DEFAULT_RULE_SHA256,
