@@ -155,7 +155,7 @@ impl PushBench {
             let event = Event {
                 event_time: EventTime(1),
                 // From 1 ms to 1 s, spread by powers.
-                duration: Some(1_000_000 << ((seed * 7 + n * 3) % 10) | (seed * 7919 + n * 104_729) % 1_000_000),
+                duration: Some((1_000_000 << ((seed * 7 + n * 3) % 10)) | ((seed * 7919 + n * 104_729) % 1_000_000)),
                 service: "",
                 namespace: "",
                 operation: "",

@@ -15,6 +15,7 @@ pub(super) fn describe() {
     for (name, help) in [
         ("golden_signals_override_errors_total", "Overrides that were refused, and rules that gave no level, by reason."),
         ("golden_signals_foreign_epoch_total", "Partials of another deployment, passed over."),
+        ("golden_signals_resource_samples_over_cap_total", "Samples of instances above the cap of a service, left out of its utilization."),
         ("golden_signals_overflow_events_total", "Events counted under a series that stands for what went over a cap."),
         ("platform_router_flips_total", "Changes of the live colour, by reason."),
         ("platform_router_pages_total", "Times that the router's controller needed a person."),
@@ -54,6 +55,42 @@ pub(super) fn start_at_zero(parts: &[String]) {
     for part in parts {
         for name in BROKEN_IN_PARTS {
             counter!(INVARIANT_VIOLATIONS, "pipeline" => part.clone(), "name" => name).increment(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    /// All code below a folder.
+    fn code(folder: &Path, out: &mut String) {
+        for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() {
+                code(&entry, out);
+            } else if entry.extension().is_some_and(|extension| extension == "rs") {
+                out.push_str(&fs::read_to_string(entry).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn every_metric_that_is_recorded_under_its_name_is_described() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut all = String::new();
+        for folder in ["src", "pipeline/src", "router/src", "platform/kafka/src", "overrides"] {
+            code(&root.join(folder), &mut all);
+        }
+        let described = include_str!("described.rs");
+        let recorded: Vec<&str> = ["metrics::counter!(\"", "metrics::gauge!(\"", "metrics::histogram!(\""]
+            .iter()
+            .flat_map(|call| all.split(call).skip(1).filter_map(|rest| rest.split('"').next()))
+            .filter(|name| *name != platform_runtime::metrics::INVARIANT_VIOLATIONS)
+            .collect();
+        assert!(recorded.len() > 10, "{recorded:?}");
+        for name in recorded {
+            assert!(described.contains(&format!("\"{name}\"")), "{name} has no description");
         }
     }
 }

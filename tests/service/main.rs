@@ -38,6 +38,8 @@ mod process;
 #[cfg(test)]
 mod prometheus;
 #[cfg(test)]
+mod scrape;
+#[cfg(test)]
 mod sources;
 #[cfg(test)]
 mod surroundings;

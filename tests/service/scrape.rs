@@ -130,7 +130,8 @@ fn every_form_of_the_page_says_what_the_public_topic_says_and_a_restart_resets_n
     // The 135th of 270 durations is 150 ms; buckets are 1.09 % wide at scale 6, and the sketch's 1 %.
     let median = native("histogram_quantile(0.5, ");
     assert!((0.145..=0.155).contains(&median), "{median}");
-    for (job, name) in [("open", "golden_signals_request_duration_seconds_bucket"), ("protobuf", "golden_signals_request_duration_seconds")] {
+    for (job, name) in [("open", "golden_signals_request_duration_seconds_bucket"), ("protobuf", "golden_signals_request_duration_seconds")]
+    {
         let query = format!("{}/api/v1/query_exemplars?query={name}%7Bjob=%22{job}%22%7D&start=0&end=9999999999", prometheus.url);
         let mut text = String::new();
         eventually("exemplars are there", 20, || {

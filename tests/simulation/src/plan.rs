@@ -35,7 +35,7 @@ pub(crate) const START: i64 = 1_700_000_000;
 /// For so long events come and things go wrong, mostly.
 const BUSY: Duration = Duration::from_secs(75);
 /// What makes the plans of seeds with many flips others than those without.
-const FLIPS: u64 = 0x666c_6970_73;
+const FLIPS: u64 = 0x0066_6c69_7073;
 /// From this seed on runs may last longer, keep windows for a shorter time, and have slow processes.
 pub(crate) const LONG: u64 = 50_000;
 /// For so long nothing does, before it is judged.
