@@ -63,7 +63,12 @@ impl PushBench {
             store.write(&changes, Offset(0))?;
             chunks = taken(&outbox);
         }
-        println!("{} series of ours, {} chunks, {} KiB", self.series, chunks.len(), chunks.iter().map(|c| c.body.len()).sum::<usize>() >> 10);
+        println!(
+            "{} series of ours, {} chunks, {} KiB",
+            self.series,
+            chunks.len(),
+            chunks.iter().map(|c| c.body.len()).sum::<usize>() >> 10
+        );
         println!("| Step | CPU-s a window | % of a core at a window a minute | samples | of 100,000 samples a minute, % of a core |");
         println!("|---|---|---|---|---|");
         let say = |step: &str, cpu: f64, sent: u64| {
@@ -189,7 +194,15 @@ fn outputs(url: &str) -> Result<Vec<(&'static str, Box<dyn Output>)>> {
         ("remote write 2.0, both histograms", Box::new(write(Version::V2, Histograms::Both)?)),
         ("remote write 2.0, native histograms", Box::new(write(Version::V2, Histograms::Native)?)),
         ("remote write 1.0, both histograms", Box::new(write(Version::V1, Histograms::Both)?)),
-        ("OTLP", Box::new(Otlp::new(&OtlpSettings { url: url.to_owned(), protocol: Protocol::Http, temporality: Temporality::Cumulative, http: Access::default() })?)),
+        (
+            "OTLP",
+            Box::new(Otlp::new(&OtlpSettings {
+                url: url.to_owned(),
+                protocol: Protocol::Http,
+                temporality: Temporality::Cumulative,
+                http: Access::default(),
+            })?),
+        ),
     ])
 }
 

@@ -42,7 +42,8 @@ impl Grpc {
     /// # Errors
     /// When the URL is no such one.
     pub(crate) fn new(url: &str, path: &str, timeout: Duration) -> Result<Self, String> {
-        let address = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/')).filter(|rest| !rest.is_empty() && !rest.contains('/'));
+        let address =
+            url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/')).filter(|rest| !rest.is_empty() && !rest.contains('/'));
         let address = address.ok_or("gRPC is spoken in plain text: the url is http://host:port; for TLS take `protocol: http`")?;
         let address = if address.contains(':') { address.to_owned() } else { format!("{address}:4317") };
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;

@@ -62,11 +62,8 @@ impl Output for Webhook {
             Err(why) => return Outcome::again(why),
         };
         let signature = signature(key.as_bytes(), self.clock.wall().div_euclid(1_000_000_000), &notice.json);
-        let headers = [
-            ("content-type", "application/json"),
-            ("idempotency-key", notice.key.as_str()),
-            ("x-golden-signature", signature.as_str()),
-        ];
+        let headers =
+            [("content-type", "application/json"), ("idempotency-key", notice.key.as_str()), ("x-golden-signature", signature.as_str())];
         let answer = match self.receiver.post(&headers, &notice.json) {
             Ok(answer) => answer,
             Err(why) => return Outcome::again(why),

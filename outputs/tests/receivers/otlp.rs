@@ -7,7 +7,13 @@ use golden_pipeline::emit::otlp::messages::{PartialSuccess, Request, Response};
 use prost::Message;
 
 fn output(url: &str) -> Otlp {
-    Otlp::new(&OtlpSettings { url: url.to_owned(), protocol: Protocol::Http, temporality: Temporality::Cumulative, http: Access::default() }).unwrap()
+    Otlp::new(&OtlpSettings {
+        url: url.to_owned(),
+        protocol: Protocol::Http,
+        temporality: Temporality::Cumulative,
+        http: Access::default(),
+    })
+    .unwrap()
 }
 
 #[test]
@@ -95,6 +101,11 @@ fn by_grpc_the_same_is_sent_over_one_connection() {
 
 #[test]
 fn grpc_is_spoken_in_plain_text_only() {
-    let settings = OtlpSettings { url: "https://collector:4317".to_owned(), protocol: Protocol::Grpc, temporality: Temporality::Cumulative, http: Access::default() };
+    let settings = OtlpSettings {
+        url: "https://collector:4317".to_owned(),
+        protocol: Protocol::Grpc,
+        temporality: Temporality::Cumulative,
+        http: Access::default(),
+    };
     assert!(Otlp::new(&settings).is_err());
 }

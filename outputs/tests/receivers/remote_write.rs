@@ -95,7 +95,10 @@ fn a_token_in_a_file_may_change_while_it_runs() {
     std::fs::write(&file, "two\n").unwrap();
     output.send(&chunk(&["cart"]));
     std::fs::remove_file(&file).unwrap();
-    assert_eq!(server.asked().iter().map(|asked| asked.header("authorization").to_owned()).collect::<Vec<_>>(), ["Bearer one", "Bearer two"]);
+    assert_eq!(
+        server.asked().iter().map(|asked| asked.header("authorization").to_owned()).collect::<Vec<_>>(),
+        ["Bearer one", "Bearer two"]
+    );
 }
 
 fn series(asked: &Asked) -> Vec<v1::TimeSeries> {

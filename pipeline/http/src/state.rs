@@ -226,7 +226,15 @@ impl AppState {
         let partitions = parts.log.partitions(&parts.topics.events)?;
         let budget = Arc::new(Budget::new(parts.limits.held));
         let backtests = Arc::new(Semaphore::new(1));
-        Ok(Self(Arc::new(Inner { parts, producer, partitions, turn: AtomicU32::new(0), budget, backtests, waiting: Semaphore::new(WAITING) })))
+        Ok(Self(Arc::new(Inner {
+            parts,
+            producer,
+            partitions,
+            turn: AtomicU32::new(0),
+            budget,
+            backtests,
+            waiting: Semaphore::new(WAITING),
+        })))
     }
 
     pub(crate) fn inner(&self) -> &Inner {

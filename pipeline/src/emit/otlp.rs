@@ -11,8 +11,8 @@ use crate::emit::exponential::MAX_SCALE;
 use crate::emit::prometheus::points::{Entry, Family, Kind, Point, Sort, Trace, Value};
 use crate::emit::scrape::push::Samples;
 use messages::{
-    AnyValue, CUMULATIVE, Counts, DELTA, Exemplar, ExponentialPoint, Exponentials, KeyValue, Metric, NO_RECORDED_VALUE, NumberPoint, Numbers, Request,
-    Resource, ResourceMetrics, Scope, ScopeMetrics, Sum,
+    AnyValue, CUMULATIVE, Counts, DELTA, Exemplar, ExponentialPoint, Exponentials, KeyValue, Metric, NO_RECORDED_VALUE, NumberPoint,
+    Numbers, Request, Resource, ResourceMetrics, Scope, ScopeMetrics, Sum,
 };
 use platform_core::time::EventTime;
 use prost::Message as _;
@@ -162,12 +162,8 @@ impl Metrics {
 }
 
 fn empty(family: &Family, temporality: i32) -> Metric {
-    let mut metric = Metric {
-        name: family.otel.to_owned(),
-        description: family.help.to_owned(),
-        unit: family.unit.to_owned(),
-        ..Metric::default()
-    };
+    let mut metric =
+        Metric { name: family.otel.to_owned(), description: family.help.to_owned(), unit: family.unit.to_owned(), ..Metric::default() };
     match family.sort {
         Sort::Counter => metric.sum = Some(Sum { points: vec![], temporality, is_monotonic: true }),
         Sort::Gauge => metric.gauge = Some(Numbers::default()),

@@ -185,7 +185,10 @@ impl Shelf {
         };
         (self.incarnation, self.next) = two(&numbers).map_err(unreadable)?;
         if self.incarnation < known {
-            return Err(unreadable(CodecError::Unknown { what: "incarnation of an outbox that others went on with", value: self.incarnation }));
+            return Err(unreadable(CodecError::Unknown {
+                what: "incarnation of an outbox that others went on with",
+                value: self.incarnation,
+            }));
         }
         let mut damaged = None;
         let mut ready = VecDeque::new();

@@ -219,14 +219,18 @@ impl Question {
         let start = start.unwrap_or(found.window_start);
         let query = Query { from: start, to: start.plus(1), limit: 10_000 };
         let page = state.inner().parts.history.signals(&found.key, &self.grouping, &query)?;
-        let mut records = page.records.iter().filter_map(|stored| PublicRecord::parse(&stored.json).ok()).filter(|record| self.means(record));
+        let mut records =
+            page.records.iter().filter_map(|stored| PublicRecord::parse(&stored.json).ok()).filter(|record| self.means(record));
         let none = || {
             let of = format!("grouping {:?} of {:?} in the window that starts at {}", self.grouping, self.service, rfc3339(start));
             Problem::not_found(format!("there is no record of {of} with these dimensions"))
         };
         let record = records.next().ok_or_else(none)?;
         if records.next().is_some() {
-            return Err(Problem::bad_request(format!("grouping {:?} has several series: choose one with dimensions=name:value", self.grouping)));
+            return Err(Problem::bad_request(format!(
+                "grouping {:?} has several series: choose one with dimensions=name:value",
+                self.grouping
+            )));
         }
         let stale = is_stale(state, &found);
         let value = if self.signal == "health" {

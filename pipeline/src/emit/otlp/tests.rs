@@ -78,7 +78,12 @@ fn growth_is_what_came_since_the_last_point() {
     log.progress(12);
     let mut sink = Sink::with_growth(MemoryStore::default());
     sink.read(&log);
-    let requests: Vec<Request> = sink.send().iter().map(|chunk| encode(&Samples::decode(&chunk.body).unwrap().growth(), Temporality::Delta).0).map(|body| Request::decode(&*body).unwrap()).collect();
+    let requests: Vec<Request> = sink
+        .send()
+        .iter()
+        .map(|chunk| encode(&Samples::decode(&chunk.body).unwrap().growth(), Temporality::Delta).0)
+        .map(|body| Request::decode(&*body).unwrap())
+        .collect();
     let points = |request: &Request, name| {
         let sum = metric(request, name).sum.clone().unwrap();
         assert_eq!(sum.temporality, DELTA);

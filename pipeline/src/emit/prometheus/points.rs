@@ -45,13 +45,8 @@ const fn family(name: &'static str, otel: &'static str, unit: &'static str, sort
     Family { name, otel, unit, sort, help }
 }
 
-static REQUESTS: Family = family(
-    "golden_signals_requests_total",
-    "golden_signals.requests",
-    "{request}",
-    Sort::Counter,
-    "Requests, ok and error, by weight.",
-);
+static REQUESTS: Family =
+    family("golden_signals_requests_total", "golden_signals.requests", "{request}", Sort::Counter, "Requests, ok and error, by weight.");
 static ERRORS: Family = family(
     "golden_signals_errors_total",
     "golden_signals.errors",
@@ -391,8 +386,7 @@ impl Entry {
 
     fn durations(&self, window: Window, put: &mut dyn FnMut(Point<'_>)) {
         let newest = self.series.newest.as_ref().filter(|newest| newest.window == window);
-        let outcomes =
-            [("ok", &self.series.ok, self.before.ok, false), ("error", &self.series.error, self.before.error, true)];
+        let outcomes = [("ok", &self.series.ok, self.before.ok, false), ("error", &self.series.error, self.before.error, true)];
         for (outcome, durations, known, is_error) in outcomes {
             if durations.count() == 0 {
                 continue;

@@ -90,7 +90,8 @@ fn classic_buckets_are_cumulative_and_end_with_all() {
     let chunks = chunks(&log());
     let request = read(&encode_v2(&chunks[1], &shown(true, false)));
     let of = |suffix: &str, le: &str| {
-        let name = format!("golden_signals_request_duration_seconds{suffix}{{cluster=eu,grouping=service,{le}outcome=ok,service_name=cart}}");
+        let name =
+            format!("golden_signals_request_duration_seconds{suffix}{{cluster=eu,grouping=service,{le}outcome=ok,service_name=cart}}");
         samples(&request, &name).last().unwrap().0
     };
     assert_eq!((of("_bucket", "le=0.01,"), of("_bucket", "le=0.025,"), of("_bucket", "le=+Inf,")), (0.0, 5.0, 5.0));

@@ -195,14 +195,7 @@ fn every_window_has_one_sample_of_each_series_and_a_new_counter_a_zero_before_it
     assert_eq!(told(&sent, REQUESTS), ["11: cart  = 3 +0", "11: shop  = 1 +0", "12: cart  = 6", "13: cart  = 7"]);
     assert_eq!(
         told(&sent, ERRORS),
-        [
-            "11: cart  = 0 +0",
-            "11: shop  = 0 +0",
-            "12: cart  = 0",
-            "12: cart timeout = 1 +0",
-            "13: cart  = 0",
-            "13: cart timeout = 2"
-        ]
+        ["11: cart  = 0 +0", "11: shop  = 0 +0", "12: cart  = 0", "12: cart timeout = 1 +0", "13: cart  = 0", "13: cart timeout = 2"]
     );
     assert_eq!(
         told(&sent, "golden_signals_request_duration_seconds"),
