@@ -67,11 +67,8 @@ impl Output for Webhook {
             Err(why) => return Outcome::again(why),
         };
         let signature = signature(key.as_bytes(), now.div_euclid(SECOND), &notice.json);
-        let headers = [
-            ("content-type", "application/json"),
-            ("idempotency-key", notice.key.as_str()),
-            ("x-golden-signature", signature.as_str()),
-        ];
+        let headers =
+            [("content-type", "application/json"), ("idempotency-key", notice.key.as_str()), ("x-golden-signature", signature.as_str())];
         let answer = match self.receiver.post(&headers, &notice.json) {
             Ok(answer) => answer,
             Err(why) => return Outcome::again(why),

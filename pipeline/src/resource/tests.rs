@@ -76,11 +76,7 @@ fn the_first_form_is_still_read() {
     let resources = Resources::decode(&mut Cursor::new(&sample)).unwrap();
     assert_eq!(resources.usage().utilization(Resource::Cpu, NO_CAPACITY), Some(500_000));
     assert_eq!(bytes(&resources), sample);
-    let mut sample = vec![1, 0, 100];
-    sample.extend([0; 15]);
-    sample.push(200);
-    sample.extend([0; 15]);
-    assert_eq!(Usage::decode(&mut Cursor::new(&sample)).unwrap(), resources.usage());
+    assert_eq!(Usage::decode(&mut Cursor::new(&[1, 0, 100, 0, 200, 1, 0])).unwrap(), resources.usage());
 }
 
 fn samples() -> impl Strategy<Value = Vec<(Instance, Measure, u64)>> {
