@@ -24,7 +24,8 @@ const MINUTE: i64 = 60 * SECOND;
 /// The chunk of one window with one request of each of these services; a service called `bad` has a bad one.
 pub(crate) fn chunk(services: &[&str]) -> Chunk {
     let outbox = Arc::new(Outbox::new(1 << 20));
-    fill(&outbox, services);
+    // Its chunks go with it.
+    let _stage = fill(&outbox, services);
     (*outbox.next(Duration::ZERO).unwrap().1).clone()
 }
 
