@@ -37,8 +37,8 @@ test: setup prometheus ## the whole suite, and all that it needs
 test-fast: ## the pure part: no C++ compiler, under a minute once built
 	cargo test --locked -p platform-core -p golden-router -p golden-pipeline -p golden-overrides --lib
 
-simulate: ## the pipeline on simulated brokers while everything goes wrong: make simulate SEEDS=100000 FROM=1
-	cargo run --release --locked -p golden-simulation -- --seeds $(SEEDS) --from $(FROM)
+simulate: ## the pipeline on simulated brokers while everything goes wrong: make simulate SEEDS=100000 FROM=1, or FLIPS=100000
+	cargo run --release --locked -p golden-simulation -- --from $(FROM) $(if $(filter command line,$(origin FLIPS)),--flips $(FLIPS),--seeds $(SEEDS))
 
 simulate-planted: ## plants one mistake after the other and says at which seed each is found
 	$(PLANTED) run --release --locked -p golden-simulation -- --planted --seeds 5000
@@ -46,8 +46,8 @@ simulate-planted: ## plants one mistake after the other and says at which seed e
 faults: setup ## the matrix of faults on three Kafka brokers, half an hour, into docs/faults.md; needs Java 17, Maven, openssl
 	cargo test $(CARGO_FLAGS) --test service --test broker -- --ignored --nocapture --skip flips::
 
-flips: setup ## planned flips and flips of need on three Kafka brokers while things die, into docs/flips.md: make flips FLIPS=200
-	FLIPS=$(FLIPS) cargo test $(CARGO_FLAGS) --test service -- flips:: --ignored --nocapture
+flips: setup ## planned flips and flips of need on three Kafka brokers while things die, into docs/flips.md: make flips FLIPS=200 FROM=1
+	FLIPS=$(FLIPS) FROM=$(FROM) cargo test $(CARGO_FLAGS) --test service -- flips:: --ignored --nocapture
 
 check: setup ## formatting, lints, documentation; licences where cargo-deny is installed
 	cargo fmt --all --check

@@ -47,6 +47,10 @@ fn text(of: &Explained) -> Result<String, std::fmt::Error> {
     if of.agrees == Some(false) {
         writeln!(out, "note      another level comes out now than was published")?;
     }
+    if !of.utilization.is_empty() {
+        let all: Vec<String> = of.utilization.iter().map(|(resource, ratio)| format!("{resource} {:.1} %", ratio * 100.0)).collect();
+        writeln!(out, "resources {}", all.join(", "))?;
+    }
     for (grouping, most) in &of.contributors {
         writeln!(out, "most of {grouping}")?;
         most.iter().try_for_each(|one| writeln!(out, "          {}", contributor(one)))?;

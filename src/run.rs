@@ -5,6 +5,7 @@ mod colours;
 mod controller;
 mod demo;
 mod described;
+mod health;
 mod outputs;
 mod router;
 mod story;

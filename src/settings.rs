@@ -8,7 +8,9 @@ use figment::providers::{Env, Format, Serialized, Yaml};
 use figment::value::Value;
 use golden_outputs::settings::OutputsSettings;
 use golden_pipeline::settings::{PipelineSettings, Span};
+use golden_router::deployment::Colour;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -192,6 +194,10 @@ pub(crate) struct RouterSettings {
     pub(crate) failed: usize,
     /// How many probes in a row must show none before a standby is fit.
     pub(crate) recovered: usize,
+    /// URLs of the processes of each colour, which are asked whether they are ready and how much of their input they put aside.
+    pub(crate) health: BTreeMap<Colour, Vec<String>>,
+    /// By how much the share of its input that the live deployment puts aside must exceed that of the standby to count as a failure, 0 to 1.
+    pub(crate) error_share: f64,
     /// For how long the standby must have been ahead before the live one counts as behind.
     pub(crate) behind: Span,
     /// Most time by which a warm deployment lags behind its input and behind the live one.
@@ -218,6 +224,8 @@ impl Default for RouterSettings {
             probe: Span(checks.probe),
             failed: checks.failed,
             recovered: checks.recovered,
+            health: BTreeMap::new(),
+            error_share: checks.error_share,
             behind: Span(checks.behind),
             lag: Span(checks.lag),
             warm: Span(checks.warm),
@@ -384,9 +392,18 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
     if settings.overrides.poll < seconds(1) {
         return Err(Failure::usage(format!("{place}: overrides.poll is {}, and must be at least 1s", settings.overrides.poll)));
     }
-    let RouterSettings { probe, failed, recovered, windows, .. } = &settings.router;
+    let RouterSettings { probe, failed, recovered, windows, lag, warm, error_share, .. } = &settings.router;
     if *probe < seconds(1) {
         return Err(Failure::usage(format!("{place}: router.probe is {probe}, and must be at least 1s")));
+    }
+    if warm.0 < lag.0 + probe.0 {
+        let least = Span(lag.0 + probe.0);
+        return Err(Failure::usage(format!(
+            "{place}: router.warm is {warm}, and must be at least {least}, which is router.lag and router.probe: else no two probes can be compared"
+        )));
+    }
+    if !(0.0..=1.0).contains(error_share) {
+        return Err(Failure::usage(format!("{place}: router.error_share is {error_share}, and must be from 0 to 1")));
     }
     for (name, count, most) in [("failed", *failed, 30), ("recovered", *recovered, 30), ("windows", *windows, 60)] {
         if count == 0 || count > most {

@@ -55,6 +55,8 @@ fn what_is_wrong_is_said_with_what_would_be_right() {
         (&["config", "check"], &[("golden.yaml", "pipeline: {window: 7s}\n")], &["golden.yaml", "divide one hour"]),
         (&["config", "check"], &[("golden.yaml", "pipeline: {series_ttl: 2h}\n")], &["series_ttl", "pipeline.retain"]),
         (&["config", "check"], &[("golden.yaml", "log: {partitions: 0}\n")], &["log.partitions", "1 to 256"]),
+        (&["config", "check"], &[("golden.yaml", "router: {warm: 5s, lag: 5s}\n")], &["router.warm is 5s", "at least 10s"]),
+        (&["config", "check"], &[("golden.yaml", "router: {error_share: 5}\n")], &["router.error_share is 5", "from 0 to 1"]),
         (&["config", "check"], &[("golden.yaml", "mapping: none.yaml\n")], &["none.yaml"]),
         (&["config", "check", "--config", "other.yaml"], &[], &["other.yaml"]),
         (&["rum"], &[], &["rum", "run"]),

@@ -68,6 +68,10 @@ fn dependencies_point_one_way() {
         assert!(!graph.needs(platform).iter().any(|n| n.starts_with("golden-")), "{platform} knows a golden signal");
     }
     assert!(!graph.needs("golden-pipeline").contains("golden-router") && !graph.needs("golden-router").contains("golden-pipeline"));
+    assert!(
+        !graph.needs("golden-dashboards").iter().any(|n| n.starts_with("golden-") || n.starts_with("platform-")),
+        "boards know names only"
+    );
     for pure in ["golden-pipeline", "golden-router", "golden-generate", "golden-overrides"] {
         let needs = graph.needs(pure);
         for engine in ["tokio", "axum", "hyper", "rocksdb", "librocksdb-sys", "rdkafka", "rdkafka-sys"] {

@@ -118,6 +118,7 @@ impl PushBench {
                 revision: 0,
                 completeness: Completeness::FULL,
                 aggregate: &aggregate,
+                saturation: None,
                 health: Some(Health { level: Some(Level::Healthy), reason: Reason::Rule, previous: Level::Healthy }),
                 override_version: 0,
                 override_sha256: DEFAULT_RULE_SHA256,
@@ -154,7 +155,7 @@ impl PushBench {
             let event = Event {
                 event_time: EventTime(1),
                 // From 1 ms to 1 s, spread by powers.
-                duration: Some(1_000_000 << ((seed * 7 + n * 3) % 10) | (seed * 7919 + n * 104_729) % 1_000_000),
+                duration: Some((1_000_000 << ((seed * 7 + n * 3) % 10)) | ((seed * 7919 + n * 104_729) % 1_000_000)),
                 service: "",
                 namespace: "",
                 operation: "",

@@ -182,6 +182,7 @@ impl Published {
             revision: 0,
             completeness: Completeness::FULL,
             aggregate: &aggregate,
+            saturation: None,
             health: (operation == 0).then_some(Health { level: Some(Level::Healthy), reason: Reason::Rule, previous: Level::Healthy }),
             override_version: 0,
             override_sha256: DEFAULT_RULE_SHA256,

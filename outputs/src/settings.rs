@@ -126,9 +126,16 @@ pub struct WebhookSettings {
     /// Hosts that may be called although their addresses are not public.
     #[serde(default)]
     pub allow: Vec<String>,
+    /// Changes of windows that ended longer ago are not told any more.
+    #[serde(default = "a_day")]
+    pub max_age: Span,
     /// How the receiver is reached.
     #[serde(default)]
     pub http: Access,
+}
+
+fn a_day() -> Span {
+    Span(Duration::from_secs(24 * 3600))
 }
 
 /// How a receiver is reached.

@@ -11,6 +11,7 @@ use crate::settings::{BadOutput, WebhookSettings};
 use golden_pipeline::emit::health::Notice;
 use golden_pipeline::emit::outbox::Chunk;
 use platform_core::clock::Clock;
+use platform_core::time::{SECOND, nanos};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -53,6 +54,10 @@ impl Output for Webhook {
     }
 
     fn send(&mut self, chunk: &Chunk) -> Outcome {
+        let now = self.clock.wall();
+        if now.saturating_sub(chunk.window_end.0) > nanos(self.settings.max_age.0) {
+            return Outcome::Through { sent: 0, dropped: vec![("old", 1)] };
+        }
         let notice = match Notice::decode(&chunk.body) {
             Ok(notice) => notice,
             Err(error) => return Outcome::again(format!("chunk {} cannot be read: {error}", chunk.number)),
@@ -61,7 +66,7 @@ impl Output for Webhook {
             Ok(key) => key,
             Err(why) => return Outcome::again(why),
         };
-        let signature = signature(key.as_bytes(), self.clock.wall().div_euclid(1_000_000_000), &notice.json);
+        let signature = signature(key.as_bytes(), now.div_euclid(SECOND), &notice.json);
         let headers =
             [("content-type", "application/json"), ("idempotency-key", notice.key.as_str()), ("x-golden-signature", signature.as_str())];
         let answer = match self.receiver.post(&headers, &notice.json) {

@@ -278,6 +278,12 @@ impl Close {
         self.origins.note(window.start, message);
         let closed = window.closed_by(self.closed_through);
         if kind == EntryKind::Gauges {
+            // Behind the close only who is known may take room: nothing else bounds what comes for windows that are not in memory.
+            let idle = self.idle_now();
+            let known = self.index.find_service(key).and_then(|number| self.index.service(number));
+            if closed && known.is_none_or(|service| service.last < idle) {
+                return gauges::left_out(from);
+            }
             return self.gauges.merge(window.start, closed, key, from, store, &mut self.pending);
         }
         if kind == EntryKind::Late {

@@ -190,11 +190,11 @@ pub fn burned(history: &History, key: &ServiceKey, to: EventTime) -> Result<Vec<
             let from = to.plus(-length);
             if *length > BY_RECORD {
                 let from = crate::history::keys::hour_of(from);
-                return Ok(Burned { window: *window, from, counts: history.counts(key, from, to)?.0 });
+                return Ok(Burned { window, from, counts: history.counts(key, from, to)?.0 });
             }
             let mut counts = Counts::default();
             windows.iter().filter(|(start, _)| *start >= from).for_each(|(_, of_window)| counts.add(of_window));
-            Ok(Burned { window: *window, from, counts })
+            Ok(Burned { window, from, counts })
         })
         .collect()
 }

@@ -4,6 +4,7 @@
 //! written; so a newcomer either fences the old writer or sees what it wrote (GUARANTEES R2). An order that would not follow from what
 //! stands there by then is not written. Records of others in the same log are passed over.
 
+use crate::chain::{CHAIN_HEADER, Chain};
 use crate::deployment::Deployment;
 use crate::orders::{Entry, Order, Orders, Passed, SCHEMA_ORDER, Start};
 use platform_core::control::ControlReader;
@@ -23,6 +24,7 @@ const FAMILY: &str = "platform-order/";
 pub struct OrdersReader {
     control: ControlReader,
     orders: Orders,
+    chain: Chain,
     newer: Option<String>,
 }
 
@@ -55,7 +57,7 @@ impl OrdersReader {
     /// A reader that has read nothing.
     #[must_use]
     pub fn new(log: Arc<dyn Log>, topic: &Topic) -> Self {
-        Self { control: ControlReader::new(log, topic), orders: Orders::default(), newer: None }
+        Self { control: ControlReader::new(log, topic), orders: Orders::default(), chain: Chain::default(), newer: None }
     }
 
     /// What was read so far.
@@ -70,26 +72,54 @@ impl OrdersReader {
         self.newer.as_deref()
     }
 
+    /// Offset of the first order that is not behind the orders that its writer saw: something was changed, or taken out.
+    #[must_use]
+    pub fn broken(&self) -> Option<Offset> {
+        self.chain.broken()
+    }
+
     /// Reads to the end as it is now. `false`: it did not come in time.
     ///
     /// # Errors
     /// When the log cannot be read; what was read before stays read.
     pub fn refresh(&mut self) -> Result<bool, LogError> {
-        let Self { control, orders, newer } = self;
+        self.refresh_with(&mut |_| {})
+    }
+
+    /// As `refresh`, and gives each order to be looked at once it was taken.
+    ///
+    /// # Errors
+    /// As `refresh`.
+    pub(crate) fn refresh_with(&mut self, each: &mut dyn FnMut(&Taken<'_>)) -> Result<bool, LogError> {
+        let Self { control, orders, chain, newer } = self;
         control.read_to_end(PATIENCE, &mut |record| {
-            take(orders, newer, record);
+            take(orders, chain, newer, record, each);
         })
     }
 
     /// Reads what has come, and waits for nothing. `changed` is set when an order was among it.
     fn read_on(&mut self, changed: &mut bool) -> Result<(), LogError> {
-        let Self { control, orders, newer } = self;
-        control.read_on(&mut |record| *changed |= take(orders, newer, record))
+        let Self { control, orders, chain, newer } = self;
+        control.read_on(&mut |record| *changed |= take(orders, chain, newer, record, &mut |_| {}))
     }
 }
 
+/// An order of the control log that was just taken.
+pub(crate) struct Taken<'a> {
+    /// Where it stands.
+    pub(crate) offset: Offset,
+    /// When the log took it, in ns.
+    pub(crate) at: i64,
+    /// What it says; none: it cannot be read.
+    pub(crate) entry: Option<&'a Entry>,
+    /// Why it was passed over, if it was.
+    pub(crate) passed: Option<&'a Passed>,
+    /// What follows from all orders with it.
+    pub(crate) orders: &'a Orders,
+}
+
 /// Takes a record of the control log; `true` for an order. Of one of another version its schema is kept.
-fn take(orders: &mut Orders, newer: &mut Option<String>, record: &Record<'_>) -> bool {
+fn take(orders: &mut Orders, chain: &mut Chain, newer: &mut Option<String>, record: &Record<'_>, each: &mut dyn FnMut(&Taken<'_>)) -> bool {
     let schema = record.headers.get(SCHEMA).unwrap_or_default();
     if schema != SCHEMA_ORDER.as_bytes() {
         if schema.starts_with(FAMILY.as_bytes()) {
@@ -97,10 +127,14 @@ fn take(orders: &mut Orders, newer: &mut Option<String>, record: &Record<'_>) ->
         }
         return false;
     }
-    let at = record.append_time.map_or(0, |time| time.0);
-    if let Err(passed) = Entry::decode(record.value.unwrap_or_default()).and_then(|entry| orders.apply(entry, at)) {
+    let (at, value) = (record.append_time.map_or(0, |time| time.0), record.value.unwrap_or_default());
+    chain.take(record.offset, record.headers.get(CHAIN_HEADER), value);
+    let entry = Entry::decode(value);
+    let applied = entry.clone().and_then(|entry| orders.apply(entry, at));
+    if let Err(passed) = &applied {
         tracing::warn!(offset = record.offset.0, %passed, "an order in the control log is passed over");
     }
+    each(&Taken { offset: record.offset, at, entry: entry.as_ref().ok(), passed: applied.as_ref().err(), orders });
     true
 }
 
@@ -179,7 +213,8 @@ pub fn give(
     }
     let Some(entry) = decide(reader.orders()) else { return Ok(None) };
     reader.orders.clone().apply(entry.clone(), i64::MAX)?;
-    let headers = [(SCHEMA, SCHEMA_ORDER.as_bytes()), ("content-type", b"application/json".as_slice())];
+    let seen = reader.chain.head();
+    let headers = [(SCHEMA, SCHEMA_ORDER.as_bytes()), ("content-type", b"application/json".as_slice()), (CHAIN_HEADER, seen.as_slice())];
     writer.append(&Partition::new(topic, 0), NewRecord { key: None, headers: &headers, value: Some(&entry.encode()) })?;
     // No positions are committed with it, so no claim is looked at.
     writer.commit(&Claim { group: String::new(), member: 0, generation: 0 }, &[])?;

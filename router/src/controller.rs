@@ -14,7 +14,8 @@ pub mod observe;
 use crate::control::{GiveError, OrdersReader, give};
 use crate::decide::{Action, CONTROLLER, Facts, Precondition, Wish};
 use crate::deployment::Colour;
-use crate::orders::{Entry, Flip, FlipKind, Order, Orders};
+use crate::health::Health;
+use crate::orders::{Entry, Flip, FlipKind, Flipped, Order, Orders};
 use crate::receipt;
 use crate::settings::ControllerSettings;
 use crate::status::{Shadow, Status};
@@ -125,12 +126,12 @@ pub struct Answer {
 }
 
 impl Controller {
-    /// A controller that has seen nothing. One that does not `lead` only looks, and orders what people ask it to.
+    /// A controller that has seen nothing, and hears from `health` what processes say of themselves. One that does not `lead` only looks, and orders what people ask it to.
     #[must_use]
-    pub fn new(log: Arc<dyn Log>, settings: ControllerSettings, instance: &str, lead: bool) -> Self {
+    pub fn new(log: Arc<dyn Log>, settings: ControllerSettings, health: Arc<dyn Health>, instance: &str, lead: bool) -> Self {
         Self {
             orders: OrdersReader::new(Arc::clone(&log), &settings.control),
-            observer: Observer::new(Arc::clone(&log), settings.clone()),
+            observer: Observer::new(Arc::clone(&log), settings.clone(), health),
             name: if instance.is_empty() { CONTROLLER.to_owned() } else { format!("{CONTROLLER} {instance}") },
             probes: Vec::new(),
             group: lead.then_some(None),
@@ -237,7 +238,10 @@ impl Controller {
     /// Writes what a flip is owed: its receipt, its seal.
     fn see_through(&self) -> Result<(), GiveError> {
         let (orders, checks) = (self.orders.orders(), &self.settings.checks);
-        let Some((probe, flip)) = self.probes.last().zip(orders.flips().last()) else { return Ok(()) };
+        let Some((probe, last)) = self.probes.last().zip(orders.flips().last()) else { return Ok(()) };
+        // A flip may have been followed by another one before it was proved.
+        let provable = |flip: &&Flipped| matches!(Stand::of(flip, probe), Stand::Cut(cut) if cut.is_provable(probe, checks));
+        let flip = orders.flips().iter().find(provable).unwrap_or(last);
         let number = flip.order.flip;
         let order = match Stand::of(flip, probe) {
             Stand::Cut(cut) if cut.is_provable(probe, checks) => {

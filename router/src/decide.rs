@@ -8,6 +8,7 @@
 
 use crate::controller::observe::{ColourSeen, InputSeen, Probe, WindowSeen};
 use crate::deployment::{Colour, Deployment};
+use crate::health;
 use crate::orders::{Flip, FlipKind, Flipped, Orders};
 use crate::settings::{Checks, shown, start_of};
 use platform_core::time::nanos;
@@ -54,6 +55,10 @@ pub enum Action {
 pub enum Trouble {
     /// More of its results are incomplete than of the other's.
     Incomplete,
+    /// It puts aside more of the same input than the other one.
+    Erring,
+    /// None of its processes says that it is ready.
+    Unready,
     /// The other one has closed windows that it has not.
     Behind,
     /// Its results are damaged, or are not those that its progress records name.
@@ -78,6 +83,8 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Incomplete => "more of its results are incomplete than of the other's",
+            Self::Erring => "it puts aside more of the same input than the other one",
+            Self::Unready => "none of its processes answers that it is ready",
             Self::Behind => "it is behind the other one",
             Self::Torn => "its results are torn: damaged, or other than its progress records say",
             Self::Silent => "CLOSE commits nothing although there are partials to read",
@@ -476,8 +483,26 @@ fn trouble_at(probes: &[Probe], colour: Colour, orders: &Orders, checks: &Checks
     if behind(probes, colour, deployment, checks.behind) {
         return Some(Trouble::Behind);
     }
+    let counted = span.get(1..)?;
+    let unready = |probe: &Probe| probe.answers.get(&colour).is_some_and(|answers| matches!(health::ready(answers, deployment), (1.., 0)));
+    if counted.iter().all(unready) {
+        return Some(Trouble::Unready);
+    }
+    if errs(span, deployment, orders, checks) {
+        return Some(Trouble::Erring);
+    }
     let less = |probe: &Probe| less_complete(probe, colour);
-    span.get(1..)?.iter().all(less).then_some(Trouble::Incomplete)
+    counted.iter().all(less).then_some(Trouble::Incomplete)
+}
+
+/// Whether a deployment put aside a greater share of its input than the other one over these probes. Alone, it is the input that is bad.
+fn errs(span: &[Probe], deployment: Deployment, orders: &Orders, checks: &Checks) -> bool {
+    let share = |of: Deployment| {
+        let (then, now) = span.first().zip(span.last())?;
+        health::error_share(then.answers.get(&of.colour)?, now.answers.get(&of.colour)?, of)
+    };
+    let other = orders.running(deployment.colour.other()).and_then(|start| share(start.deployment));
+    share(deployment).zip(other).is_some_and(|(mine, other)| mine > other + checks.error_share)
 }
 
 /// Whether the other colour had closed a window that this one had not, in one partition, at each probe of the last `long`.

@@ -4,8 +4,12 @@
 //! reading results: identity, completeness and totals come in headers (`platform_core::growth`), values pass through as bytes. The control
 //! log says which one (`orders`); each worker cuts its own partition by a record in it (`marks`). It knows no golden signal.
 
+/// Who ordered what, when, and what came of it.
+pub mod audit;
 /// Which deployment answers for a window.
 pub mod authority;
+/// Each order says what it was given upon.
+pub mod chain;
 /// Orders read from the control log, and given.
 pub mod control;
 /// The controller: sees, decides, orders.
@@ -16,6 +20,8 @@ pub mod decide;
 pub mod deployment;
 /// How the results of both deployments differ.
 pub mod diff;
+/// What processes say of themselves.
+pub mod health;
 /// What workers write beside results.
 pub mod marks;
 /// What the control log says.

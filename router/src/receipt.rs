@@ -251,6 +251,8 @@ fn observed(receipt: &Receipt, flip: &Flipped, probe: &Probe) -> Vec<Observed> {
 struct Counting<'a> {
     receipt: PartitionReceipt,
     flip: &'a Flipped,
+    /// The cut of the next flip, once its mark was met: from there on that one says who answers.
+    until: Option<u64>,
     /// Whether what comes before the first progress record is all of its window.
     whole: bool,
     /// First revisions since the last progress record, and who made them.
@@ -267,6 +269,7 @@ impl<'a> Counting<'a> {
         Self {
             receipt: PartitionReceipt { partition, read, ..PartitionReceipt::default() },
             flip,
+            until: None,
             whole,
             open: BTreeMap::new(),
             first: Set::default(),
@@ -280,8 +283,10 @@ impl<'a> Counting<'a> {
         let number = self.flip.order.flip;
         let Some(schema) = record.headers.get(SCHEMA) else { return };
         if schema == SCHEMA_CUT.as_bytes() {
-            if let Some(cut) = Cut::decode(value).ok().filter(|cut| cut.flip == number) {
-                self.receipt.cut = Some(cut);
+            match Cut::decode(value) {
+                Ok(cut) if cut.flip == number => self.receipt.cut = Some(cut),
+                Ok(cut) if cut.flip > number => drop(self.until.get_or_insert(cut.cut)),
+                _ => {}
             }
             return;
         }
@@ -295,7 +300,7 @@ impl<'a> Counting<'a> {
         let Some(window) = window_of(identity) else { return };
         let by = deployment_of(record);
         let cut = self.receipt.cut.as_ref().map(|cut| cut.cut);
-        if let Some(cut) = cut {
+        if let Some(cut) = cut.filter(|_| self.until.is_none()) {
             let old = by == Some(self.flip.order.from);
             self.receipt.foreign += u64::from(old && window > cut);
             self.receipt.revised += u64::from(by == Some(self.flip.order.to) && window <= cut);
@@ -345,7 +350,12 @@ impl<'a> Counting<'a> {
         let cut = self.receipt.cut.as_ref().map(|cut| cut.cut);
         if let Some(cut) = cut {
             self.receipt.last_old = self.windows.range(..=cut).next_back().map(|(_, window)| *window);
-            self.receipt.first_new = self.windows.range(cut.saturating_add(1)..).next().map(|(_, window)| *window);
+            self.receipt.first_new = self
+                .windows
+                .range(cut.saturating_add(1)..)
+                .next()
+                .filter(|(window, _)| self.until.is_none_or(|until| **window <= until))
+                .map(|(_, window)| *window);
         }
         let ordered = self.flip.at;
         let pauses = self.progress.windows(2).filter_map(|pair| match pair {

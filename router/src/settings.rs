@@ -45,7 +45,7 @@ pub struct ColourTopics {
 }
 
 /// By what a controller judges (GUARANTEES 3.8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Checks {
     /// Time between two probes.
     pub probe: Duration,
@@ -53,6 +53,8 @@ pub struct Checks {
     pub failed: usize,
     /// How many probes in a row must show none before a standby counts as fit.
     pub recovered: usize,
+    /// By how much the share of its input that a live deployment puts aside must be greater than that of the standby to count as a failure, 0 to 1.
+    pub error_share: f64,
     /// For how long the standby must have been ahead before the live one counts as behind.
     pub behind: Duration,
     /// Most time by which a warm deployment lags behind its input and behind the live one.
@@ -80,6 +82,7 @@ impl Default for Checks {
             probe: seconds(5),
             failed: 3,
             recovered: 6,
+            error_share: 0.05,
             behind: seconds(20),
             lag: seconds(5),
             warm: seconds(60),

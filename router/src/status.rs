@@ -3,8 +3,10 @@
 //! Made from probes and orders alone. What this does not do: it decides nothing, and prints nothing.
 
 use crate::controller::flip::Stand;
+use crate::controller::observe::Probe;
 use crate::decide::Facts;
 use crate::deployment::{Colour, Deployment};
+use crate::health;
 use crate::orders::{FlipKind, Flipped};
 use crate::receipt::Receipt;
 use crate::settings::{shown, time_shown};
@@ -65,6 +67,10 @@ pub struct ColourStatus {
     pub owned_from: Option<String>,
     /// Partitions in which router workers will not go on with it.
     pub torn: Vec<usize>,
+    /// How many of its processes were asked whether they are ready, and how many are; `None`: nobody asks.
+    pub processes: Option<(usize, usize)>,
+    /// Which share of its input it put aside lately, 0 to 1; `None`: too little is known.
+    pub error_share: Option<f64>,
 }
 
 /// A public partition.
@@ -170,6 +176,9 @@ fn of_colour(facts: &Facts<'_>, colour: Colour) -> ColourStatus {
     let seen = facts.probe().and_then(|probe| probe.colours.get(&colour));
     let inputs = || seen.iter().flat_map(|seen| &seen.partitions);
     let closed = inputs().filter_map(|input| input.newest()).min();
+    let answers = |probe: &'_ Probe| probe.answers.get(&colour).cloned();
+    let asked = start.zip(facts.probe().and_then(answers));
+    let earlier = facts.probes.iter().rev().nth(facts.checks.failed).and_then(answers);
     let progress = inputs().filter_map(|input| input.windows.last_key_value()).map(|(_, window)| window.at).max();
     ColourStatus {
         colour,
@@ -182,6 +191,8 @@ fn of_colour(facts: &Facts<'_>, colour: Colour) -> ColourStatus {
         progress: progress.map(time_shown),
         owned_from: start.filter(|start| start.owned_from > 0).map(|start| shown(start.owned_from)),
         torn: inputs().enumerate().filter(|(_, input)| input.torn).map(|(index, _)| index).collect(),
+        processes: asked.as_ref().map(|(start, answers)| health::ready(answers, start.deployment)),
+        error_share: asked.zip(earlier).and_then(|((start, now), then)| health::error_share(&then, &now, start.deployment)),
     }
 }
 

@@ -4,6 +4,7 @@ use crate::control::give;
 use crate::controller::Controller;
 use crate::controller::observe::SCHEMA;
 use crate::deployment::{Colour, Deployment};
+use crate::health::{Answer, Answers, Health, Items};
 use crate::marks::{Cut, SCHEMA_CUT};
 use crate::orders::{Entry, FlipKind, Order, Orders, Start};
 use crate::settings::{Checks, ColourTopics, ControllerSettings};
@@ -17,7 +18,7 @@ use platform_core::time::SECOND;
 use platform_runtime::memory::{AppendTimes, MemoryLog, TopicSettings};
 use platform_testkit::clock::SimClock;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub(crate) const BLUE: Deployment = Deployment { colour: Colour::Blue, epoch: 1 };
@@ -47,6 +48,16 @@ pub(crate) fn settings() -> ControllerSettings {
     }
 }
 
+/// What the processes say, as a test wants it.
+#[derive(Default)]
+struct Asked(Mutex<BTreeMap<Colour, Answers>>);
+
+impl Health for Asked {
+    fn answers(&self) -> BTreeMap<Colour, Answers> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
 #[derive(Default)]
 struct Side {
     folds: bool,
@@ -65,6 +76,7 @@ pub(crate) struct World {
     partitions: u32,
     sides: BTreeMap<Colour, (Deployment, u32, Side)>,
     idle: bool,
+    answers: Arc<Asked>,
     /// By partition: newest published window, and cuts by flip.
     published: Vec<(u64, BTreeMap<u64, u64>)>,
     /// True time, which the clock of the log may be off from.
@@ -95,7 +107,8 @@ impl World {
             memory.create_topic(&topics.signals, count, TopicSettings { markers: true, ..TopicSettings::default() });
             sides.insert(deployment.colour, (deployment, count, Side { folds: true, closes: true, closed: now, ..Side::default() }));
         }
-        let world = Self { clock, memory, partitions, sides, idle: false, published: vec![(0, BTreeMap::new()); partitions as usize], now };
+        let published = vec![(0, BTreeMap::new()); partitions as usize];
+        let world = Self { clock, memory, partitions, sides, idle: false, answers: Arc::default(), published, now };
         world.start(BLUE, 0);
         world.start(GREEN, 0);
         world
@@ -133,7 +146,13 @@ impl World {
     }
 
     pub(crate) fn controller(&self, name: &str, leads: bool) -> Controller {
-        Controller::new(self.log(), settings(), name, leads)
+        Controller::new(self.log(), settings(), Arc::clone(&self.answers) as _, name, leads)
+    }
+
+    /// The process of a colour reads on: so much in all, and put aside so much of it.
+    pub(crate) fn answer(&self, colour: Colour, ready: bool, read: u64, put_aside: u64) {
+        let deployments = BTreeMap::from([(self.sides[&colour].0, Items { read, put_aside })]);
+        self.answers.0.lock().unwrap().insert(colour, vec![Some(Answer { ready, deployments })]);
     }
 
     pub(crate) fn idle(&mut self) {

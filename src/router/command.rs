@@ -12,8 +12,10 @@ use crate::server::Server;
 use crate::settings::{self, Settings};
 use clap::{Args, Subcommand};
 use golden_http::{RouterDoor, RouterError, RouterOrder, RouterRequest};
+use golden_router::audit::Audit;
 use golden_router::controller::{Answer, Controller};
 use golden_router::diff::Diff;
+use golden_router::health::Unasked;
 use golden_router::status::Status;
 use platform_core::clock::Clock;
 use platform_runtime::clock::SystemClock;
@@ -88,6 +90,11 @@ pub(crate) enum RouterCommand {
         #[command(flatten)]
         at: At,
     },
+    /// Shows everything that was ordered or refused, by whom and why; exit code 1 when somebody has changed that record
+    Log {
+        #[command(flatten)]
+        at: At,
+    },
     /// Shows which series and windows differ between both colours; exit code 1 when any does
     Diff {
         /// How many windows, the newest ones
@@ -159,6 +166,7 @@ pub(crate) fn router(args: &RouterArgs) -> Outcome {
         }
         RouterCommand::Hold { release, who, at } => ask(at, who, false, RouterOrder::Hold { hold: !release }),
         RouterCommand::Receipt { id, verify, at } => receipt(at, id, *verify),
+        RouterCommand::Log { at } => log(at),
         RouterCommand::Diff { windows, at } => diff(at, *windows),
     }
 }
@@ -178,7 +186,7 @@ impl Source {
             return Ok(Self::Running(Server::at(SERVER)));
         };
         let log = Arc::new(kafka.impatient(PATIENCE));
-        let door = Box::new(Door::new(Controller::new(log, settings_of(&settings), "", false)));
+        let door = Box::new(Door::new(Controller::new(log, settings_of(&settings), Arc::new(Unasked), "", false)));
         let source = Self::Topics { door, clock, settings: Box::new(settings) };
         source.look()?;
         Ok(source)
@@ -296,6 +304,25 @@ fn receipt(at: &At, id: &str, verify: bool) -> Outcome {
     let differs =
         value.get("verified").and_then(Value::as_array).is_some_and(|lines| lines.iter().any(|line| line.get("said") != line.get("found")));
     if differs { Err(Failure::failed("the public topic says something else than the receipt")) } else { Ok(()) }
+}
+
+fn log(at: &At) -> Outcome {
+    let value: Value = match &Source::open(at)? {
+        Source::Running(server) => server.get("/api/v1/router/log")?,
+        Source::Topics { door, .. } => door.log().map_err(failure)?,
+    };
+    let audit: Audit = read(value.clone())?;
+    if at.json {
+        print(&value);
+    } else {
+        print!("{}", show::log(&audit));
+    }
+    match audit.broken {
+        None => Ok(()),
+        Some(offset) => Err(Failure::failed(format!(
+            "the order at offset {offset} was given upon others than stand before it: somebody has written past the router, or changed the log"
+        ))),
+    }
 }
 
 fn diff(at: &At, windows: u16) -> Outcome {

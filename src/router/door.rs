@@ -7,6 +7,7 @@ use crate::settings::{RouterSettings, Settings};
 use golden_http::{RouterDoor, RouterError, RouterOrder, RouterRequest};
 use golden_pipeline::identity::Identity;
 use golden_pipeline::names::{PIPELINE, SCHEMA_PROGRESS, SCHEMA_SIGNALS, Topics, part_of};
+use golden_router::audit;
 use golden_router::control::GiveError;
 use golden_router::controller::{Controller, Request, Wanted};
 use golden_router::deployment::{Colour, Deployment};
@@ -46,6 +47,7 @@ fn checks(of: &RouterSettings) -> Checks {
         probe: of.probe.0,
         failed: of.failed,
         recovered: of.recovered,
+        error_share: of.error_share,
         behind: of.behind.0,
         lag: of.lag.0,
         warm: of.warm.0,
@@ -161,6 +163,18 @@ impl RouterDoor for Door {
             error @ diff::DiffError::Log(_) => away(&error),
         })?;
         serde_json::to_value(found).map_err(|error| away(&error))
+    }
+
+    fn log(&self) -> Result<Value, RouterError> {
+        let (log, control) = {
+            let controller = self.controller();
+            (controller.log().clone(), controller.settings().control.clone())
+        };
+        let audit = audit::read(&log, &control).map_err(|error| match error {
+            GiveError::Truncated(_) => RouterError::Refused(error.to_string()),
+            error => away(&error),
+        })?;
+        serde_json::to_value(audit).map_err(|error| away(&error))
     }
 }
 

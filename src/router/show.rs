@@ -1,5 +1,6 @@
 //! What the router says, as text for people.
 
+use golden_router::audit::{Audit, Audited};
 use golden_router::controller::Answer;
 use golden_router::diff::{Diff, Totals};
 use golden_router::orders::FlipKind;
@@ -36,7 +37,25 @@ fn colour(of: &ColourStatus) -> String {
     let closed = of.closed.as_ref().map(|closed| format!(", closed up to {closed}")).unwrap_or_default();
     let progress = of.progress.as_ref().map(|at| format!(", last progress {at}")).unwrap_or_default();
     let owned = of.owned_from.as_ref().map(|from| format!(", answers from {from}")).unwrap_or_default();
-    format!("{:<10} {deployment} {live}, version {}: {health}{lag}{closed}{progress}{owned}", of.colour.name(), of.version)
+    let processes = of.processes.map(|(asked, ready)| format!(", {ready} of {asked} processes ready")).unwrap_or_default();
+    let share = of.error_share.map(|share| format!(", {:.2} % put aside", share * 100.0)).unwrap_or_default();
+    format!(
+        "{:<10} {deployment} {live}, version {}: {health}{lag}{closed}{progress}{owned}{processes}{share}",
+        of.colour.name(),
+        of.version
+    )
+}
+
+/// The audit record.
+pub(super) fn log(of: &Audit) -> String {
+    let line = |Audited { offset, at, by, what, reason, before, after, result }: &Audited| {
+        let name =
+            |live: &Option<_>| live.map_or_else(|| "nothing".to_owned(), |live: golden_router::deployment::Deployment| live.to_string());
+        let live = if before == after { name(after) } else { format!("{} -> {}", name(before), name(after)) };
+        format!("{offset:<6} {at}  {what}; {result}; live {live}; by {by}: {reason}\n")
+    };
+    let newer = of.newer.iter().map(|newer| format!("orders of version {newer} are not shown: upgrade this program\n"));
+    of.entries.iter().map(line).chain(newer).collect()
 }
 
 fn flip(of: &FlipStatus) -> String {

@@ -1,5 +1,6 @@
 //! The router's controller in a running process: a thread that steps it, and the door to it.
 
+use super::health::Asker;
 use crate::failure::Failure;
 use crate::router::door::{Door, settings_of};
 use crate::settings::Settings;
@@ -17,6 +18,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A thread that ends when this is dropped.
 pub(super) struct Router {
     door: Arc<Door>,
+    /// Held for as long as the controller hears from it.
+    _asker: Asker,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -25,14 +28,15 @@ impl Router {
     /// Starts it. `log` must not keep anybody waiting for long; `instance` is the name of this process.
     ///
     /// # Errors
-    /// When there is no thread to be had.
+    /// When a URL of the settings is none, or there is no thread to be had.
     pub(super) fn start(log: Arc<dyn Log>, settings: &Settings, instance: &str, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
-        let door = Arc::new(Door::new(Controller::new(log, settings_of(settings), instance, true)));
+        let asker = Asker::start(&settings.router.health, settings.router.probe.0)?;
+        let door = Arc::new(Door::new(Controller::new(log, settings_of(settings), asker.health(), instance, true)));
         let (stop, stopped) = std::sync::mpsc::channel();
         let stepped = Arc::clone(&door);
         let run = move || run(&stepped, &*clock, &stopped);
         let thread = std::thread::Builder::new().name("router-controller".to_owned()).spawn(run).map_err(Failure::failed)?;
-        Ok(Self { door, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { door, _asker: asker, stop: Some(stop), thread: Some(thread) })
     }
 
     /// For the API.

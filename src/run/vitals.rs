@@ -166,7 +166,24 @@ impl Vitals for RunVitals {
                 error: failure.clone().filter(|_| failed),
             }
         });
-        Status { version: env!("CARGO_PKG_VERSION").to_owned(), watermark: self.watermark(), tasks: tasks.collect(), lag: self.lag() }
+        let deployments = self.computed.iter().map(|of| {
+            let total = of.tally.total();
+            let Deployment { colour, epoch } = of.deployment;
+            golden_http::DeploymentStatus {
+                colour: colour.name().to_owned(),
+                epoch,
+                decoded: total.decoded,
+                dead_letters: total.dead_letters(),
+            }
+        });
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            watermark: self.watermark(),
+            tasks: tasks.collect(),
+            lag: self.lag(),
+            waits_for: self.ready().err(),
+            deployments: deployments.collect(),
+        }
     }
 
     fn metrics(&self, format: Format, out: &mut Vec<u8>) {

@@ -99,6 +99,21 @@ pub(crate) struct Account {
     pub(crate) unknown: Vec<Request>,
 }
 
+/// How fast a client posts.
+#[derive(Clone, Copy)]
+pub(crate) enum Pace {
+    /// With a rest between two requests.
+    Rest(Duration),
+    /// So many events in a second.
+    Events(u32),
+}
+
+impl From<Duration> for Pace {
+    fn from(rest: Duration) -> Self {
+        Self::Rest(rest)
+    }
+}
+
 /// Who posts requests and keeps the account of them.
 pub(crate) struct Client<'a> {
     /// Different for each client of a test: it stands in the names of operations.
@@ -120,16 +135,24 @@ impl<'a> Client<'a> {
         Self { number, urls, account, clock, most: 30, agent: config.into() }
     }
 
-    /// Posts until told to stop, counting what is acknowledged, with a rest between two.
-    pub(crate) fn run(&self, acked: &AtomicU64, stop: &AtomicBool, rest: Duration) {
+    /// Posts until told to stop, counting what is acknowledged, at a pace.
+    pub(crate) fn run(&self, acked: &AtomicU64, stop: &AtomicBool, pace: impl Into<Pace>) {
+        let pace = pace.into();
+        let begun = self.clock.monotonic();
+        let mut events = 0_u32;
         for n in 0.. {
             if stop.load(Ordering::Relaxed) {
                 return;
             }
             let (request, body) = Request::new(self.number, n, self.clock.wall(), self.most);
+            events = events.saturating_add(request.events.len() as u32);
             if self.post(n, request, &body) {
                 acked.fetch_add(1, Ordering::Relaxed);
-                std::thread::park_timeout(rest);
+                std::thread::park_timeout(match pace {
+                    Pace::Rest(rest) => rest,
+                    // Whoever had to wait catches up: the pace is kept over the whole run.
+                    Pace::Events(rate) => (begun + Duration::from_secs(1) * events / rate).saturating_sub(self.clock.monotonic()),
+                });
             } else {
                 std::thread::park_timeout(Duration::from_millis(20));
             }

@@ -63,7 +63,7 @@ pub(super) fn board() -> Dashboard {
                         Unit::Count,
                         "Failures in the time range by service and reason; a row without service is the whole bundle.",
                     )
-                    .query("sum by (service_name, reason) (increase(golden_signals_override_errors_total{own}[$__range])) > 0", "")
+                    .query("sum by (service_name, reason) (increase(golden_signals_override_errors_total{own}[$__range]))", "")
                     .column(0, "Failures", Unit::Count, &ALARM)
                     .sorted_by("Failures"),
                     Panel::new(

@@ -73,6 +73,7 @@ fn put(buffer: &mut BatchBuffer, service: &str) {
         revision: 0,
         completeness: Completeness::FULL,
         aggregate: &aggregate,
+        saturation: None,
         health: None,
         override_version: 0,
         override_sha256: DEFAULT_RULE_SHA256,

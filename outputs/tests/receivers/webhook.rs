@@ -3,12 +3,15 @@ use golden_outputs::Webhook;
 use golden_outputs::sender::{Outcome, Output};
 use golden_outputs::settings::{Access, BadOutput, WebhookSettings};
 use golden_pipeline::emit::outbox::Chunk;
+use golden_pipeline::settings::Span;
+use platform_core::clock::Clock;
 use platform_core::codec::put_bytes;
 use platform_core::record::Offset;
 use platform_core::secret::Secret;
 use platform_core::time::EventTime;
 use platform_runtime::clock::SystemClock;
 use std::sync::Arc;
+use std::time::Duration;
 
 const SECRET: &str = "a canary of sixteen";
 
@@ -18,6 +21,7 @@ fn settings(url: &str, allow: &[&str]) -> WebhookSettings {
         secret: Some(Secret::new(SECRET)),
         secret_file: None,
         allow: allow.iter().map(|host| (*host).to_owned()).collect(),
+        max_age: Span(Duration::from_secs(3600)),
         http: Access::default(),
     }
 }
@@ -30,7 +34,15 @@ fn chunk() -> Chunk {
     let mut body = vec![];
     put_bytes(&mut body, b"key-1");
     body.extend_from_slice(br#"{"state":"critical"}"#);
-    Chunk { number: 0, through: Offset(1), window_end: EventTime(0), body }
+    Chunk { number: 0, through: Offset(1), window_end: EventTime(SystemClock::new().wall()), body }
+}
+
+#[test]
+fn what_is_old_is_told_no_more() {
+    let server = Server::new(|_, _| answer(200, ""));
+    let old = Chunk { window_end: EventTime(SystemClock::new().wall() - 3_601_000_000_000), ..chunk() };
+    assert_eq!(output(&server.url, &["127.0.0.1"]).send(&old), Outcome::Through { sent: 0, dropped: vec![("old", 1)] });
+    assert!(server.asked().is_empty());
 }
 
 #[test]

@@ -30,7 +30,8 @@ mod tests;
 
 pub use serve::serve;
 pub use state::{
-    AppState, Lag, Limits, MakeDecoder, Parts, RouterDoor, RouterError, RouterOrder, RouterRequest, Status, TaskStatus, Vitals,
+    AppState, DeploymentStatus, Lag, Limits, MakeDecoder, Parts, RouterDoor, RouterError, RouterOrder, RouterRequest, Status, TaskStatus,
+    Vitals,
 };
 
 pub use axum::Router;
@@ -84,6 +85,7 @@ pub fn router(state: AppState, doors: Doors) -> Router {
             .route("/api/v1/router/hold", post(api::router::hold))
             .route("/api/v1/router/receipts/{id}", get(api::router::receipt))
             .route("/api/v1/router/diff", get(api::router::diff))
+            .route("/api/v1/router/log", get(api::router::log))
             .route("/api/v1/dead-letters", get(api::dead_letters::dead_letters))
             .merge(pages::routes());
     }

@@ -36,6 +36,7 @@ use utoipa::OpenApi;
         api::router::hold,
         api::router::receipt,
         api::router::diff,
+        api::router::log,
         api::status::status,
         ops::metrics,
         ops::healthy,

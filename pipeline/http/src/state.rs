@@ -10,7 +10,7 @@ use golden_pipeline::settings::Checked;
 use golden_pipeline::source::Format;
 use platform_core::clock::Clock;
 use platform_core::log::{Log, LogError, Producer};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -107,6 +107,12 @@ pub trait RouterDoor: Send + Sync {
     /// # Errors
     /// When they cannot be compared.
     fn diff(&self, windows: usize) -> Result<serde_json::Value, RouterError>;
+
+    /// Everything that was ordered and refused, oldest first.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn log(&self) -> Result<serde_json::Value, RouterError>;
 }
 
 /// What a person asks a router for.
@@ -168,6 +174,23 @@ pub struct Status {
     pub tasks: Vec<TaskStatus>,
     /// Records not yet read, by what is read.
     pub lag: Vec<Lag>,
+    /// What this process is waiting for; absent once all of its tasks run.
+    pub waits_for: Option<String>,
+    /// What it computes.
+    pub deployments: Vec<DeploymentStatus>,
+}
+
+/// A deployment that a process computes, or a part of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct DeploymentStatus {
+    /// Its colour.
+    pub colour: String,
+    /// Its epoch.
+    pub epoch: u32,
+    /// Items of sources that were decoded since the process began.
+    pub decoded: u64,
+    /// Those of them that were put aside.
+    pub dead_letters: u64,
 }
 
 /// One task.

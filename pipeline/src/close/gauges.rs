@@ -116,6 +116,13 @@ impl Gauges {
     }
 }
 
+/// Passes over the samples of a service for which there is no room.
+pub(super) fn left_out(from: &mut Cursor<'_>) -> Result<(), Failure> {
+    let samples = Resources::decode(from)?.len();
+    metrics::counter!("golden_signals_resource_samples_over_cap_total").increment(samples as u64);
+    Ok(())
+}
+
 fn stored(start: EventTime, service: &[u8], store: &dyn Store) -> Result<Option<Resources>, Failure> {
     let value: Result<Option<Vec<u8>>, StoreError> = store.get(&in_window(KeyKind::Gauges, start, service));
     Ok(value?.map(|bytes| Resources::decode(&mut Cursor::new(&bytes))).transpose()?)

@@ -831,6 +831,10 @@ fn a_sample_behind_the_close_makes_no_correction_and_shows_in_the_next_one() {
     }
     let out = run.step(&message(&[range(0, 4, 5, 60)], &[folded(0, "a/x", 1)]));
     assert_eq!(out[0], "a[] 0 events=3 errors=0 late=1 complete=1 healthy<0 cpu=0.25", "from the store, over commits");
+    // Who is not known takes no room behind the close.
+    run.step(&message(&[range(0, 5, 6, 60)], &[gauge(0, "b", "1", 100_000)]));
+    let out = run.step(&message(&[range(0, 6, 7, 60)], &[folded(0, "b/x", 1)]));
+    assert_eq!(out[0], "b[] 0 events=1 errors=0 late=1 complete=1 healthy<0");
 }
 
 #[test]

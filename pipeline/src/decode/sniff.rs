@@ -104,6 +104,8 @@ fn of_keys(keys: &[&[u8]]) -> Format {
     let has = |name: &str| keys.contains(&name.as_bytes());
     if has("resourceSpans") || has("batches") {
         Format::OtlpJson
+    } else if has("resourceMetrics") {
+        Format::OtlpMetricsJson
     } else if has("specversion") {
         Format::CloudEvents
     } else if has("traceId") && has("id") {

@@ -92,7 +92,7 @@ impl Outbox {
         // The partition may have gone to others and come back meanwhile.
         if let Some(front) = lane.ready.pop_front_if(|front| **front == *chunk) {
             lane.sent = front.number + 1;
-            lane.through = front.through;
+            lane.through = lane.through.max(front.through);
             lane.held = lane.held.saturating_sub(front.body.len());
         }
     }
@@ -201,8 +201,11 @@ impl Shelf {
         }
         self.deleted = ready.front().map_or(self.next, |chunk| chunk.number);
         self.through = ready.back().map_or(Offset(sent_to), |chunk| chunk.through);
+        // The position is committed before the store is written: some of these were sent.
+        while ready.pop_front_if(|chunk| chunk.through < Offset(sent_to)).is_some() {}
+        let sent = ready.front().map_or(self.next, |chunk| chunk.number);
         let held = ready.iter().map(|chunk| chunk.body.len()).sum();
-        self.outbox.lane(self.partition, |lane| *lane = Lane { ready, sent: self.deleted, through: Offset(sent_to), held });
+        self.outbox.lane(self.partition, |lane| *lane = Lane { ready, sent, through: Offset(sent_to), held });
         self.outbox.news.notify_all();
         Ok(Offset(0))
     }

@@ -36,10 +36,12 @@ const REACH: [u8; 1] = [3];
 const REST: [u8; 1] = [4];
 
 type Shared = Arc<Mutex<ScrapeState>>;
+/// Schema and partition → the state, for as long as its stage has it.
+type States = BTreeMap<(&'static str, u32), Weak<Mutex<ScrapeState>>>;
 
 /// The states of all partitions, as pages need them. A state goes with its stage: what another process has taken over is not shown twice.
 #[derive(Debug, Default)]
-pub struct Scrapes(Mutex<BTreeMap<(&'static str, u32), Weak<Mutex<ScrapeState>>>>);
+pub struct Scrapes(Mutex<States>);
 
 impl Scrapes {
     /// The state of a stage and partition, made when it is first asked for.

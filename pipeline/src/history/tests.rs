@@ -104,7 +104,7 @@ impl Public {
                 status_class: StatusClass::None,
                 host: "",
                 tags: &[],
-                weight: u32::try_from(weight).unwrap(),
+                weight: u32::try_from(weight).unwrap_or(u32::MAX),
                 trace: None,
                 dedup: None,
                 raw: &[],
@@ -218,7 +218,7 @@ fn what_lies_behind_the_retention_is_gone_and_does_not_come_back() {
         let mut store = Shared::default();
         let metadata = fold(&mut store, &records, every);
         let kinds: Vec<u8> = store.0.lock().unwrap().0.keys().map(|k| k[0]).collect();
-        assert_eq!(kinds, [1, 2, 3], "one record, one service, one hour");
+        assert_eq!(kinds, [1, 2, 3, 4, 4, 4], "one record, one service, one hour; and sums of all hours");
         // Built again from nothing: from the first record of the oldest hour held.
         let mut stage = HistoryStage::signals(2 * HOUR);
         stage.restore(&Shared::default(), &metadata).unwrap();

@@ -46,6 +46,9 @@ pub struct Explained {
     pub fallback: Option<Explanation>,
     /// Whether the same level comes out again; `None` when the expression is not known any more.
     pub agrees: Option<bool>,
+    /// Utilization of the resources that count, as published, 0 to 1 and above; empty when none is known.
+    #[serde(default)]
+    pub utilization: BTreeMap<String, f64>,
     /// What weighed most, by grouping: errors first, then share of errors, then requests.
     pub contributors: BTreeMap<String, Vec<Contributor>>,
     /// Exemplars of the record, as published.
@@ -156,6 +159,11 @@ pub fn explained(
         explanation,
         fallback,
         agrees,
+        utilization: record
+            .saturation
+            .iter()
+            .flat_map(|of| of.utilization.iter().map(|(name, ratio)| (name.to_string(), *ratio)))
+            .collect(),
         contributors,
         exemplars: exemplars(&stored),
     }))

@@ -76,8 +76,7 @@ fn the_first_form_is_still_read() {
     let resources = Resources::decode(&mut Cursor::new(&sample)).unwrap();
     assert_eq!(resources.usage().utilization(Resource::Cpu, NO_CAPACITY), Some(500_000));
     assert_eq!(bytes(&resources), sample);
-    let usage = Usage::decode(&mut Cursor::new(&[1, 0, 100, 200, 1])).unwrap();
-    assert_eq!(usage, resources.usage());
+    assert_eq!(Usage::decode(&mut Cursor::new(&[1, 0, 100, 0, 200, 1, 0])).unwrap(), resources.usage());
 }
 
 fn samples() -> impl Strategy<Value = Vec<(Instance, Measure, u64)>> {

@@ -36,6 +36,11 @@ pub(crate) fn config(settings: &Settings, client_id: &str, used: Use<'_>) -> Res
         .set("reconnect.backoff.ms", "50")
         .set("reconnect.backoff.max.ms", "2000");
     config.set_log_level(RDKafkaLogLevel::Warning);
+    if !matches!(used, Use::Transactions(_)) {
+        // A broker that stands still keeps its connections open: whoever waits for its answer finds the new leader only after this. For
+        // transactions librdkafka takes it from their own timeout.
+        config.set("socket.timeout.ms", settings.takeover_ms.to_string()).set("topic.metadata.refresh.interval.ms", "5000");
+    }
     match used {
         Use::Member(group) => {
             reads(&mut config, group);

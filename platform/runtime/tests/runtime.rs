@@ -9,6 +9,9 @@ mod bounded;
 #[path = "runtime/chain.rs"]
 mod chain;
 #[cfg(test)]
+#[path = "runtime/full.rs"]
+mod full;
+#[cfg(test)]
 #[path = "runtime/keyed.rs"]
 mod keyed;
 #[cfg(test)]

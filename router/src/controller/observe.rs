@@ -1,10 +1,12 @@
-//! What a controller sees, and nothing else: ends and committed positions, progress records, marks. All of it stands in logs.
+//! What a controller sees: ends and committed positions, progress records, marks. All of it stands in logs.
 //!
-//! A probe reads on from where the one before ended, without a group; it commits nothing and asks no process. Times are append times: the
-//! clock of this machine says only how long ago the log last gave one, so a clock that is off by minutes changes nothing.
+//! A probe reads on from where the one before ended, without a group; it commits nothing. Times are append times: the
+//! clock of this machine says only how long ago the log last gave one, so a clock that is off by minutes changes nothing. What processes say
+//! of themselves (`health`) is asked elsewhere and handed in.
 //! What this does not do: it judges nothing (`decide`).
 
 use crate::deployment::{Colour, Deployment};
+use crate::health::{Answers, Health};
 use crate::marks::{Cut, SCHEMA_CUT, SCHEMA_SEALED, Sealed};
 use crate::orders::Orders;
 use crate::settings::{ControllerSettings, start_of};
@@ -37,6 +39,8 @@ pub struct Probe {
     pub colours: BTreeMap<Colour, ColourSeen>,
     /// The public topic, by partition.
     pub public: Vec<PublicSeen>,
+    /// What the processes of a colour say of themselves, where somebody asks them.
+    pub answers: BTreeMap<Colour, Answers>,
 }
 
 /// What is seen of a deployment.
@@ -101,6 +105,7 @@ pub struct PublicSeen {
 pub struct Observer {
     log: Arc<dyn Log>,
     settings: ControllerSettings,
+    health: Arc<dyn Health>,
     signals: BTreeMap<Colour, (Tail, Vec<SignalsSeen>)>,
     public: Option<(Tail, Vec<PublicSeen>)>,
     /// Newest append time of all, and when it was first seen.
@@ -118,8 +123,8 @@ struct SignalsSeen {
 impl Observer {
     /// An observer that has looked at nothing.
     #[must_use]
-    pub fn new(log: Arc<dyn Log>, settings: ControllerSettings) -> Self {
-        Self { log, settings, signals: BTreeMap::new(), public: None, newest: None }
+    pub fn new(log: Arc<dyn Log>, settings: ControllerSettings, health: Arc<dyn Health>) -> Self {
+        Self { log, settings, health, signals: BTreeMap::new(), public: None, newest: None }
     }
 
     /// Looks. `now` is this process's steady clock.
@@ -128,7 +133,8 @@ impl Observer {
     /// When the public topic or what is committed cannot be read.
     pub fn probe(&mut self, orders: &Orders, now: Duration) -> Result<Probe, LogError> {
         let (count, public) = self.look_at_public(orders)?;
-        let mut probe = Probe { at: now, time: 0, partitions: count, colours: BTreeMap::new(), public };
+        let answers = self.health.answers();
+        let mut probe = Probe { at: now, time: 0, partitions: count, colours: BTreeMap::new(), public, answers };
         for colour in Colour::ALL {
             let Some(start) = orders.running(colour) else { continue };
             match self.look_at(start.deployment) {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::deployment::Deployment;
+use crate::health::Unasked;
 use crate::receipt::{Receipt, verify};
 use crate::world::{BLUE, GREEN, World, settings};
 use platform_core::record::{NewRecord, Offset, Partition};
@@ -69,6 +70,40 @@ fn a_planned_flip_is_ordered_cut_proved_and_sealed() {
 }
 
 #[test]
+fn the_audit_record_says_who_did_what_and_what_was_live_before_and_after() {
+    let (mut world, mut controller) = warm();
+    controller.ask(&request(Wanted::Rollback { accept_difference: false })).unwrap();
+    assert!(controller.ask(&flip_to_green()).unwrap().granted);
+    world.run(&mut controller, 200);
+    controller.ask(&request(Wanted::Hold { hold: true })).unwrap();
+    let audit = crate::audit::read(&world.log(), &settings().control).unwrap();
+    assert_eq!((audit.broken, audit.newer), (None, None));
+    let said: Vec<_> = audit.entries.iter().map(|e| (e.by.as_str(), e.what.as_str(), e.before, e.after, e.result.as_str())).collect();
+    let (blue, green) = (Some(BLUE), Some(GREEN));
+    assert_eq!(
+        said,
+        [
+            ("world", "start blue.1, version 1", None, blue, "taken"),
+            ("world", "start green.2, version 1", blue, blue, "taken"),
+            ("mina", "rollback", blue, blue, "refused"),
+            ("mina", "flip 1 from blue.1 to green.2, planned", blue, green, "taken"),
+            ("controller a", "receipt of flip 1: lost 0, doubled 0", green, green, "taken"),
+            ("mina", "hold automatic flips", green, green, "taken"),
+        ]
+    );
+    // Somebody who writes past the door is seen.
+    let mut writer = world.memory().writer("somebody").unwrap();
+    let value = crate::orders::Entry { by: "mallory".to_owned(), reason: String::new(), order: crate::orders::Order::Hold { hold: false } };
+    let headers = [("schema", crate::orders::SCHEMA_ORDER.as_bytes()), ("chain", &[7; 32][..])];
+    let record = NewRecord { key: None, headers: &headers, value: Some(&value.encode()) };
+    writer.append(&Partition::new(&settings().control, 0), record).unwrap();
+    writer.commit(&platform_core::log::Claim { group: String::new(), member: 0, generation: 0 }, &[]).unwrap();
+    let audit = crate::audit::read(&world.log(), &settings().control).unwrap();
+    assert_eq!(audit.broken, audit.entries.last().map(|entry| entry.offset));
+    assert!(audit.broken.is_some());
+}
+
+#[test]
 fn a_rollback_is_a_flip_back_while_the_old_one_is_ready() {
     let (mut world, mut controller) = warm();
     let refused = controller.ask(&request(Wanted::Rollback { accept_difference: false })).unwrap();
@@ -103,6 +138,45 @@ fn a_close_that_commits_nothing_and_a_torn_input_are_left_too() {
         broken(&mut world, Colour::Blue);
         world.run(&mut controller, 40);
         assert_eq!(controller.orders().live(), Some(GREEN), "{:#?}", controller.status());
+    }
+}
+
+#[test]
+fn a_deployment_that_puts_aside_what_the_other_reads_is_left_and_bad_input_of_both_is_not() {
+    for (blue, green, live) in [(20, 0, GREEN), (20, 19, BLUE), (4, 0, BLUE)] {
+        let (mut world, mut controller) = warm();
+        for minute in 1..30 {
+            world.answer(Colour::Blue, true, minute * 100, minute * blue);
+            world.answer(Colour::Green, true, minute * 100, minute * green);
+            world.run(&mut controller, 10);
+        }
+        assert_eq!(controller.orders().live(), Some(live), "{blue} {green}: {:#?}", controller.status());
+        if live == GREEN {
+            assert!(controller.orders().flips()[0].reason.contains("puts aside more of the same input"));
+            world.run(&mut controller, 200);
+            assert_proved(&world, &controller, 1);
+        }
+    }
+}
+
+#[test]
+fn a_deployment_none_of_whose_processes_is_ready_is_left_unless_the_other_is_no_better() {
+    for (green, live) in [(true, GREEN), (false, BLUE)] {
+        let (mut world, mut controller) = warm();
+        world.answer(Colour::Blue, true, 0, 0);
+        world.answer(Colour::Green, green, 0, 0);
+        world.run(&mut controller, 60);
+        assert!(controller.orders().flips().is_empty());
+        world.answer(Colour::Blue, false, 0, 0);
+        world.run(&mut controller, 12);
+        assert!(controller.orders().flips().is_empty(), "two probes are not three");
+        world.run(&mut controller, 20);
+        let status = controller.status();
+        assert_eq!(controller.orders().live(), Some(live), "{status:#?}");
+        if live == BLUE {
+            assert!(status.page.is_some_and(|page| page.contains("in the same trouble")));
+            assert!(status.colours.iter().all(|colour| colour.processes == Some((1, 0))));
+        }
     }
 }
 
@@ -175,6 +249,21 @@ fn an_old_deployment_that_dies_before_the_cut_is_reached_is_given_up() {
     world.run(&mut controller, 300);
     assert!(controller.orders().is_abandoned(BLUE), "{:#?}", controller.status());
     assert_proved(&world, &controller, 1);
+}
+
+#[test]
+fn a_flip_that_another_one_follows_before_it_is_proved_gets_its_receipt_too() {
+    let (mut world, mut controller) = warm();
+    assert!(controller.ask(&flip_to_green()).unwrap().granted);
+    world.run(&mut controller, 3);
+    world.stop_folding(Colour::Green);
+    world.run(&mut controller, 300);
+    let kinds: Vec<_> = controller.orders().flips().iter().map(|flip| (flip.order.kind, flip.order.to)).collect();
+    assert_eq!(kinds, [(FlipKind::Planned, GREEN), (FlipKind::Failure, BLUE)], "{:#?}", controller.status());
+    for flip in [1, 2] {
+        assert_proved(&world, &controller, flip);
+    }
+    assert!(receipt_of(&controller, 1).partitions.iter().all(|p| p.first_new.is_none() && p.foreign == 0));
 }
 
 #[test]
@@ -338,7 +427,7 @@ fn without_the_right_to_write_nothing_changes_and_the_error_says_so() {
     let (mut world, controller) = warm();
     drop(controller);
     let faulty = FaultyLog::new(world.log());
-    let mut controller = Controller::new(std::sync::Arc::new(faulty.clone()), settings(), "a", false);
+    let mut controller = Controller::new(Arc::new(faulty.clone()), settings(), Arc::new(Unasked), "a", false);
     world.run(&mut controller, 30);
     faulty.script([Some(Fault::Failed)]);
     let error = controller.ask(&flip_to_green()).unwrap_err();
@@ -374,7 +463,7 @@ fn a_topic_that_comes_later_is_seen_when_it_is_there() {
     let world = World::new(1);
     let mut one = settings();
     one.public = platform_core::record::Topic::new("later");
-    let mut controller = Controller::new(world.log(), one, "a", false);
+    let mut controller = Controller::new(world.log(), one, Arc::new(Unasked), "a", false);
     assert!(controller.look(world.now()).is_err());
     world.memory().create_topic(&platform_core::record::Topic::new("later"), 1, TopicSettings::default());
     assert!(controller.look(world.now()).is_ok());

@@ -52,7 +52,14 @@ fn probes(blue: &[Does], green: &[Does]) -> Vec<Probe> {
         }
         let time = i64::from(number) * 5 * SECOND;
         let public = vec![PublicSeen { newest: Some((MINUTE as u64, BLUE, time)), ..PublicSeen::default() }];
-        probes.push(Probe { at: Duration::from_secs(u64::from(number) * 5), time, partitions: 1, colours, public });
+        probes.push(Probe {
+            at: Duration::from_secs(u64::from(number) * 5),
+            time,
+            partitions: 1,
+            colours,
+            public,
+            answers: BTreeMap::new(),
+        });
     }
     probes
 }

@@ -250,6 +250,8 @@ fn results(world: &World, mut expected: Expected, decisions: &Decisions, flips: 
     let mut empty: BTreeMap<String, Entry> = BTreeMap::new();
     let mut violations = Vec::new();
     let mut incomplete = BTreeSet::new();
+    // Windows that were first published without some of their input, by partition.
+    let mut partial: BTreeSet<(u32, u64)> = BTreeSet::new();
     let mut sums: BTreeMap<(u32, i64), (u64, u64, u64)> = BTreeMap::new();
     // By whom first revisions are, by partition and window.
     let mut makers: BTreeMap<(u32, i64), BTreeSet<Option<Deployment>>> = BTreeMap::new();
@@ -309,6 +311,7 @@ fn results(world: &World, mut expected: Expected, decisions: &Decisions, flips: 
             }
         }
         if completeness < 1.0 {
+            partial.insert((partition, number));
             incomplete.insert(name.clone());
         } else {
             incomplete.remove(&name);
@@ -343,21 +346,28 @@ fn results(world: &World, mut expected: Expected, decisions: &Decisions, flips: 
     for (name, entry) in empty {
         expected.latest.entry(name).or_insert(entry);
     }
-    // What was late of a window is missing where whoever had seen it is gone and its heir began too late.
-    for (name, (_, _, got)) in latest.iter().filter(|(_, (partition, number, _))| flips.is_excused(*partition, *number)) {
+    // What was late of a window, or came from a partition that was away at its close, is missing where whoever had seen it is gone and its
+    // heir began too late.
+    for (name, (partition, number, got)) in latest.iter().filter(|(_, (partition, number, _))| flips.is_excused(*partition, *number)) {
         let Some(wanted) = expected.latest.get_mut(name) else { continue };
         let some = got.totals.iter().zip(&wanted.totals).all(|(got, wanted)| got <= wanted);
         let on_time = expected.on_time.get(name).copied().unwrap_or(0);
-        if some && (incomplete.remove(name) || got.totals.first().is_some_and(|events| *events >= on_time)) {
+        if some
+            && (incomplete.remove(name)
+                || partial.contains(&(*partition, *number))
+                || got.totals.first().is_some_and(|events| *events >= on_time))
+        {
             *report.injected.entry("excused").or_default() += u64::from(wanted.hash != got.hash);
             *wanted = got.clone();
         }
     }
     expected.latest.retain(|name, _| {
-        let late_only = !expected.on_time.contains_key(name) && !latest.contains_key(name);
+        let missing = !latest.contains_key(name);
+        let on_time = expected.on_time.contains_key(name);
         let window = name.rsplit(' ').next().and_then(|start| start.parse::<i64>().ok()).unwrap_or(0);
         let number = nanos(window).cast_unsigned() ^ (1 << 63);
-        !(late_only && (0..PARTITIONS).any(|partition| flips.is_excused(partition, number)))
+        let may_be = |partition| flips.is_excused(partition, number) && (!on_time || partial.contains(&(partition, number)));
+        !(missing && (0..PARTITIONS).any(may_be))
     });
     // In the end every partition was read to its end: what was missing has been added, and said to be there.
     violations.extend(incomplete.iter().map(|name| format!("I3 value: {name} is incomplete in the end")));

@@ -45,7 +45,16 @@ pub fn run(seed: u64, bug: Option<Bug>) -> Report {
     platform_core::planted::plant(bug);
     #[cfg(not(planted))]
     let _ = bug;
-    let plan = Plan::new(seed);
+    run_plan(Plan::new(seed))
+}
+
+/// Runs a seed in which somebody orders something every few seconds.
+#[must_use]
+pub fn run_flips(seed: u64) -> Report {
+    run_plan(Plan::of_flips(seed))
+}
+
+fn run_plan(plan: Plan) -> Report {
     let words = format!("{plan:?}");
     let alarms = alarms::Alarms::default();
     let run = || metrics::with_local_recorder(&alarms, || world::run(plan, &alarms));

@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use clap::Parser;
-use golden_simulation::{Report, run};
+use golden_simulation::{Report, run, run_flips};
 use std::time::Instant;
 
 /// Runs the pipeline on simulated brokers while everything goes wrong, and judges what comes out.
@@ -15,6 +15,9 @@ struct Arguments {
     /// The first of them
     #[arg(long, default_value_t = 1)]
     from: u64,
+    /// Instead, seeds in which people order flips every few seconds, until so many flips were made
+    #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "planted"])]
+    flips: Option<u64>,
     /// Print the plan of each seed and all that is wrong
     #[arg(long)]
     verbose: bool,
@@ -31,8 +34,15 @@ fn main() -> anyhow::Result<()> {
     let start = now();
     let (mut failed, mut compared) = (0, 0);
     let mut injected = std::collections::BTreeMap::<&str, u64>::new();
-    for seed in arguments.from..arguments.from + arguments.seeds {
-        let report = run(seed, None);
+    let mut seeds = 0;
+    let mut made = 0;
+    for seed in arguments.from.. {
+        if arguments.flips.map_or(seeds >= arguments.seeds, |flips| made >= flips) {
+            break;
+        }
+        let report = if arguments.flips.is_some() { run_flips(seed) } else { run(seed, None) };
+        seeds += 1;
+        made += report.injected.get("flip").copied().unwrap_or(0);
         compared += report.compared;
         for (name, count) in &report.injected {
             *injected.entry(name).or_default() += count;
@@ -43,18 +53,14 @@ fn main() -> anyhow::Result<()> {
         }
         if !report.violations.is_empty() {
             failed += 1;
-            tell(seed, &report, arguments.verbose);
+            tell(seed, &report, &arguments);
         }
     }
     let seconds = start.elapsed().as_secs_f64();
     for (name, count) in injected {
         println!("{count:>9}  {name}");
     }
-    println!(
-        "{} seeds, {compared} results compared, {:.1} seeds a second, {failed} failed",
-        arguments.seeds,
-        arguments.seeds as f64 / seconds
-    );
+    println!("{seeds} seeds, {made} flips, {compared} results compared, {:.1} seeds a second, {failed} failed", seeds as f64 / seconds);
     if failed > 0 {
         bail!("{failed} seeds failed");
     }
@@ -66,9 +72,10 @@ fn now() -> Instant {
     Instant::now()
 }
 
-fn tell(seed: u64, report: &Report, all: bool) {
-    println!("seed {seed} failed; again: golden-simulate --from {seed} --seeds 1 --verbose");
-    let shown = if all { usize::MAX } else { 3 };
+fn tell(seed: u64, report: &Report, arguments: &Arguments) {
+    let again = if arguments.flips.is_some() { "--flips 1" } else { "--seeds 1" };
+    println!("seed {seed} failed; again: golden-simulate --from {seed} {again} --verbose");
+    let shown = if arguments.verbose { usize::MAX } else { 3 };
     report.violations.iter().take(shown).for_each(|violation| println!("  {violation}"));
     if report.violations.len() > shown {
         println!("  and {} more", report.violations.len() - shown);

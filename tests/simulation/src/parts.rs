@@ -12,6 +12,7 @@ use golden_pipeline::tally::Tally;
 use golden_pipeline::topology::{self, Deployment, SourceTopic};
 use golden_router::controller::Controller;
 use golden_router::deployment::{Colour, Deployment as Deployed};
+use golden_router::health::Unasked;
 use golden_router::orders::Start;
 use golden_router::settings::{Checks, ColourTopics, ControllerSettings};
 use golden_router::worker::WorkerSettings;
@@ -92,7 +93,7 @@ impl Recipe {
     pub(crate) fn make(self) -> Result<Task, TaskError> {
         if let Stepped::Control(settings) = self.stage {
             let (clock, instance) = (Arc::clone(&self.setup.clock), self.setup.place.instance.clone());
-            return Ok(Task::Control(Box::new(Controller::new(self.log, *settings, &instance, true)), clock));
+            return Ok(Task::Control(Box::new(Controller::new(self.log, *settings, Arc::new(Unasked), &instance, true)), clock));
         }
         let reader = self.log.reader(&Subscription { group: Some(self.setup.group()), topics: self.reads })?;
         Ok(match self.stage {
@@ -206,6 +207,7 @@ impl Common {
             probe: s(2),
             failed: 2,
             recovered: 3,
+            error_share: 0.05,
             behind: s(8),
             lag: s(4),
             warm: s(8),

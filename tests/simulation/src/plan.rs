@@ -34,6 +34,8 @@ pub(crate) const SERVICES: u64 = 4;
 pub(crate) const START: i64 = 1_700_000_000;
 /// For so long events come and things go wrong, mostly.
 const BUSY: Duration = Duration::from_secs(75);
+/// What makes the plans of seeds with many flips others than those without.
+const FLIPS: u64 = 0x0066_6c69_7073;
 /// From this seed on runs may last longer, keep windows for a shorter time, and have slow processes.
 pub(crate) const LONG: u64 = 50_000;
 /// For so long nothing does, before it is judged.
@@ -188,6 +190,17 @@ impl Plan {
                 plan.busy += Duration::from_secs(from.below(240));
             }
         }
+        plan
+    }
+
+    /// The plan of a seed in which somebody orders something every few seconds, for several minutes.
+    #[must_use]
+    pub fn of_flips(seed: u64) -> Self {
+        let from = &mut Seed::new(seed ^ FLIPS);
+        let mut plan = Self::new(seed);
+        plan.orders = 300 + from.below(500);
+        plan.busy += Duration::from_secs(from.below(240));
+        plan.controllers = 1 + from.below(2);
         plan
     }
 

@@ -127,6 +127,21 @@ pub(crate) async fn diff(State(state): State<AppState>, uri: Uri) -> Result<Json
     asked(state, move |door| door.diff(windows)).await
 }
 
+/// Gives the audit record: everything that was ordered or refused, by whom, why, and what was live before and after, oldest first.
+#[utoipa::path(
+    get, path = "/api/v1/router/log", tag = "router", operation_id = "router_log",
+    responses(
+        (status = 200, body = Said),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn log(State(state): State<AppState>, uri: Uri) -> Result<Json<Said>, Problem> {
+    Params::of(&uri, &[])?;
+    asked(state, |door| door.log()).await
+}
+
 /// Forwards another deployment, if every precondition holds.
 #[utoipa::path(
     post, path = "/api/v1/router/flip", tag = "router", request_body = Flip,

@@ -27,7 +27,7 @@ const WAIT: (u64, u64) = (120, 300);
 /// Most windows that are waited for.
 const MOST: i64 = 60;
 /// What can be asked for, and its unit.
-const SIGNALS: [(&str, &str); 19] = [
+const SIGNALS: [(&str, &str); 20] = [
     ("availability", "1"),
     ("requests", "{request}"),
     ("requests_rate", "{request}/s"),
@@ -45,6 +45,7 @@ const SIGNALS: [(&str, &str); 19] = [
     ("p999", "ms"),
     ("samples", "{event}"),
     ("late_events", "{event}"),
+    ("saturation", "1"),
     ("health", "{level}"),
     ("completeness", "1"),
 ];
@@ -85,7 +86,7 @@ pub(crate) struct ServiceValue {
     get, path = "/api/v1/services/{service}/value", tag = "signals",
     params(
         ("service" = String, Path, description = "Name of the service, percent-encoded (`/` as `%2F`)"),
-        ("signal" = String, Query, description = "`availability`, `requests`, `requests_rate`, `errors`, `errors_rate`, `errors_ratio`, `ignored`, `mean`, `max`, `p50`, `p75`, `p90`, `p95`, `p99`, `p999`, `samples`, `late_events`, `health` or `completeness`"),
+        ("signal" = String, Query, description = "`availability`, `requests`, `requests_rate`, `errors`, `errors_rate`, `errors_ratio`, `ignored`, `mean`, `max`, `p50`, `p75`, `p90`, `p95`, `p99`, `p999`, `samples`, `late_events`, `saturation`, `health` or `completeness`"),
         ("grouping" = Option<String>, Query, description = "What to sum by; `service` unless told"),
         ("dimensions" = Option<String>, Query, description = "Which series of the grouping: `name:value`, several separated by commas"),
         ("namespace" = Option<String>, Query, description = "Needed when several namespaces have a service of this name"),
@@ -281,6 +282,7 @@ fn number(record: &PublicRecord<'_>, signal: &str) -> Option<f64> {
         "p999" => of(|all| all.p999),
         "samples" => record.latency.as_ref().map(|latency| latency.samples as f64),
         "late_events" => Some(record.late_events as f64),
+        "saturation" => record.saturation.as_ref().map(|saturation| saturation.ratio),
         "completeness" => Some(record.completeness),
         _ => None,
     }

@@ -27,6 +27,9 @@ impl RouterDoor for Door {
     fn diff(&self, windows: usize) -> Result<Value, RouterError> {
         if windows == 7 { Ok(json!({"windows": windows})) } else { Err(RouterError::Away("the log is away".to_owned())) }
     }
+    fn log(&self) -> Result<Value, RouterError> {
+        Ok(json!({"entries": []}))
+    }
 }
 
 #[tokio::test]
@@ -41,6 +44,7 @@ async fn orders_reach_the_router_with_who_and_why() {
     assert_eq!(*door.0.lock().unwrap(), [expected]);
     assert_eq!(app.post_json("/api/v1/router/hold", r#"{"by":"a","reason":"b","hold":true}"#).await.status, StatusCode::OK);
     assert_eq!(app.get("/api/v1/router/receipts/1?verify=true").await.json(), json!({"verify": true}));
+    assert_eq!(app.get("/api/v1/router/log").await.json(), json!({"entries": []}));
     assert_eq!(app.get("/api/v1/router/diff?limit=7").await.json(), json!({"windows": 7}));
 }
 

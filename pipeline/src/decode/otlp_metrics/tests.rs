@@ -89,7 +89,7 @@ fn what_is_no_request_of_metrics_is_a_dead_letter() {
         ("{", Reason::DecodeJson),
         ("", Reason::EmptyValue),
         (r#"{"resourceMetrics":[{"scopeMetrics":7}]}"#, Reason::SchemaMismatch),
-        (r#"{"resourceMetrics":[],"resourceMetrics":[]}"#, Reason::SchemaMismatch),
+        (r#"{"resourceMetrics":[],"resourceMetrics":[]}"#, Reason::DecodeJson),
     ] {
         assert_eq!(json(text).reasons(), [reason], "{text}");
     }

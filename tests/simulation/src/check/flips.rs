@@ -200,8 +200,8 @@ impl Flips {
                 self.verify(world, number, receipt, report);
             }
         }
-        let last = self.orders.flips().last().filter(|flip| flip.receipt.is_none() && now - flip.at > DONE_WITHIN);
-        if let Some(flip) = last.filter(|_| world.plan.controllers > 0 && world.plan.automatic) {
+        let controlled = world.plan.controllers > 0 && world.plan.automatic;
+        for flip in self.orders.flips().iter().filter(|flip| controlled && flip.receipt.is_none() && now - flip.at > DONE_WITHIN) {
             report.violations.push(format!("I19 ends: flip {} has no receipt in the end", flip.order.flip));
         }
     }

@@ -59,6 +59,7 @@ impl Log {
             revision,
             completeness: Completeness::FULL,
             aggregate: &aggregate,
+            saturation: None,
             health: Some(Health { level: Some(level), reason: Reason::Rule, previous: Level::Healthy }),
             override_version: 0,
             override_sha256: DEFAULT_RULE_SHA256,
