@@ -277,6 +277,11 @@ impl Shape {
         }
     }
 
+    /// Whether a sample of a counter is its first one. What ends has had one.
+    fn lacks(&self, known: bool, kind: Kind) -> bool {
+        kind == Kind::Sample && !(self.any && known)
+    }
+
     /// Appends `flags | names`.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let flags = [self.any, self.other_types, self.ok, self.error];
@@ -358,10 +363,10 @@ impl Entry {
 
     /// Walks its metrics. Gauges are of the newest window, so there are none when only an earlier one was corrected.
     pub fn points(&self, window: Window, put: &mut dyn FnMut(Point<'_>)) {
-        let (series, before) = (&self.series, &self.before);
+        let (series, before, kind) = (&self.series, &self.before, self.kind);
         let mut count = |family: &'static Family, labels: &[(&str, &str)], count, known: bool| {
             let of_service = [&LATE, &CORRECTIONS, &CLAMPED].contains(&family);
-            put(Point { family, labels, of_service, value: Value::Count(count), fresh: !(before.any && known), trace: None });
+            put(Point { family, labels, of_service, value: Value::Count(count), fresh: before.lacks(known, kind), trace: None });
         };
         count(&REQUESTS, &[], series.requests, true);
         count(&ERRORS, &[], 0, true);
@@ -394,7 +399,7 @@ impl Entry {
             let shown = newest.and_then(|newest| newest.example(is_error));
             let trace = shown.map(|shown| Trace { id: shown.trace_id, duration: shown.duration, at: EventTime(shown.at) });
             let value = Value::Durations(durations.as_buckets());
-            let fresh = !(self.before.any && known);
+            let fresh = self.before.lacks(known, self.kind);
             put(Point { family: &DURATION, labels: &[("outcome", outcome)], of_service: false, value, fresh, trace });
         }
     }
