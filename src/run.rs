@@ -395,6 +395,8 @@ fn deployment(
 fn sinks(topics: &Topics, checked: &Checked, settings: &Settings, scrapes: &Arc<Scrapes>) -> Vec<Stage> {
     let kept = nanos(settings.history.retention.0);
     let (remember, ttl) = (nanos(checked.plain.retain.0) * 2, checked.series_ttl);
+    // A service may live on long after its last line of the late ledger, and its counter must not fall meanwhile.
+    let late_ttl = nanos(settings.log.public_retention.0).max(ttl);
     let (of_signals, of_late) = (Arc::clone(scrapes), Arc::clone(scrapes));
     let sink =
         |name: &str, reads: &Topic, kind| Stage { name: name.to_owned(), reads: vec![reads.clone()], writes: vec![], tasks: 1, kind };
@@ -413,7 +415,7 @@ fn sinks(topics: &Topics, checked: &Checked, settings: &Settings, scrapes: &Arc<
         sink(
             "scrape-late",
             &topics.late,
-            Kind::Keyed(Box::new(move |p| Box::new(Scrape::late(&of_late, p, remember, ttl))), scrape::FORMAT),
+            Kind::Keyed(Box::new(move |p| Box::new(Scrape::late(&of_late, p, remember, late_ttl))), scrape::FORMAT),
         ),
     ]
 }

@@ -57,7 +57,7 @@ fn start(folder: &Path, listen: &str) -> Service {
 fn post(service: &Service) {
     let now = SystemClock::new().wall();
     let event = |n: u64| {
-        let status = if n % 10 == 0 { 503 } else { 200 };
+        let status = if n.is_multiple_of(10) { 503 } else { 200 };
         json!({"service": "shop", "timestamp": now, "duration_ns": (n + 1) * MILLI, "status": status,
                "trace_id": format!("{:032x}", n + 1), "span_id": format!("{:016x}", n + 1)})
     };

@@ -80,7 +80,7 @@ pub(crate) async fn traces(state: State<AppState>, headers: HeaderMap, body: Bod
 /// `ExportMetricsServiceRequest` as Protobuf or JSON. Gauges of resources (CPU, memory, threads, connections, queues, replicas) are taken;
 /// everything else in it is passed over. No metric is an event.
 #[utoipa::path(
-    post, path = "/v1/metrics", tag = "ingest",
+    post, path = "/v1/metrics", tag = "ingest", operation_id = "otlp_metrics",
     request_body(content((String = "application/x-protobuf"), (serde_json::Value = "application/json"))),
     responses(
         (status = 200, description = "`ExportMetricsServiceResponse` in the encoding of the request"),

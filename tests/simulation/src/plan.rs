@@ -39,7 +39,7 @@ const FLIPS: u64 = 0x0066_6c69_7073;
 /// From this seed on runs may last longer, keep windows for a shorter time, and have slow processes.
 pub(crate) const LONG: u64 = 50_000;
 /// For so long nothing does, before it is judged.
-pub(crate) const QUIET: Duration = Duration::from_secs(75);
+const QUIET: Duration = Duration::from_secs(75);
 
 /// How a partition's producers behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +97,8 @@ pub struct Plan {
     pub(crate) outages: u64,
     /// For so long events come and things go wrong.
     pub(crate) busy: Duration,
+    /// And for so long nothing does any more.
+    pub(crate) quiet: Duration,
     /// How long a window can be corrected, s.
     pub(crate) retain: i64,
     /// Of a thousand seconds, how many make a process slow for a while: it falls far behind. So does each start, in half of the cases.
@@ -170,6 +172,7 @@ impl Plan {
             orders: 40 + from.below(160),
             outages: if from.chance(300) { 1 + from.below(60) } else { 0 },
             busy: BUSY,
+            quiet: QUIET,
             retain: RETAIN,
             slow: 0,
         };
@@ -200,6 +203,8 @@ impl Plan {
         let mut plan = Self::new(seed);
         plan.orders = 300 + from.below(500);
         plan.busy += Duration::from_secs(from.below(240));
+        // Whoever is deployed last reads back as far as windows are kept.
+        plan.quiet *= 2;
         plan.controllers = 1 + from.below(2);
         plan
     }

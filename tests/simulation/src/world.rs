@@ -5,7 +5,7 @@ use crate::Report;
 use crate::alarms::Alarms;
 use crate::check;
 use crate::parts::{Common, Made, Part, Recipe, Stepped, Task, settings, topics};
-use crate::plan::{LEAD, PARTITIONS, Plan, QUIET, SERVICES, SOURCES, START, WINDOW, nanos, seconds, turns};
+use crate::plan::{LEAD, PARTITIONS, Plan, SERVICES, SOURCES, START, WINDOW, nanos, seconds, turns};
 use golden_overrides::archive::{Files, pack, sha256};
 use golden_pipeline::names::{PIPELINE, SCHEMA, Topics};
 use golden_pipeline::overrides::activate::{Content, activate};
@@ -488,7 +488,7 @@ impl World {
 
 /// Busy, then quiet, then judged.
 pub(crate) fn run(plan: Plan, alarms: &Alarms) -> Report {
-    let (chances, blackout, busy) = (plan.chances, plan.blackout, plan.busy);
+    let (chances, blackout, busy, quiet) = (plan.chances, plan.blackout, plan.busy, plan.quiet);
     let world = Rc::new(RefCell::new(World::new(plan)));
     RUN.set(Some(Rc::clone(&world)));
     world.borrow().log.set_chances(chances);
@@ -508,7 +508,7 @@ pub(crate) fn run(plan: Plan, alarms: &Alarms) -> Report {
         }
     }
     world.borrow_mut().calm();
-    while now() < busy + QUIET {
+    while now() < busy + quiet {
         go(&world, 120);
         let mut world = world.borrow_mut();
         if world.now() >= second {

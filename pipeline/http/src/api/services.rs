@@ -23,6 +23,7 @@ pub(crate) struct Services {
 
 /// A service and its newest window.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ServiceNow)]
 pub(crate) struct Service {
     /// Namespace; may be empty.
     pub namespace: String,

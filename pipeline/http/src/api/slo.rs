@@ -143,7 +143,7 @@ fn burn_rates(budget: &Budget, burned: &[Burned]) -> Vec<BurnRate> {
 /// burn rates below one day end with the newest window of any service and are exact to a window; longer ones, and rolling periods, begin
 /// at a whole hour.
 #[utoipa::path(
-    get, path = "/api/v1/services/{service}/slo", tag = "slo",
+    get, path = "/api/v1/services/{service}/slo", tag = "slo", operation_id = "slo",
     params(
         ("service" = String, Path, description = "Name of the service, percent-encoded (`/` as `%2F`)"),
         ("namespace" = Option<String>, Query, description = "Needed when several namespaces have a service of this name"),
@@ -184,7 +184,7 @@ pub(crate) async fn of_service(
 
 /// Lists the promises of all services, the one with the least budget left first; those with too few requests stand at the end.
 #[utoipa::path(
-    get, path = "/api/v1/slo", tag = "slo",
+    get, path = "/api/v1/slo", tag = "slo", operation_id = "slos",
     params(("limit" = Option<usize>, Query, description = "At most this many, 1 to 10000; 1000 unless told")),
     responses(
         (status = 200, body = Fleet),

@@ -1,7 +1,7 @@
 //! What a sender is told, in the form that its protocol expects.
 //!
-//! Remote write: 204 when all is stored. Events and Zipkin: JSON, problems as `application/problem+json`. OTLP/HTTP: an `ExportTraceServiceResponse`, or on failure a
-//! `google.rpc.Status`, in the encoding of the request; both are a few bytes and written by hand.
+//! Remote write: 204 when all is stored. Events and Zipkin: JSON, problems as `application/problem+json`. OTLP/HTTP: an
+//! `ExportTraceServiceResponse` (or that of metrics), or on failure a `google.rpc.Status`, in the encoding of the request; both are a few bytes and written by hand.
 
 use super::door::Door;
 use super::refusal::Refusal;

@@ -1,4 +1,5 @@
-//! Cuts a large OTLP request into smaller ones of the same meaning, between spans (or metrics): each repeats the resource and scope of its spans.
+//! Cuts a large OTLP request into smaller ones of the same meaning, between spans (or metrics): each repeats the resource and scope of
+//! its spans.
 //!
 //! Protobuf is walked on the wire and never decoded into messages; JSON is walked as raw values. Fields that are not known are kept.
 
