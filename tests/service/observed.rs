@@ -184,7 +184,7 @@ fn an_outage_pages_the_owning_team_once_and_ends_once() {
     let failed = |record: &&Value| record["errors"]["count"].as_u64().is_some_and(|count| count > 0);
     let starts = signals["records"].as_array().unwrap().iter().filter(failed).filter_map(|record| record["window_start"].as_str());
     let first = starts.min().unwrap().to_owned();
-    let times = golden_pipeline::decode::timestamp::Timestamps::new(golden_pipeline::decode::timestamp::TimeUnit::Rfc3339, None);
+    let mut times = golden_pipeline::decode::timestamp::Timestamps::new(golden_pipeline::decode::timestamp::TimeUnit::Rfc3339, None);
     let took = Duration::from_nanos(u64::try_from(paged - times.parse_text(&first).unwrap()).unwrap());
     eprintln!("from the start of the first window with failures to the page: {took:.1?}");
     assert!(took < Duration::from_secs(180), "{took:?}");
