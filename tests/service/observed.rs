@@ -45,14 +45,15 @@ impl Stack {
     fn start(files: &Path, webhook: Option<&Webhook>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let bundles = at("data/bundles");
+        let bundles = at("bundles");
         std::fs::create_dir_all(&bundles).unwrap();
         let mut publish = Command::new(env!("CARGO_BIN_EXE_golden"));
         let published = publish.args(["overrides", "publish"]).arg(files).arg("--to").arg(&bundles).output().unwrap();
         assert!(published.status.success(), "{}", String::from_utf8_lossy(&published.stderr));
         let config = at("golden.yaml");
         let groupings = "{service: [], service_operation: [operation], service_region: [region], service_host: [svc_host]}";
-        std::fs::write(&config, format!("pipeline: {{groupings: {groupings}}}\n")).unwrap();
+        let overrides = format!("{{from: {:?}, poll: 1s}}", bundles.display().to_string());
+        std::fs::write(&config, format!("pipeline: {{groupings: {groupings}}}\noverrides: {overrides}\n")).unwrap();
         let service = Service::start(&["--demo", "--data", &at("data").display().to_string()], Some(&config));
 
         let target = format!("golden-signals={}/metrics", service.url.trim_start_matches("http://"));
