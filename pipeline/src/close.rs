@@ -143,8 +143,18 @@ pub struct Close {
     emission: Emission,
 }
 
-/// Series of closed windows with late events since the last commit: (window, service key) → series keys.
-type Corrections = BTreeMap<(i64, Box<[u8]>), BTreeSet<Box<[u8]>>>;
+/// What changed in closed windows since the last commit: (window, service key).
+type Corrections = BTreeMap<(i64, Box<[u8]>), Changed>;
+
+/// What changed of a service in a closed window.
+#[derive(Default)]
+struct Changed {
+    /// Keys of the series with late events.
+    series: BTreeSet<Box<[u8]>>,
+    /// Samples of the service as they were at the last of these changes: one that came behind it, in the same commit or not, must not
+    /// show. `None` where no event brought the correction.
+    resources: Option<Option<Resources>>,
+}
 
 /// A window on its way out.
 struct Closing {
@@ -384,6 +394,7 @@ impl Close {
         if state.whole || !state.loaded.insert(service) {
             return Ok(());
         }
+        self.gauges.load(window.start, &head, store)?;
         let prefix = in_window(KeyKind::Aggregate, window.start, &head);
         let (index, mut damaged) = (&mut self.index, None);
         store.scan(&prefix, &behind(&prefix), &mut |key, value| {
@@ -409,7 +420,10 @@ impl Close {
 
     fn correct(&mut self, window: Window, service: u32, series: u32) {
         let (Some(service), Some(series)) = (self.index.service(service), self.index.series(series)) else { return };
-        self.corrections.entry((window.start.0, service.key.clone())).or_default().insert(series.key.clone());
+        let resources = self.gauges.get(window.start, &service.key).cloned();
+        let changed = self.corrections.entry((window.start.0, service.key.clone())).or_default();
+        changed.series.insert(series.key.clone());
+        changed.resources = Some(resources);
     }
 
     /// Counts a broken invariant: an alarm, never a wrong number in silence.
@@ -767,9 +781,12 @@ impl Close {
                     .unwrap_or(0)
             };
             let version = self.timeline.in_force(window.start).map(|version| &**version);
-            let resources = self.gauges.find(window.start, &service_key, store)?;
+            let resources = match changed.resources {
+                Some(resources) => resources,
+                None => self.gauges.find(window.start, &service_key, store)?,
+            };
             let closed = Closed { window, completeness, version, resources: resources.as_ref() };
-            self.emission.service(&closed, &service_key, &series, Some(&changed), &mut before, &mut |_, _, _| {}, out)?;
+            self.emission.service(&closed, &service_key, &series, Some(&changed.series), &mut before, &mut |_, _, _| {}, out)?;
             if let Some(error) = unreadable {
                 return Err(error.into());
             }

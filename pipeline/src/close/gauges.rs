@@ -63,6 +63,17 @@ impl Gauges {
         Ok(())
     }
 
+    /// Brings what the store has of a service in a closed window into memory.
+    pub(super) fn load(&mut self, start: EventTime, service: &[u8], store: &dyn Store) -> Result<(), Failure> {
+        let of_window = self.windows.entry(start.0).or_default();
+        if !of_window.contains_key(service)
+            && let Some(resources) = stored(start, service, store)?
+        {
+            of_window.insert(service.into(), Held { resources, unsaved: false });
+        }
+        Ok(())
+    }
+
     /// What is known of a service in a window that is open, or was closed since the last save.
     pub(super) fn get(&self, start: EventTime, service: &[u8]) -> Option<&Resources> {
         self.windows.get(&start.0)?.get(service).map(|held| &held.resources)

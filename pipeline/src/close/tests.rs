@@ -860,3 +860,21 @@ fn of_more_services_than_the_cap_the_smallest_names_keep_their_samples() {
         assert_eq!(with, ["a[] 0 events=1 errors=0 late=0 complete=1 healthy<0 cpu=0.5"], "{order:?}");
     }
 }
+
+#[test]
+fn i5_a_sample_behind_the_last_event_does_not_show_in_its_correction_whatever_the_commits() {
+    let last = |together: bool| {
+        let mut run = Run::new(&settings());
+        run.step(&message(&[range(0, 0, 1, 60)], &[folded(0, "a/x", 2)]));
+        run.step(&message(&[range(0, 1, 2, 60)], &[gauge(0, "a", "1", 100_000)]));
+        run.apply(&message(&[range(0, 2, 3, 60)], &[folded(0, "a/x", 1)]));
+        if !together {
+            run.commit();
+        }
+        run.apply(&message(&[range(0, 3, 4, 60)], &[gauge(0, "a", "1", 900_000)]));
+        run.commit();
+        run.taken()
+    };
+    assert_eq!(last(true)[0], "a[] 0 events=3 errors=0 late=1 complete=1 healthy<0 cpu=0.1");
+    assert_eq!(last(true), last(false));
+}
