@@ -297,6 +297,36 @@ fn pipeline() -> Vec<Rule> {
         ),
         alert(
             Words {
+                name: "RouterNeedsPerson",
+                severity: "critical",
+                wait: "0m",
+                keep: "15m",
+                summary: "the router cannot mend what is wrong by a flip",
+                description: "`golden router status` says what: both deployments fail, flips are on hold, or there were too many of them.",
+                board: "router",
+            },
+            format!("sum without (instance, pod) ({})", grown("platform_router_pages_total", of, "10m")),
+        ),
+        alert(
+            Words {
+                name: "ShadowDiffers",
+                severity: "warning",
+                wait: "10m",
+                keep: "30m",
+                summary: "blue and green of one version differ in {{ $value | humanizePercentage }} of their windows",
+                description: "A few windows may differ for a while by late events. `golden router diff` shows series and windows.",
+                board: "router",
+            },
+            {
+                let compared = |selector: &str| {
+                    format!("sum without (instance, pod, result) (rate(platform_router_compared_windows_total{selector}[15m]))")
+                };
+                let different = of.replace('}', ",result=\"different\"}");
+                format!("{} / {} > 0.1", compared(&different), compared(of))
+            },
+        ),
+        alert(
+            Words {
                 name: "InvariantBroken",
                 severity: "critical",
                 wait: "0m",

@@ -14,7 +14,7 @@ pub enum Of {
 }
 
 /// Every metric, without the suffixes of a histogram's samples.
-pub const ALL: [(&str, Of); 39] = [
+pub const ALL: [(&str, Of); 41] = [
     ("golden_signals_requests_total", Of::Series),
     ("golden_signals_errors_total", Of::Series),
     ("golden_signals_ignored_total", Of::Series),
@@ -46,6 +46,8 @@ pub const ALL: [(&str, Of); 39] = [
     ("platform_router_flips_total", Of::Program),
     ("platform_router_live", Of::Program),
     ("platform_router_healthy", Of::Program),
+    ("platform_router_pages_total", Of::Program),
+    ("platform_router_compared_windows_total", Of::Program),
     ("platform_router_shadow_compared_total", Of::Program),
     ("platform_router_shadow_differences_total", Of::Program),
     ("platform_invariant_violations_total", Of::Program),
