@@ -49,10 +49,11 @@ faults: setup ## the matrix of faults on three Kafka brokers, half an hour, into
 flips: setup ## planned flips and flips of need on three Kafka brokers while things die, into docs/flips.md: make flips FLIPS=200 FROM=1
 	FLIPS=$(FLIPS) FROM=$(FROM) cargo test $(CARGO_FLAGS) --test service -- flips:: --ignored --nocapture
 
-check: setup ## formatting, lints, documentation; licences where cargo-deny is installed
+check: setup prometheus ## formatting, lints, documentation, boards and rules; licences where cargo-deny is installed
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --no-deps
+	cargo test --release --locked -p golden-dashboards --test files --test promtool
 	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; else echo "not run: cargo-deny is not installed"; fi
 
 fmt: ## formats everything
@@ -63,6 +64,7 @@ bench: build ## speed and memory against a plain reference, as ratios (docs/benc
 	$(CARGO_TARGET_DIR)/release/golden-bench speed --golden $(GOLDEN) --dir $(BENCH_DIR) $(BENCH_ARGS)
 	$(CARGO_TARGET_DIR)/release/golden-bench memory --golden $(GOLDEN) --dir $(BENCH_DIR)
 	$(CARGO_TARGET_DIR)/release/golden-bench scrape
+	$(CARGO_TARGET_DIR)/release/golden-bench push --series 100000
 
 bench-kafka: build ## speed and latency from a Kafka broker of its own: PEERS=folder of built peers; needs Java 17 and Maven
 	mkdir -p $(BENCH_DIR)
