@@ -5,17 +5,21 @@
 
 #[cfg(not(planted))]
 mod plain {
-    use golden_simulation::{FOUND, run};
+    use golden_simulation::{FOUND, Report, run, run_flips};
     use std::collections::BTreeMap;
 
     fn hold(seeds: impl Iterator<Item = u64>) -> BTreeMap<&'static str, u64> {
+        hold_as("--seeds 1", seeds, |seed| run(seed, None))
+    }
+
+    fn hold_as(kind: &str, seeds: impl Iterator<Item = u64>, run: impl Fn(u64) -> Report) -> BTreeMap<&'static str, u64> {
         let (mut injected, mut compared, mut count) = (BTreeMap::new(), 0, 0);
         for seed in seeds {
-            let report = run(seed, None);
+            let report = run(seed);
             count += 1;
             assert!(
                 report.violations.is_empty(),
-                "again: golden-simulate --from {seed} --seeds 1 --verbose\n{}\n{}",
+                "again: golden-simulate --from {seed} {kind} --verbose\n{}\n{}",
                 report.plan,
                 report.violations.join("\n")
             );
@@ -41,6 +45,13 @@ mod plain {
     #[test]
     fn i1_to_i22_hold_in_long_runs() {
         hold(61_000..61_050);
+    }
+
+    /// Somebody orders something every few seconds: a dozen flips in each, one after the other.
+    #[test]
+    fn i1_to_i22_hold_in_runs_of_many_flips() {
+        let injected = hold_as("--flips 1", 1..=25, run_flips);
+        assert!(injected["flip"] > 200, "{injected:?}");
     }
 
     #[test]
