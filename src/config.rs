@@ -14,6 +14,7 @@ pub(crate) fn config(args: &ConfigArgs) -> Outcome {
             let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
             let kafka = engine::kafka(&loaded.settings, &clock)?;
             sources::inlets(&loaded.settings, kafka.as_ref())?;
+            crate::run::check_outputs(&loaded.settings)?;
             println!("the settings are fine");
         }
         ConfigCommand::Show(args) => {

@@ -74,6 +74,8 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let _temporary = (args.demo && args.data.is_none()).then(|| Temporary(settings.data.clone()));
     let _broker = args.kafka.then(|| broker::Broker::start(&mut settings)).transpose()?;
     let topics = engine::topics(&settings, Colour::Blue);
+    // Checked before anything is opened; they call nobody before there is something to send.
+    let outputs = outputs::of(&settings, &checked, &topics.public, &clock)?;
     let kafka = engine::kafka(&settings, &clock)?;
     if let Some(kafka) = kafka.as_ref().filter(|_| args.kafka) {
         let plan = kafka.plan(&engine::needed(&settings)).map_err(Failure::missing)?;
@@ -128,8 +130,6 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     described::start_at_zero(&pipelines.iter().map(|pipeline| pipeline.name.clone()).collect::<Vec<_>>());
     let feed = OrdersFeed::of_log(Arc::clone(&log), &topics.control);
     let router = crate::router::stage(&Colour::ALL, feed, nanos(checked.plain.retain.0) * 2);
-    // Checked before anything is opened for them; they call nobody before there is something to send.
-    let outputs = outputs::of(&settings, &checked, &topics.public, &clock)?;
     let (pushing, outputs): (Vec<_>, Vec<_>) = outputs.into_iter().unzip();
     pipelines.push(topology::shared(router, sinks(&topics, &checked, &settings, &scrapes).into_iter().chain(pushing).collect()));
     let readers = vitals::readers(&pipelines, &place, &*log);
@@ -227,6 +227,13 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         return Err(Failure::failed(ended));
     }
     stopped.map_err(Failure::failed)
+}
+
+/// Whether outputs can be made as they are set, with the secrets that they name.
+pub(crate) fn check_outputs(settings: &Settings) -> Outcome {
+    let checked = settings.pipeline.check().map_err(Failure::usage)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    outputs::of(settings, &checked, &engine::topics(settings, Colour::Blue).public, &clock).map(drop)
 }
 
 /// Version of the program, and a hash of all settings that results depend on, with the mapping files that they name.

@@ -402,6 +402,10 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
             "{place}: router.warm is {warm}, and must be at least {least}, which is router.lag and router.probe: else no two probes can be compared"
         )));
     }
+    for url in settings.router.health.values().flatten() {
+        let host = url.parse::<ureq::http::Uri>().ok().filter(|uri| uri.scheme().is_some() && uri.host().is_some());
+        host.ok_or_else(|| Failure::usage(format!("{place}: router.health has `{url}`, and must have URLs like http://host:8080")))?;
+    }
     if !(0.0..=1.0).contains(error_share) {
         return Err(Failure::usage(format!("{place}: router.error_share is {error_share}, and must be from 0 to 1")));
     }

@@ -57,6 +57,17 @@ fn what_is_wrong_is_said_with_what_would_be_right() {
         (&["config", "check"], &[("golden.yaml", "log: {partitions: 0}\n")], &["log.partitions", "1 to 256"]),
         (&["config", "check"], &[("golden.yaml", "router: {warm: 5s, lag: 5s}\n")], &["router.warm is 5s", "at least 10s"]),
         (&["config", "check"], &[("golden.yaml", "router: {error_share: 5}\n")], &["router.error_share is 5", "from 0 to 1"]),
+        (
+            &["config", "check"],
+            &[("golden.yaml", "router: {health: {blue: [nohost]}}\n")],
+            &["router.health", "`nohost`", "http://host:8080"],
+        ),
+        (
+            &["config", "check"],
+            &[("golden.yaml", "outputs: {remote_write: {url: ftp://x/y}}\n")],
+            &["outputs.remote_write.url", "http:// or https://"],
+        ),
+        (&["config", "check"], &[("golden.yaml", "outputs: {webhook: {url: https://x/y}}\n")], &["outputs.webhook", "secret_file"]),
         (&["config", "check"], &[("golden.yaml", "mapping: none.yaml\n")], &["none.yaml"]),
         (&["config", "check", "--config", "other.yaml"], &[], &["other.yaml"]),
         (&["rum"], &[], &["rum", "run"]),

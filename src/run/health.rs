@@ -47,12 +47,8 @@ impl Asker {
     /// Starts it, where there is anybody to ask: these URLs, once in each `probe`.
     ///
     /// # Errors
-    /// When a URL is none, or there is no thread to be had.
+    /// When there is no thread to be had.
     pub(super) fn start(urls: &BTreeMap<Colour, Vec<String>>, probe: Duration) -> Result<Self, Failure> {
-        for url in urls.values().flatten() {
-            let host = url.parse::<ureq::http::Uri>().ok().filter(|uri| uri.scheme().is_some() && uri.host().is_some());
-            host.ok_or_else(|| Failure::usage(format!("router.health: `{url}` is no URL: it is one like http://host:8080")))?;
-        }
         let known = Arc::new(Known::default());
         let urls = urls.clone();
         if urls.values().all(Vec::is_empty) {

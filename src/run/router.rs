@@ -28,7 +28,7 @@ impl Router {
     /// Starts it. `log` must not keep anybody waiting for long; `instance` is the name of this process.
     ///
     /// # Errors
-    /// When a URL of the settings is none, or there is no thread to be had.
+    /// When there is no thread to be had.
     pub(super) fn start(log: Arc<dyn Log>, settings: &Settings, instance: &str, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
         let asker = Asker::start(&settings.router.health, settings.router.probe.0)?;
         let door = Arc::new(Door::new(Controller::new(log, settings_of(settings), asker.health(), instance, true)));
