@@ -25,7 +25,7 @@ use crate::aggregate::Aggregate;
 use crate::dead_letter::Stamp;
 use crate::fold::partial::{EntryKind, Head, entry};
 use crate::grouping::Groupings;
-use crate::identity::sortable;
+use crate::identity::{sortable, unsortable};
 use crate::overrides::rules::{Rules, Timeline};
 use crate::resource::Resources;
 use crate::signal::completeness::Completeness;
@@ -33,7 +33,7 @@ use crate::signal::health::Level;
 use crate::tally::Tally;
 use emission::{Closed, Emission, Written, shadow_key};
 use gauges::Gauges;
-use index::{Caps, Index};
+use index::{Caps, Index, Lost};
 use keys::{KeyKind, behind, in_window, of_window, split};
 use origins::{Origin, Origins};
 use platform_core::codec::{CodecError, Cursor, put_i64, put_u64};
@@ -619,6 +619,10 @@ impl Close {
             }
             let Some(level) = level else { continue };
             let noted = Some((level, closing.window.start.0));
+            if self.settings.keep != Keep::Nothing {
+                let at = sortable(closing.window.start);
+                self.pending.put(&keys::level(&key), [&[level][..], &at].concat());
+            }
             if self.index.service(service).is_some_and(|s| *s.key == *key) {
                 if let Some(known) = self.index.service_mut(service) {
                     known.level = noted;
@@ -654,7 +658,11 @@ impl Close {
         let idle_before = self.idle_before(window);
         // Numbers of series may be used again only when nothing in memory holds them any more.
         let pending = &mut self.pending;
-        self.index.expire(idle_before, idle_before <= oldest_held, |key| pending.delete(&keys::admitted(key)));
+        self.index.expire(idle_before, idle_before <= oldest_held, |lost| match lost {
+            Lost::Place(key) => pending.delete(&keys::admitted(key)),
+            Lost::Level(key) => pending.delete(&keys::level(key)),
+            Lost::ShadowLevel(service) => pending.delete(&keys::level(&shadow_key(service))),
+        });
         Ok(())
     }
 
@@ -675,6 +683,10 @@ impl Close {
     /// Forgets windows that nothing can reach any more: `retain` behind the least watermark of all partitions.
     fn purge(&mut self) {
         let mut through = self.sources.least().plus(-self.settings.retain).min(self.closed_through);
+        // A window that is due, and still to close, looks back for who is known and how they were: a restart in between must find that, too.
+        if let Some(due) = self.next_due() {
+            through = through.min(EventTime(self.idle_before(due)));
+        }
         // What still has to leave stays until it has left.
         if let Some(((start, _), _)) = self.corrections.first_key_value() {
             through = through.min(EventTime(*start));
@@ -1053,12 +1065,14 @@ impl Close {
         Ok(())
     }
 
+    /// The last levels of those who are known. What became idle and was woken by a late event has none, as before the restart.
     fn restore_levels(&mut self, store: &dyn Store) -> Result<(), Failure> {
-        let idle_before = EventTime(self.idle_now());
         let index = &mut self.index;
-        store.scan(&of_window(KeyKind::Health, idle_before), &behind(&[KeyKind::Health as u8]), &mut |key, value| {
-            let (Some((start, key)), Some(level)) = (split(key), value.get(1).copied().filter(|l| *l != u8::MAX)) else { return };
-            let noted = Some((level, start.0));
+        let prefix = [KeyKind::Level as u8];
+        store.scan(&prefix, &behind(&prefix), &mut |key, value| {
+            let (Some(key), Some((level, at))) = (key.get(1..), value.split_first()) else { return };
+            let Some(at) = at.first_chunk().map(|at| unsortable(*at)) else { return };
+            let noted = Some((*level, at.0));
             if let Some(tried) = key.strip_suffix(b"\xff").and_then(|head| index.find_service(head)) {
                 index.service_mut(tried).into_iter().for_each(|service| service.shadow_level = noted);
                 return;

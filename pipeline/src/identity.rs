@@ -61,6 +61,12 @@ pub fn sortable(time: EventTime) -> [u8; 8] {
     (time.0.cast_unsigned() ^ (1 << 63)).to_be_bytes()
 }
 
+/// The time that [`sortable`] wrote.
+#[must_use]
+pub fn unsortable(bytes: [u8; 8]) -> EventTime {
+    EventTime((u64::from_be_bytes(bytes) ^ (1 << 63)).cast_signed())
+}
+
 /// Key of a public record: `tenant/service`, each part percent-encoded but for RFC 3986 unreserved characters.
 pub fn put_key(tenant: &str, service: &str, out: &mut Vec<u8>) {
     put_escaped(tenant, out);

@@ -18,6 +18,17 @@ pub struct Caps {
     pub series_total: usize,
 }
 
+/// What something idle has no more; with its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost<'a> {
+    /// A series has no place of its own.
+    Place(&'a [u8]),
+    /// The last level of a series or a service is forgotten.
+    Level(&'a [u8]),
+    /// The same by the rule that is tried for a service.
+    ShadowLevel(&'a [u8]),
+}
+
 /// A known series.
 #[derive(Debug)]
 pub struct Series {
@@ -272,22 +283,24 @@ impl Index {
         key
     }
 
-    /// What has no event in a window that starts at or after `before` is idle from now on: it loses its place, told to `lost` by key. Its
-    /// number is free when `forget` says that nothing in memory holds it.
-    pub fn expire(&mut self, before: i64, forget: bool, mut lost: impl FnMut(&[u8])) {
+    /// What has no event in a window that starts at or after `before` is idle from now on: it loses its place and its level, told to `lost` by
+    /// key. Its number is free when `forget` says that nothing in memory holds it.
+    pub fn expire(&mut self, before: i64, forget: bool, mut lost: impl FnMut(Lost<'_>)) {
         let Self { series, services, admitted, idle_before, active, active_services, .. } = self;
         let was = std::mem::replace(idle_before, before);
         let mut idle = Vec::new();
         for (number, known) in series.list.iter_mut().enumerate() {
             let Some(known) = known.as_mut().filter(|s| s.last < before) else { continue };
             *active -= usize::from(is_active(known.last, was));
-            known.level = None;
+            if known.level.take().is_some() {
+                lost(Lost::Level(&known.key));
+            }
             if std::mem::take(&mut known.admitted) {
                 *admitted -= 1;
                 if let Some(service) = services.get_mut(known.service) {
                     service.admitted -= 1;
                 }
-                lost(&known.key);
+                lost(Lost::Place(&known.key));
             }
             idle.extend(u32::try_from(number));
         }
@@ -295,7 +308,12 @@ impl Index {
         for (number, known) in services.list.iter_mut().enumerate() {
             let Some(known) = known.as_mut().filter(|s| s.last < before) else { continue };
             *active_services -= usize::from(is_active(known.last, was) && !is_overflow(&known.key));
-            known.level = None;
+            if known.level.take().is_some() {
+                lost(Lost::Level(&known.key));
+            }
+            if known.shadow_level.take().is_some() {
+                lost(Lost::ShadowLevel(&known.key));
+            }
             idle_services.extend(u32::try_from(number));
         }
         if forget {
@@ -354,7 +372,7 @@ mod tests {
         assert!(admit(&mut index, b"t\0\0b\0x\0"));
         assert!(!admit(&mut index, b"t\0\0b\0y\0"), "three series in all");
         let mut lost = 0;
-        index.expire(61, true, |_| lost += 1);
+        index.expire(61, true, |what| lost += usize::from(matches!(what, Lost::Place(_))));
         assert_eq!((lost, index.active(), index.admitted(), index.services().count()), (3, 0, 0, 0));
         assert!(admit(&mut index, b"t\0\0b\0y\0"));
     }

@@ -1,10 +1,10 @@
 //! Keys of CLOSE's store: each kind spelled here. Numbers on disk are never reused.
 
-use crate::identity::sortable;
+use crate::identity::{sortable, unsortable};
 use platform_core::time::EventTime;
 
 /// Number of the state's format; another one starts from an empty store and replays.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 
 /// Kinds of key.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,8 @@ pub enum KeyKind {
     Admitted = 7,
     /// `8 | window start, 8 B sortable | service key` → largest samples of its instances (`resource::Resources`). Lives as the aggregate.
     Gauges = 8,
+    /// `9 | key of the series or the service` → last known level, and the window it is of, 8 B sortable. Lives until whose it is becomes idle.
+    Level = 9,
 }
 
 /// Key of the meta entry.
@@ -39,6 +41,14 @@ pub fn meta() -> Vec<u8> {
 pub fn admitted(series: &[u8]) -> Vec<u8> {
     let mut key = vec![KeyKind::Admitted as u8];
     key.extend_from_slice(series);
+    key
+}
+
+/// Key of the last known level of a series or a service.
+#[must_use]
+pub fn level(of: &[u8]) -> Vec<u8> {
+    let mut key = vec![KeyKind::Level as u8];
+    key.extend_from_slice(of);
     key
 }
 
@@ -62,7 +72,7 @@ pub fn in_window(kind: KeyKind, start: EventTime, rest: &[u8]) -> Vec<u8> {
 #[must_use]
 pub fn split(key: &[u8]) -> Option<(EventTime, &[u8])> {
     let (start, rest) = key.get(1..)?.split_first_chunk::<8>()?;
-    Some((EventTime((u64::from_be_bytes(*start) ^ (1 << 63)).cast_signed()), rest))
+    Some((unsortable(*start), rest))
 }
 
 /// The first key behind all that start with `prefix`.

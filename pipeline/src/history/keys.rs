@@ -2,7 +2,7 @@
 //!
 //! Records lie by hour first, so that what has expired is one range, and a page over a long span reads hour by hour and stops when full.
 
-use crate::identity::{Identity, sortable};
+use crate::identity::{Identity, sortable, unsortable};
 use platform_core::codec::CodecError;
 use platform_core::time::{EventTime, SECOND};
 
@@ -167,10 +167,6 @@ fn behind(prefix: &[u8]) -> Vec<u8> {
 fn put_text(text: &str, key: &mut Vec<u8>) {
     key.extend_from_slice(text.as_bytes());
     key.push(0);
-}
-
-fn unsortable(bytes: [u8; 8]) -> EventTime {
-    EventTime((u64::from_be_bytes(bytes) ^ (1 << 63)).cast_signed())
 }
 
 #[cfg(test)]
