@@ -683,10 +683,6 @@ impl Close {
     /// Forgets windows that nothing can reach any more: `retain` behind the least watermark of all partitions.
     fn purge(&mut self) {
         let mut through = self.sources.least().plus(-self.settings.retain).min(self.closed_through);
-        // A window that is due, and still to close, looks back for who is known and how they were: a restart in between must find that, too.
-        if let Some(due) = self.next_due() {
-            through = through.min(EventTime(self.idle_before(due)));
-        }
         // What still has to leave stays until it has left.
         if let Some(((start, _), _)) = self.corrections.first_key_value() {
             through = through.min(EventTime(*start));

@@ -7,7 +7,7 @@
 //! What this does not do: it makes no result, judges no window, and decides no flip.
 
 mod reconcile;
-mod state;
+pub(crate) mod state;
 
 use crate::authority::{Authority, CutAt, Verdict, cut_at};
 use crate::control::OrdersFeed;
@@ -218,7 +218,7 @@ impl Worker {
         self.value.clear();
         self.value.extend_from_slice(record.value.ok_or(CodecError::Truncated)?);
         self.forward(0, record, None, out)?;
-        self.state.progressed(facts.window);
+        self.state.progressed(facts.window, Some(facts.of), record.append_time.map_or(0, |time| time.0));
         self.through = self.through.max(facts.window);
         let forgotten = self.forgotten();
         self.state.forgets(forgotten);
@@ -493,7 +493,7 @@ impl MergeStage for Worker {
                 inputs.iter().find(|(partition, _)| *partition == input.partition).and_then(|(_, committed)| committed.as_ref());
             input.next = committed.map_or(Offset(0), |committed| committed.offset);
         }
-        let beside: Vec<&[u8]> = inputs.iter().filter_map(|(_, c)| c.as_ref()?.metadata.get(1..)).collect();
+        let beside: Vec<&[u8]> = inputs.iter().filter_map(|(_, c)| Some(c.as_ref()?.metadata.as_slice())).collect();
         self.state.restore(store, &beside)
     }
 
@@ -507,7 +507,8 @@ impl MergeStage for Worker {
             let sealed = Sealed::decode(record.value.unwrap_or_default()).map_err(|_| unreadable(CodecError::Text))?;
             self.state.seal(sealed.flip);
         } else if schema == self.settings.progress.as_bytes() {
-            self.state.progressed(window_of(record.headers.get(IDENTITY_HEADER).unwrap_or_default()));
+            let window = window_of(record.headers.get(IDENTITY_HEADER).unwrap_or_default());
+            self.state.progressed(window, deployment(record).ok(), record.append_time.map_or(0, |time| time.0));
         } else if let Some((name, _)) = self.routes.iter().find(|(name, _)| name.as_bytes() == schema) {
             let header = |name| record.headers.get(name).ok_or(unreadable(CodecError::Truncated));
             // Records of programs before this one do not say; then nothing is known to grow from.
@@ -569,8 +570,8 @@ impl MergeStage for Worker {
 
     fn metadata(&self, input: &Partition) -> Vec<u8> {
         let torn = self.inputs.iter().any(|i| i.partition == *input && i.held == Held::Torn);
-        let mut bytes = vec![u8::from(torn)];
-        self.state.put_beside(&mut bytes);
+        let mut bytes = Vec::new();
+        self.state.put_beside(torn, &mut bytes);
         bytes
     }
 

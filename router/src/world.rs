@@ -3,6 +3,7 @@
 use crate::control::give;
 use crate::controller::Controller;
 use crate::controller::observe::SCHEMA;
+use crate::worker::state::Beside;
 use crate::deployment::{Colour, Deployment};
 use crate::health::{Answer, Answers, Health, Items};
 use crate::marks::{Cut, SCHEMA_CUT};
@@ -77,8 +78,8 @@ pub(crate) struct World {
     sides: BTreeMap<Colour, (Deployment, u32, Side)>,
     idle: bool,
     answers: Arc<Asked>,
-    /// By partition: newest published window, and cuts by flip.
-    published: Vec<(u64, BTreeMap<u64, u64>)>,
+    /// By partition: newest published window, whose and since when, and cuts by flip.
+    published: Vec<(u64, Option<(Deployment, i64)>, BTreeMap<u64, u64>)>,
     /// True time, which the clock of the log may be off from.
     now: i64,
 }
@@ -107,7 +108,7 @@ impl World {
             memory.create_topic(&topics.signals, count, TopicSettings { markers: true, ..TopicSettings::default() });
             sides.insert(deployment.colour, (deployment, count, Side { folds: true, closes: true, closed: now, ..Side::default() }));
         }
-        let published = vec![(0, BTreeMap::new()); partitions as usize];
+        let published = vec![(0, None, BTreeMap::new()); partitions as usize];
         let world = Self { clock, memory, partitions, sides, idle: false, answers: Arc::default(), published, now };
         world.start(BLUE, 0);
         world.start(GREEN, 0);
@@ -237,16 +238,7 @@ impl World {
         let orders = reader.orders();
         let mut writer = self.memory.writer("p.router").unwrap();
         let claim = Claim { group: set.router_group.clone(), member: 0, generation: 0 };
-        let torn = |deployment: Deployment| self.sides[&deployment.colour].2.torn;
-        let read: Vec<_> = Colour::ALL
-            .into_iter()
-            .flat_map(|colour| (0..self.partitions).map(move |index| (colour, index)))
-            .map(|(colour, index)| {
-                let metadata = vec![u8::from(torn(self.sides[&colour].0))];
-                (Partition::new(&set.colours[&colour].signals, index), Committed { offset: Offset(0), metadata })
-            })
-            .collect();
-        for (index, (newest, cuts)) in (0..).zip(&mut self.published) {
+        for (index, (newest, of, cuts)) in (0..).zip(&mut self.published) {
             let to = Partition::new(&set.public, index);
             for flip in orders.flips() {
                 let order = &flip.order;
@@ -273,10 +265,19 @@ impl World {
                     break;
                 }
                 close(owner, side.miscounts, &mut *writer, &to, next, Some("0"));
-                *newest = next;
+                (*newest, *of) = (next, Some((owner, self.clock.wall())));
             }
         }
-        writer.commit(&claim, &read).unwrap();
+        let inputs = Colour::ALL.into_iter().flat_map(|colour| (0..self.partitions).map(move |index| (colour, index)));
+        let read = inputs.map(|(colour, index)| {
+            let (progress, of, _) = &self.published[index as usize];
+            let (progress, of) = (*progress, *of);
+            let torn = self.sides[&colour].2.torn;
+            let mut metadata = Vec::new();
+            Beside { torn, progress, of, ..Beside::default() }.put(&mut metadata);
+            (Partition::new(&set.colours[&colour].signals, index), Committed { offset: Offset(0), metadata })
+        });
+        writer.commit(&claim, &read.collect::<Vec<_>>()).unwrap();
     }
 }
 

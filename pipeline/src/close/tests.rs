@@ -5,6 +5,9 @@ use crate::emit::read::PublicRecord;
 use crate::event::{Event, StatusClass};
 use crate::fold::partial::{Range, put_entry};
 use crate::outcome::Outcome;
+use crate::overrides::activation::Activation;
+use crate::overrides::record::Activate;
+use golden_overrides::archive::Files;
 use crate::resource::{Instance, Measure};
 use crate::series::OVERFLOW;
 use platform_core::log::CommitError;
@@ -201,7 +204,11 @@ impl Run {
     }
 
     fn over(settings: &CloseSettings, store: MemoryStore, next: u64) -> Self {
-        let mut close = Close::new(settings.clone(), 0, Rules::none(), Arc::default());
+        Self::ruled(settings, Rules::none(), store, next)
+    }
+
+    fn ruled(settings: &CloseSettings, rules: Arc<Rules>, store: MemoryStore, next: u64) -> Self {
+        let mut close = Close::new(settings.clone(), 0, rules, Arc::default());
         close.restore(&store, b"").unwrap();
         Self { close, store, out: Out::default(), next, now: i64::try_from(next).unwrap(), budget: usize::MAX }
     }
@@ -460,6 +467,42 @@ fn a_level_is_the_next_windows_previous_and_corrections_keep_the_one_first_used(
     assert!(seen[0].ends_with("healthy<0") && seen[2].ends_with("healthy<3"), "{seen:?}");
     let seen = run.step(&message(&[range(0, 2, 3, 180)], &[folded(120, "a/x", 1)]));
     assert!(seen[0].ends_with("healthy<0"), "{seen:?}");
+}
+
+/// One override, in force always.
+fn ruled(path: &str, text: &str) -> Arc<Rules> {
+    let said = Activate {
+        version: 1,
+        bundle: String::new(),
+        live: String::new(),
+        shadow: String::new(),
+        from_window: 0,
+        lead: 0,
+        published_by: String::new(),
+        published_at: String::new(),
+        commit: String::new(),
+        rollback_of: None,
+        rejected: vec![],
+    };
+    let files = Files::from([(path.to_owned(), text.as_bytes().to_vec())]);
+    Rules::fixed(Activation::compile(Offset(0), EventTime::MIN, said, files, Files::new()).unwrap())
+}
+
+#[test]
+fn i5_a_service_that_a_late_event_wakes_has_no_level_also_after_a_restart() {
+    let settings = CloseSettings { empty_windows: true, retain: 900 * SECOND, ..settings() };
+    let rules = ruled("t/a.yaml", "owner: t\nhealth: 'requestCount > 0 ? 0 : 2'\n");
+    let mut run = Run::ruled(&settings, Arc::clone(&rules), MemoryStore::default(), 0);
+    // Silent for longer than its ttl, with records that say so up to then; an event of long ago wakes it.
+    let silent = run.step(&message(&[range(0, 0, 1, 540)], &[folded(0, "a/x", 1), folded(480, "b/x", 1)]));
+    assert!(silent.iter().any(|text| text.starts_with("a[] 300 events=0") && text.ends_with("impaired<2")), "{silent:?}");
+    run.step(&message(&[range(0, 1, 2, 540)], &[folded(240, "a/x", 1)]));
+    let mut again = Run::ruled(&settings, rules, run.store.fork(), run.next);
+    again.now = run.now;
+    let closes = message(&[range(0, 2, 3, 600)], &[folded(540, "b/x", 1)]);
+    let (straight, restored) = (run.step(&closes), again.step(&closes));
+    assert!(straight.iter().any(|text| text.starts_with("a[] 540 events=0") && text.ends_with("impaired<0")), "{straight:?}");
+    assert_eq!(straight, restored);
 }
 
 fn capped(series_per_service: usize, services: usize) -> CloseSettings {

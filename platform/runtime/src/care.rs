@@ -10,6 +10,9 @@
 //! Care ends where the log ended when the partition was assigned (what killed lies before that), or after as many records as the transaction
 //! that killed can have held. Until then starts are not forgotten when the position moves, else each part would begin anew.
 //!
+//! **No death.** A member that loses a partition while it lives leaves a start behind as well: what it reads first is committed at once, not at the
+//! end of the interval, so that this takes no longer than a read. Else a group that is made anew often reads for minutes record by record.
+//!
 //! **Good records.** Others kill too: people, the memory of another stage, another poison in another task. Such a death counts against a record
 //! only if it falls between the mark and the commit behind it, some ms, and must do so each time at the same record: the first that comes
 //! through moves on. Deaths that come the same time after each start would: so each try waits 250 ms longer than the one before, and each slot
@@ -139,6 +142,11 @@ impl Caution {
     /// How often a process has started here already, in words for people.
     pub(crate) fn starts(&self) -> u64 {
         self.committed.starts
+    }
+
+    /// Whether a start is noted here that reads as always and has not got further yet.
+    pub(crate) fn is_doubted(&self) -> bool {
+        self.limit == usize::MAX && self.committed.starts > 0
     }
 
     /// How long a task waits before it reads, so that no two tasks and no two tries do it at the same time after a start.

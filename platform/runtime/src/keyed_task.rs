@@ -168,13 +168,13 @@ impl KeyedTask {
         self.core.has_uncommitted()
     }
 
-    /// Commits everything that was read, a large emission to its end, for an orderly stop. `false`: not yet; call again.
+    /// Commits everything that was read, a large emission to its end, for an orderly stop; waits up to `wait` where it must. `false`: not yet; call again.
     ///
     /// # Errors
     /// Then the task has ended.
-    pub fn drain(&mut self) -> Result<bool, TaskError> {
+    pub fn drain(&mut self, wait: Duration) -> Result<bool, TaskError> {
         if self.core.sealed.is_some() {
-            self.step(Duration::from_millis(100))?;
+            self.step(wait)?;
         } else if let Some(place) = self.core.folds.iter().position(|f| f.emitting.is_some()) {
             self.core.go_on(place)?;
         } else {

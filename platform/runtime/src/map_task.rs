@@ -159,7 +159,9 @@ impl MapTask {
         let now = self.setup.clock.monotonic();
         self.status.update(|s| s.last_progress = now);
         let held = self.stage.held();
-        if self.until_due(now).is_zero() || held > self.setup.settings.held_budget || self.read > self.setup.settings.read_budget {
+        // What shows that a start got further does not wait: until then another member would take this one for dead.
+        let shows = self.owned.iter().any(|o| o.told != o.committed && o.caution.is_doubted());
+        if shows || self.until_due(now).is_zero() || held > self.setup.settings.held_budget || self.read > self.setup.settings.read_budget {
             self.transactions.metrics.held.set(held as f64);
             self.commit_now()?;
         }

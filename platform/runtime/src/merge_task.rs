@@ -187,16 +187,16 @@ impl MergeTask {
         self.core.touched || self.core.sealed.is_some()
     }
 
-    /// Commits everything that was read, for an orderly stop. `false`: not yet; call again.
+    /// Commits everything that was read, for an orderly stop; waits up to `wait` where it must. `false`: not yet; call again.
     ///
     /// # Errors
     /// Then the task has ended.
-    pub fn drain(&mut self) -> Result<bool, TaskError> {
+    pub fn drain(&mut self, wait: Duration) -> Result<bool, TaskError> {
         if self.core.restoring.is_some() {
             return Ok(true);
         }
         if self.core.sealed.is_some() {
-            self.step(Duration::from_millis(100))?;
+            self.step(wait)?;
             return Ok(false);
         }
         self.commit_now()

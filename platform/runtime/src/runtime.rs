@@ -167,8 +167,8 @@ impl Task {
             let done = match self {
                 // What the log refuses now is read again after the restart.
                 Self::Map(task) => task.commit_now().map(|_| true)?,
-                Self::Keyed(task) => task.drain()?,
-                Self::Merge(task) => task.drain()?,
+                Self::Keyed(task) => task.drain(POLL)?,
+                Self::Merge(task) => task.drain(POLL)?,
             };
             if done {
                 break;

@@ -11,8 +11,10 @@ use crate::marks::{Cut, SCHEMA_CUT, SCHEMA_SEALED, Sealed};
 use crate::orders::Orders;
 use crate::settings::{ControllerSettings, start_of};
 use crate::tail::{Tail, back_to};
+use crate::worker::state::Beside;
+use platform_core::codec::Cursor;
 use platform_core::growth::{COLOUR_HEADER, EPOCH_HEADER, GROWTH_HEADER, Growth, IDENTITY_HEADER, SUMS_HEADER, Sums};
-use platform_core::log::{Log, LogError};
+use platform_core::log::{Committed, Log, LogError};
 use platform_core::record::{Partition, Record, Topic};
 use platform_core::time::nanos;
 use std::collections::BTreeMap;
@@ -23,8 +25,6 @@ use std::time::Duration;
 pub(crate) const SCHEMA: &str = "schema";
 /// How many windows of a deployment are remembered in each partition.
 const WINDOWS: usize = 64;
-/// First byte of the metadata beside a router's position that says: this input is torn.
-const TORN: u8 = 1;
 
 /// Everything that was seen at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -93,11 +93,11 @@ pub struct WindowSeen {
 pub struct PublicSeen {
     /// Its end.
     pub end: u64,
-    /// The newest published window, by which deployment, and when the log took its progress record.
+    /// The newest published window, by which deployment, and when the log took its progress record from that.
     pub newest: Option<(u64, Deployment, i64)>,
-    /// Cuts, by flip.
+    /// Cuts, by flip: those of flips that are not over, and perhaps others.
     pub cuts: BTreeMap<u64, Cut>,
-    /// Sealed marks, by flip.
+    /// Sealed marks, by flip, as far as cuts are known.
     pub sealed: BTreeMap<u64, Sealed>,
 }
 
@@ -187,38 +187,62 @@ impl Observer {
                 position: log.committed(&group, &partials)?.map(|committed| committed.offset.0),
                 windows: windows.of(deployment),
                 router: routed.as_ref().map(|committed| committed.offset.0),
-                torn: routed.is_some_and(|committed| committed.metadata.first() == Some(&TORN)),
+                torn: routed.as_ref().and_then(beside).is_some_and(|beside| beside.torn),
             });
         }
         Ok(ColourSeen { deployment, counts, partitions })
     }
 
+    /// How far each partition is published stands beside the positions of router workers. The topic itself, which is large, is read for the
+    /// marks of flips that are not over, and only while there is one.
     fn look_at_public(&mut self, orders: &Orders) -> Result<(u32, Vec<PublicSeen>), LogError> {
         let Self { log, settings, public, .. } = self;
         let count = log.partitions(&settings.public)?;
-        let (tail, seen) = match public.take() {
-            Some(known) => public.insert(known),
+        let open = orders.flips().iter().find(|flip| flip.receipt.is_none() || !flip.sealed).map(|flip| flip.at);
+        let mut all = match open {
             None => {
-                // Marks of a flip that is not over lie behind its order.
-                let open = orders.flips().iter().find(|flip| flip.receipt.is_none() || !flip.sealed).map(|flip| flip.at);
-                let wanted = settings.window.saturating_mul(3);
-                let since = |newest: i64| newest.saturating_sub(wanted).min(open.unwrap_or(i64::MAX));
-                let tail = Tail::new(Arc::clone(log), &settings.public, back_to(log, &settings.public, &since)?);
-                public.insert((tail, Vec::new()))
+                *public = None;
+                vec![PublicSeen::default(); count as usize]
+            }
+            Some(since) => {
+                let (tail, seen) = match public.take() {
+                    Some(known) => public.insert(known),
+                    None => {
+                        // Marks lie behind the order. What another process ordered just now is seen a moment later than its marks.
+                        let since = since.saturating_sub(settings.window);
+                        let from = back_to(log, &settings.public, &|newest| newest.min(since))?;
+                        public.insert((Tail::new(Arc::clone(log), &settings.public, from), Vec::new()))
+                    }
+                };
+                seen.resize_with(seen.len().max(count as usize), PublicSeen::default);
+                tail.read(&mut |index, record| {
+                    if let Some(partition) = seen.get_mut(index as usize) {
+                        partition.take(record);
+                    }
+                })?;
+                seen.clone()
             }
         };
-        seen.resize_with(seen.len().max(count as usize), PublicSeen::default);
-        let progress = settings.progress.as_bytes();
-        tail.read(&mut |index, record| {
-            if let Some(partition) = seen.get_mut(index as usize) {
-                partition.take(record, progress);
-            }
-        })?;
-        for (index, partition) in (0..).zip(seen.iter_mut()) {
+        for (index, partition) in (0..).zip(all.iter_mut()) {
             partition.end = log.bounds(&Partition::new(&settings.public, index))?.1.0;
+            for topics in settings.colours.values() {
+                let routed = match log.committed(&settings.router_group, &Partition::new(&topics.signals, index)) {
+                    Err(LogError::UnknownTopic(_)) => None,
+                    committed => committed?,
+                };
+                let newest = routed.as_ref().and_then(beside).and_then(|beside| Some((beside.progress, beside.of?)));
+                if let Some((window, (of, at))) = newest.filter(|(window, _)| partition.newest.is_none_or(|(known, ..)| *window > known)) {
+                    partition.newest = Some((window, of, at));
+                }
+            }
         }
-        Ok((count, seen.clone()))
+        Ok((count, all))
     }
+}
+
+/// What a router worker says beside its position.
+fn beside(committed: &Committed) -> Option<Beside> {
+    Beside::read(&mut Cursor::new(&committed.metadata)).ok()
 }
 
 impl SignalsSeen {
@@ -250,15 +274,9 @@ impl SignalsSeen {
 }
 
 impl PublicSeen {
-    fn take(&mut self, record: &Record<'_>, progress: &[u8]) {
+    fn take(&mut self, record: &Record<'_>) {
         let value = record.value.unwrap_or_default();
         match record.headers.get(SCHEMA) {
-            Some(schema) if schema == progress => {
-                let window = record.headers.get(IDENTITY_HEADER).and_then(window_of);
-                if let Some((window, deployment)) = window.zip(deployment_of(record)) {
-                    self.newest = Some((window, deployment, record.append_time.map_or(0, |time| time.0)));
-                }
-            }
             Some(schema) if schema == SCHEMA_CUT.as_bytes() => match Cut::decode(value) {
                 Ok(cut) => drop(self.cuts.insert(cut.flip, cut)),
                 Err(error) => tracing::error!(offset = record.offset.0, %error, "a cut in the public topic cannot be read"),

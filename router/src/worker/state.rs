@@ -6,10 +6,10 @@
 
 use super::Unusable;
 use crate::authority::CutAt;
-use crate::deployment::Deployment;
+use crate::deployment::{Colour, Deployment};
 use crate::marks::Cut;
 use crate::rule::Published;
-use platform_core::codec::{CodecError, Cursor, put_u64};
+use platform_core::codec::{CodecError, Cursor, put_i64, put_u64};
 use platform_core::growth::Sums;
 use platform_core::log::{Log, Positions};
 use platform_core::map::Map;
@@ -45,6 +45,9 @@ struct Small {
     cuts: Vec<CutAt>,
     /// Newest window whose progress record is published.
     progress: u64,
+    /// Whose that is, and when the log took it from them, in ns.
+    #[serde(default)]
+    progress_of: Option<(Deployment, i64)>,
     /// Newest window of which anything is.
     newest: u64,
     /// First revisions, of each window behind `progress`: what a deployment left half published may lie behind windows that only the next
@@ -58,6 +61,55 @@ struct Small {
     ends: Vec<u64>,
     /// By window, for each output: no record of it lies before this.
     reach: BTreeMap<u64, Vec<u64>>,
+}
+
+/// What stands first beside the position of an input: whoever looks at it sees how far a partition is published, and by whom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Beside {
+    /// The input says other sums than it has, or cannot be read.
+    pub(crate) torn: bool,
+    /// Number of the last flip that was cut.
+    pub(crate) flip: u64,
+    /// Newest window whose progress record is published; 0: none.
+    pub(crate) progress: u64,
+    /// Nothing of a window before this one is remembered.
+    pub(crate) purged: u64,
+    /// Whose the progress record is, and when the log took it from them, in ns. Workers before this one did not say.
+    pub(crate) of: Option<(Deployment, i64)>,
+}
+
+impl Beside {
+    /// Bits of the first byte: torn, and whether it says whose the progress record is.
+    const TORN: u8 = 1;
+    const OF: u8 = 2;
+
+    /// `bits u8 | flip | progress | purged` and perhaps `colour u8 | epoch | at`, varints.
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        out.push(if self.torn { Self::TORN } else { 0 } | if self.of.is_some() { Self::OF } else { 0 });
+        for number in [self.flip, self.progress, self.purged] {
+            put_u64(out, number);
+        }
+        if let Some((of, at)) = self.of {
+            out.push(u8::from(of.colour == Colour::Green));
+            put_u64(out, u64::from(of.epoch));
+            put_i64(out, at);
+        }
+    }
+
+    /// Reads what `put` wrote.
+    pub(crate) fn read(from: &mut Cursor<'_>) -> Result<Self, CodecError> {
+        let bits = from.u8()?;
+        let (flip, progress, purged) = (from.u64()?, from.u64()?, from.u64()?);
+        let of = if bits & Self::OF == 0 {
+            None
+        } else {
+            let colour = if from.u8()? == 0 { Colour::Blue } else { Colour::Green };
+            let epoch = from.u64()?;
+            let epoch = u32::try_from(epoch).map_err(|_| CodecError::Unknown { what: "epoch", value: epoch })?;
+            Some((Deployment { colour, epoch }, from.i64()?))
+        };
+        Ok(Self { torn: bits & Self::TORN != 0, flip, progress, purged, of })
+    }
 }
 
 /// First revisions of a window.
@@ -147,8 +199,11 @@ impl State {
         if tally.mixed || tally.by != Some(by) { tally.sums.finals >= said.finals } else { tally.sums == said }
     }
 
-    /// The progress record of a window is published.
-    pub(super) fn progressed(&mut self, window: u64) {
+    /// The progress record of a window is published; `at`: when the log took it, in ns.
+    pub(super) fn progressed(&mut self, window: u64, by: Option<Deployment>, at: i64) {
+        if window > self.small.progress {
+            self.small.progress_of = by.map(|by| (by, at));
+        }
         self.small.progress = self.small.progress.max(window);
         self.small.newest = self.small.newest.max(window);
         self.small.tallies = self.small.tallies.split_off(&self.small.progress.saturating_add(1));
@@ -202,27 +257,25 @@ impl State {
         let mut best = (0, 0);
         for bytes in beside {
             let mut fields = Cursor::new(bytes);
-            let mut next = || fields.u64().map_err(unreadable);
-            let (flip, progress, purged) = (next()?, next()?, next()?);
+            let Beside { flip, progress, purged, of, .. } = Beside::read(&mut fields).map_err(unreadable)?;
             if (flip, progress) < best && !from.is_empty() {
                 continue;
             }
             best = (flip, progress);
             (self.small.flip, self.small.progress, self.small.purged, self.small.forgotten) = (flip, progress, purged, purged);
-            self.small.newest = progress;
+            (self.small.newest, self.small.progress_of) = (progress, of);
             for output in &self.outputs {
-                from.insert(output.clone(), Offset(next()?));
+                from.insert(output.clone(), Offset(fields.u64().map_err(unreadable)?));
             }
         }
         self.small.ends = self.outputs.iter().map(|output| from.get(output).map_or(0, |at| at.0)).collect();
         Ok(from)
     }
 
-    /// What a restart without a store must know: `flip | progress | purged | for each output, from where it must be read`, varints.
-    pub(super) fn put_beside(&self, out: &mut Vec<u8>) {
-        for number in [self.small.flip, self.small.progress, self.small.purged] {
-            put_u64(out, number);
-        }
+    /// What a restart without a store must know: `Beside`, then for each output from where it must be read, varints.
+    pub(super) fn put_beside(&self, torn: bool, out: &mut Vec<u8>) {
+        let Small { flip, progress, purged, progress_of: of, .. } = self.small;
+        Beside { torn, flip, progress, purged, of }.put(out);
         for (place, end) in self.small.ends.iter().enumerate() {
             // A window may get its first result late, behind those of later windows.
             put_u64(out, self.small.reach.values().filter_map(|ends| ends.get(place)).fold(*end, |least, at| least.min(*at)));

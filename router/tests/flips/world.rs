@@ -221,7 +221,7 @@ impl World {
     /// Where the worker has committed that it stands in a colour's results, and whether they are torn.
     pub fn stands(&self, of: Deployment) -> (u64, bool) {
         let committed = self.memory.committed("p.router", &signals(of)).unwrap().unwrap_or_default();
-        (committed.offset.0, committed.metadata.first() == Some(&TORN))
+        (committed.offset.0, committed.metadata.first().is_some_and(|bits| bits & TORN != 0))
     }
 
     pub fn end(&self, of: Deployment) -> u64 {

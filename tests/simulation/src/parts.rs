@@ -71,6 +71,17 @@ impl Task {
             }
         }
     }
+
+    /// Commits what it has, as the runtime has tasks do that are told to stop. `false`: not yet; call again.
+    pub(crate) fn finish(&mut self) -> Result<bool, TaskError> {
+        match self {
+            // What the log refuses now is read again after the restart.
+            Self::Map(task) => task.commit_now().map(|_| true),
+            Self::Keyed(task) => task.drain(Duration::ZERO),
+            Self::Merge(task) => task.drain(Duration::ZERO),
+            Self::Control(..) => Ok(true),
+        }
+    }
 }
 
 /// How a task is made.

@@ -57,6 +57,7 @@ struct Role {
 enum Next {
     Make(usize),
     Step(Task),
+    Finish(Task),
 }
 
 /// A process: its tasks are made one after the other when it starts, and all end with it.
@@ -78,6 +79,8 @@ struct Process {
     slow_until: Duration,
     /// It stands still in the middle of a step.
     frozen: bool,
+    /// It was told to stop: each task commits what it has, and then it begins again.
+    stopping: bool,
 }
 
 thread_local! {
@@ -239,6 +242,7 @@ impl World {
             paused_until: None,
             slow_until: Duration::ZERO,
             frozen: false,
+            stopping: false,
         });
         if self.plan.slow > 0 && self.now() < self.plan.busy && self.seed.chance(500) {
             self.slow_down(self.processes.len() - 1);
@@ -305,6 +309,13 @@ impl World {
         if process.slow_until > Duration::ZERO && now >= process.slow_until {
             process.slow_until = Duration::ZERO;
             self.log.set_slow(number, false);
+        }
+        if process.stopping {
+            let Some(task) = process.tasks.pop() else {
+                self.end(place, false);
+                return None;
+            };
+            return Some(Next::Finish(task));
         }
         if let Some(stage) = process.waiting.pop() {
             return Some(Next::Make(stage));
@@ -394,13 +405,13 @@ impl World {
     fn notice(&mut self, per_mille: u64) {
         let orders = self.orders();
         for place in (0..self.processes.len()).rev() {
-            let Some(process) = self.processes.get(place).filter(|process| !process.frozen && process.paused_until.is_none()) else {
+            let Some(process) = self.processes.get(place).filter(|process| !(process.frozen || process.stopping || process.paused_until.is_some())) else {
                 continue;
             };
             let now: Vec<Deployed> =
                 process.role.colours.iter().filter_map(|colour| orders.running(*colour)).map(|start| start.deployment).collect();
             if now != process.of && self.seed.chance(per_mille) {
-                self.end(place, false);
+                self.processes.get_mut(place).into_iter().for_each(|process| process.stopping = true);
             }
         }
     }
@@ -536,11 +547,12 @@ fn go(world: &Rc<RefCell<World>>, most: u64) {
         let next = world.borrow_mut().next(number);
         let done = match next {
             None => return,
-            Some(Next::Step(mut task)) => task.step().map(|()| task),
+            Some(Next::Step(mut task)) => task.step().map(|()| Some(task)),
+            Some(Next::Finish(mut task)) => task.finish().map(|done| (!done).then_some(task)),
             Some(Next::Make(stage)) => {
                 let recipe = world.borrow().recipe(number, stage);
                 let Some(recipe) = recipe else { return };
-                recipe.make()
+                recipe.make().map(Some)
             }
         };
         let mut world = world.borrow_mut();
@@ -549,7 +561,7 @@ fn go(world: &Rc<RefCell<World>>, most: u64) {
         match done {
             Ok(task) => {
                 if let Some(process) = world.processes.get_mut(place) {
-                    process.tasks.push(task);
+                    process.tasks.extend(task);
                 }
             }
             Err(error) => return world.failed(place, &error),

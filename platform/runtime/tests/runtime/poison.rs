@@ -215,6 +215,21 @@ fn care_ends() {
     assert_eq!(came_out(&world).1, transactions + 1);
 }
 
+/// Whoever gets a partition soon after another one took it must not think that one died.
+#[test]
+fn the_first_records_behind_a_start_are_committed_at_once() {
+    let world = World::new(RuntimeSettings { commit_interval: Duration::from_secs(60), ..RuntimeSettings::default() });
+    let values = [numbers(40), numbers(5)];
+    (0..2).for_each(|index| fill(&world, index, &values[index as usize]));
+    for _ in 0..4 {
+        // Much shorter than the interval, and each but the last one just goes away.
+        assert!(process(&world, &Moments::default(), 6));
+        fill(&world, 0, &numbers(1));
+    }
+    let lines = came_out(&world).0;
+    assert_eq!((lines.len(), lines.values().sum::<u32>()), (45, 48), "three that came later are the first again");
+}
+
 /// Kills whoever it likes, at a moment, and lets time pass there.
 fn killer(clock: &Arc<SimClock>, kills: impl Fn(Duration) -> bool + Send + Sync + 'static) -> Moments {
     let clock = Arc::clone(clock);
