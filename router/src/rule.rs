@@ -56,8 +56,8 @@ pub fn decide(published: Option<&Published>, offered: &Growth) -> Decision {
 impl Published {
     /// What stands published once `offered`, of the deployment of epoch `by`, is out under `revision`.
     #[must_use]
-    pub fn of(revision: u64, offered: &Growth, by: u32) -> Self {
-        Self { revision, complete: offered.complete, totals: offered.totals.clone(), by }
+    pub fn of(revision: u64, offered: Growth, by: u32) -> Self {
+        Self { revision, complete: offered.complete, totals: offered.totals, by }
     }
 
     /// `revision | complete u8 | totals: count, numbers… | by`, varints.
@@ -129,7 +129,7 @@ mod tests {
                     prop_assert_eq!(revision, next);
                     next += 1;
                     prop_assert!(last.is_none_or(|l| totals_grow(&l.totals, &offer.totals)));
-                    last = Some(Published::of(revision, offer, 1));
+                    last = Some(Published::of(revision, offer.clone(), 1));
                 }
             }
             prop_assert_eq!(&last.as_ref().unwrap().totals, &history.last().unwrap().totals);

@@ -123,6 +123,19 @@ pub fn ends(log: &dyn Log, topic: &Topic) -> Result<Positions, LogError> {
 /// # Errors
 /// When the log cannot be read.
 pub fn back_to(log: &Arc<dyn Log>, topic: &Topic, since: &dyn Fn(i64) -> i64) -> Result<Positions, LogError> {
+    back_to_enough(log, topic, since, (usize::MAX, &|_| false))
+}
+
+/// As `back_to`, or less: for a partition that has so many of the records that the second says yes to, from the last so many on at least.
+///
+/// # Errors
+/// As `back_to`.
+pub fn back_to_enough(
+    log: &Arc<dyn Log>,
+    topic: &Topic,
+    since: &dyn Fn(i64) -> i64,
+    (enough, counts): (usize, &dyn Fn(&Record<'_>) -> bool),
+) -> Result<Positions, LogError> {
     let mut found = Positions::new();
     let mut open: BTreeMap<Partition, (Offset, Offset)> = BTreeMap::new();
     for index in 0..log.partitions(topic)? {
@@ -141,6 +154,7 @@ pub fn back_to(log: &Arc<dyn Log>, topic: &Topic, since: &dyn Fn(i64) -> i64) ->
         let mut positions: Positions = starts.collect();
         let ends: Positions = open.iter().map(|(partition, (_, end))| (partition.clone(), *end)).collect();
         let mut oldest: BTreeMap<u32, i64> = BTreeMap::new();
+        let mut counted: BTreeMap<u32, usize> = BTreeMap::new();
         // Only partitions that are still looked at are read at all.
         for partition in found.keys() {
             positions.insert(partition.clone(), log.bounds(partition)?.1);
@@ -148,13 +162,14 @@ pub fn back_to(log: &Arc<dyn Log>, topic: &Topic, since: &dyn Fn(i64) -> i64) ->
         Tail::new(Arc::clone(log), topic, positions.clone()).read_to(&ends, &mut |index, record| {
             let at = record.append_time.map_or(0, |time| time.0);
             oldest.entry(index).or_insert(at);
+            *counted.entry(index).or_default() += usize::from(counts(record));
             newest.entry(index).and_modify(|newest| *newest = at.max(*newest)).or_insert(at);
         })?;
         open.retain(|partition, (start, _)| {
             let from = positions.get(partition).copied().unwrap_or_default();
             let reached =
                 oldest.get(&partition.index).zip(newest.get(&partition.index)).is_some_and(|(oldest, newest)| *oldest < since(*newest));
-            let last = from == *start || reached;
+            let last = from == *start || reached || counted.get(&partition.index).is_some_and(|counted| *counted >= enough);
             if last {
                 found.insert(partition.clone(), from);
             }

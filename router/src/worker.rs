@@ -26,6 +26,7 @@ use platform_core::stage::{Emit, MergeStage, StageError, Taken};
 use platform_core::store::{Changes, Store};
 use reconcile::Reconcile;
 use state::State;
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -93,13 +94,64 @@ enum Held {
     Torn,
 }
 
-/// What a worker reads of a record without its value.
+/// The headers that a worker decides by, found in one pass: records of an input have about ten, and there are very many records.
+#[derive(Clone, Copy, Default)]
+struct Said<'a> {
+    schema: Option<&'a [u8]>,
+    identity: Option<&'a [u8]>,
+    colour: Option<&'a [u8]>,
+    epoch: Option<&'a [u8]>,
+    growth: Option<&'a [u8]>,
+    hash: Option<&'a [u8]>,
+    sums: Option<&'a [u8]>,
+    forgotten: Option<&'a [u8]>,
+}
+
+impl<'a> Said<'a> {
+    fn of(record: &Record<'a>) -> Self {
+        const SCHEMA_NAME: &[u8] = SCHEMA.as_bytes();
+        const IDENTITY: &[u8] = IDENTITY_HEADER.as_bytes();
+        const COLOUR: &[u8] = COLOUR_HEADER.as_bytes();
+        const EPOCH: &[u8] = EPOCH_HEADER.as_bytes();
+        const GROWTH: &[u8] = GROWTH_HEADER.as_bytes();
+        const HASH: &[u8] = HASH_HEADER.as_bytes();
+        const SUMS: &[u8] = SUMS_HEADER.as_bytes();
+        const FORGOTTEN: &[u8] = FORGOTTEN_HEADER.as_bytes();
+        let mut said = Self::default();
+        for (name, value) in record.headers.bytes() {
+            let place = match name {
+                SCHEMA_NAME => &mut said.schema,
+                IDENTITY => &mut said.identity,
+                COLOUR => &mut said.colour,
+                EPOCH => &mut said.epoch,
+                GROWTH => &mut said.growth,
+                HASH => &mut said.hash,
+                SUMS => &mut said.sums,
+                FORGOTTEN => &mut said.forgotten,
+                _ => continue,
+            };
+            place.get_or_insert(value);
+        }
+        said
+    }
+
+    /// Which deployment wrote the record.
+    fn deployment(&self) -> Result<Deployment, CodecError> {
+        let text = |bytes: Option<&'a [u8]>| bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).ok_or(CodecError::Text);
+        let colour = text(self.colour)?.parse().map_err(|_| CodecError::Text)?;
+        let epoch = text(self.epoch)?.parse().map_err(|_| CodecError::Text)?;
+        Ok(Deployment { colour, epoch })
+    }
+}
+
+/// What a worker knows of a record without its value.
 struct Facts<'a> {
     of: Deployment,
     /// `None`: a progress record.
     route: Option<usize>,
     identity: &'a [u8],
     window: u64,
+    said: Said<'a>,
 }
 
 impl Worker {
@@ -145,23 +197,22 @@ impl Worker {
         metrics::counter!("platform_invariant_violations_total", "pipeline" => self.settings.pipeline.clone(), "name" => name).increment(1);
     }
 
-    /// What the headers say of a record of an input.
-    fn facts<'a>(&self, record: &Record<'a>) -> Result<Facts<'a>, CodecError> {
-        let header = |name| record.headers.get(name).ok_or(CodecError::Truncated);
-        let schema = header(SCHEMA)?;
-        let identity = header(IDENTITY_HEADER)?;
+    /// What the headers of a record of an input say, which is of `of`.
+    fn facts<'a>(&self, of: Deployment, said: Said<'a>) -> Result<Facts<'a>, CodecError> {
+        let schema = said.schema.ok_or(CodecError::Truncated)?;
+        let identity = said.identity.ok_or(CodecError::Truncated)?;
         let route = self.routes.iter().position(|(name, _)| name.as_bytes() == schema);
         if route.is_none() && schema != self.settings.progress.as_bytes() {
             return Err(CodecError::Unknown { what: "schema of length", value: schema.len() as u64 });
         }
-        Ok(Facts { of: deployment(record)?, route, identity, window: window_of(identity) })
+        Ok(Facts { of, route, identity, window: window_of(identity), said })
     }
 
     /// A result of whoever answers for its window. Gives whether it was published.
     fn offer(&mut self, facts: &Facts<'_>, record: &Record<'_>, store: &dyn Store, out: &mut dyn Emit) -> Result<bool, Unusable> {
-        let Facts { of, route: Some(route), identity, window } = *facts else { return Ok(false) };
-        let growth = Growth::decode(record.headers.get(GROWTH_HEADER).ok_or(CodecError::Truncated)?)?;
-        let hash = record.headers.get(HASH_HEADER).map_or(Ok(0), hash_of)?;
+        let Facts { of, route: Some(route), identity, window, said } = *facts else { return Ok(false) };
+        let growth = Growth::decode(said.growth.ok_or(CodecError::Truncated)?)?;
+        let hash = said.hash.map_or(Ok(0), hash_of)?;
         let value = record.value.ok_or(CodecError::Truncated)?;
         if window < self.state.purged() {
             // Whether it was published, and as what, is not known any more.
@@ -173,9 +224,9 @@ impl Worker {
         let summed = self.routes.get(route).is_some_and(|(schema, _)| *schema == self.settings.summed);
         let passed = match decision {
             Decision::Publish(revision) => {
-                self.state.publish(identity, Published::of(revision, &growth, facts.of.epoch), facts.of, summed.then_some(hash));
                 self.value.clear();
                 splice(value, growth.revision_at, revision, &mut self.value);
+                self.state.publish(identity, Published::of(revision, growth, of.epoch), of, summed.then_some(hash));
                 self.forward(route, record, Some(revision), out)?;
                 return Ok(true);
             }
@@ -196,7 +247,8 @@ impl Worker {
     /// The record with the value that lies ready, to its public partition.
     fn forward(&self, route: usize, record: &Record<'_>, revision: Option<u64>, out: &mut dyn Emit) -> Result<(), CommitError> {
         let number = revision.map(|revision| revision.to_string());
-        let mut headers: Vec<(&str, &[u8])> = record.headers.iter().collect();
+        // Ten headers, and room for one more, without asking for memory.
+        let mut headers: SmallVec<[(&str, &[u8]); 16]> = record.headers.iter().collect();
         if let Some(number) = &number {
             headers.push((REVISION_HEADER, number.as_bytes()));
         }
@@ -211,7 +263,7 @@ impl Worker {
         if facts.window <= self.state.progress() {
             return Ok(());
         }
-        let said = Sums::decode(record.headers.get(SUMS_HEADER).ok_or(CodecError::Truncated)?)?;
+        let said = Sums::decode(facts.said.sums.ok_or(CodecError::Truncated)?)?;
         if !self.state.is_whole(facts.window, facts.of, said) {
             return Err(Unusable::Sums { window: facts.window, said, published: self.state.tally_of(facts.window) });
         }
@@ -243,15 +295,15 @@ impl Worker {
     }
 
     /// What a progress record says besides, also one that is not published.
-    fn note(&mut self, place: usize, facts: &Facts<'_>, record: &Record<'_>) {
+    fn note(&mut self, place: usize, facts: &Facts<'_>) {
         if facts.route.is_some() {
             return;
         }
-        let forgotten = record.headers.get(FORGOTTEN_HEADER).map_or(u64::MAX, window_of);
+        let forgotten = facts.said.forgotten.map_or(u64::MAX, window_of);
         if let Some(input) = self.inputs.get_mut(place) {
             input.forgotten = Some((facts.of, forgotten));
         }
-        let Some(sums) = record.headers.get(SUMS_HEADER).and_then(|bytes| Sums::decode(bytes).ok()) else { return };
+        let Some(sums) = facts.said.sums.and_then(|bytes| Sums::decode(bytes).ok()) else { return };
         let known = self.sums.entry(facts.window).or_default();
         if known.iter().any(|(of, _)| *of == facts.of) {
             return;
@@ -279,7 +331,8 @@ impl Worker {
 
     fn take(&mut self, place: usize, record: &Record<'_>, store: &dyn Store, out: &mut dyn Emit) -> Result<Taken, Unusable> {
         let Some(colour) = self.inputs.get(place).map(|input| input.colour) else { return Ok(Taken::Yes) };
-        let of = match deployment(record) {
+        let said = Said::of(record);
+        let of = match said.deployment() {
             Ok(of) if planted(Bug::EpochIgnoredByRouter) => self.orders.running(of.colour).map_or(of, |start| start.deployment),
             Ok(of) => of,
             // Whoever had the place then: what has ended does not stand in the way of what comes behind it.
@@ -295,8 +348,8 @@ impl Worker {
             self.count("foreign");
             return Ok(Taken::Yes);
         }
-        let facts = Facts { of, ..self.facts(record)? };
-        self.note(place, &facts, record);
+        let facts = self.facts(of, said)?;
+        self.note(place, &facts);
         loop {
             match self.authority.judge(facts.of, facts.window, self.through) {
                 Verdict::Hold if planted(Bug::StandbyNotHeld) => return Ok(Taken::Yes),
@@ -382,7 +435,8 @@ impl Worker {
         }
         let limit = self.through;
         let read = reconcile.read(|record| {
-            let Ok(facts) = self.facts(record) else { return Ok(None) };
+            let said = Said::of(record);
+            let Ok(facts) = said.deployment().and_then(|of| self.facts(of, said)) else { return Ok(None) };
             // What lies behind goes the usual way.
             if facts.of != of || self.authority.owner(facts.window) != Some(of) || facts.route.is_none() || facts.window > limit {
                 return Ok(None);
@@ -444,14 +498,6 @@ impl From<CommitError> for Unusable {
     }
 }
 
-/// Which deployment wrote a record.
-fn deployment(record: &Record<'_>) -> Result<Deployment, CodecError> {
-    let text = |name| record.headers.get(name).and_then(|bytes| std::str::from_utf8(bytes).ok()).ok_or(CodecError::Text);
-    let colour = text(COLOUR_HEADER)?.parse().map_err(|_| CodecError::Text)?;
-    let epoch = text(EPOCH_HEADER)?.parse().map_err(|_| CodecError::Text)?;
-    Ok(Deployment { colour, epoch })
-}
-
 fn hash_of(text: &[u8]) -> Result<u64, CodecError> {
     std::str::from_utf8(text).ok().and_then(|text| u64::from_str_radix(text, 16).ok()).ok_or(CodecError::Text)
 }
@@ -508,7 +554,7 @@ impl MergeStage for Worker {
             self.state.seal(sealed.flip);
         } else if schema == self.settings.progress.as_bytes() {
             let window = window_of(record.headers.get(IDENTITY_HEADER).unwrap_or_default());
-            self.state.progressed(window, deployment(record).ok(), record.append_time.map_or(0, |time| time.0));
+            self.state.progressed(window, Said::of(record).deployment().ok(), record.append_time.map_or(0, |time| time.0));
         } else if let Some((name, _)) = self.routes.iter().find(|(name, _)| name.as_bytes() == schema) {
             let header = |name| record.headers.get(name).ok_or(unreadable(CodecError::Truncated));
             // Records of programs before this one do not say; then nothing is known to grow from.
@@ -516,8 +562,8 @@ impl MergeStage for Worker {
             let revision = std::str::from_utf8(header(REVISION_HEADER)?).ok().and_then(|text| text.parse().ok());
             let revision = revision.ok_or(unreadable(CodecError::Text))?;
             let hash = record.headers.get(HASH_HEADER).map_or(Ok(0), hash_of).map_err(unreadable)?;
-            let by = deployment(record).map_err(unreadable)?;
-            let published = Published::of(revision, &growth, by.epoch);
+            let by = Said::of(record).deployment().map_err(unreadable)?;
+            let published = Published::of(revision, growth, by.epoch);
             let summed = (*name == self.settings.summed).then_some(hash);
             self.state.recall(of, record.offset, header(IDENTITY_HEADER)?, published, by, summed, store).map_err(|error| match error {
                 Unusable::Record(source) => unreadable(source),

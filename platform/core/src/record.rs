@@ -113,7 +113,14 @@ impl<'a> Headers<'a> {
     /// The first header of this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'a [u8]> {
-        self.iter().find(|(n, _)| *n == name).map(|(_, value)| value)
+        self.bytes().find(|(n, _)| *n == name.as_bytes()).map(|(_, value)| value)
+    }
+
+    /// Names and values in order; names are not looked at, and may be no text.
+    pub fn bytes(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        let mut cursor = Cursor::new(self.0);
+        let count = if self.0.is_empty() { 0 } else { cursor.u64().unwrap_or(0) };
+        (0..count).map_while(move |_| Some((cursor.bytes().ok()?, cursor.bytes().ok()?)))
     }
 
     /// Names and values in order.

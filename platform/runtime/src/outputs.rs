@@ -42,9 +42,11 @@ impl Outputs {
             rest = behind;
             taken
         };
+        let mut headers: Vec<(&str, &[u8])> = Vec::new();
         for entry in &self.entries {
             let key = entry.key.map(&mut take);
-            let headers: Vec<(&str, &[u8])> = Headers::from_encoded(take(entry.headers)).iter().collect();
+            headers.clear();
+            headers.extend(Headers::from_encoded(take(entry.headers)).iter());
             let value = entry.value.map(&mut take);
             out.append(&entry.to, NewRecord { key, headers: &headers, value })?;
         }

@@ -10,7 +10,7 @@ use crate::health::{Answers, Health};
 use crate::marks::{Cut, SCHEMA_CUT, SCHEMA_SEALED, Sealed};
 use crate::orders::Orders;
 use crate::settings::{ControllerSettings, start_of};
-use crate::tail::{Tail, back_to};
+use crate::tail::{Tail, back_to, back_to_enough};
 use crate::worker::state::Beside;
 use platform_core::codec::Cursor;
 use platform_core::growth::{COLOUR_HEADER, EPOCH_HEADER, GROWTH_HEADER, Growth, IDENTITY_HEADER, SUMS_HEADER, Sums};
@@ -164,8 +164,13 @@ impl Observer {
         let (tail, seen) = match signals.remove(&deployment.colour) {
             Some(known) => signals.entry(deployment.colour).or_insert(known),
             None => {
-                let wanted = settings.window.saturating_mul(i64::try_from(settings.checks.windows).unwrap_or(i64::MAX).saturating_add(3));
-                let from = back_to(log, &topics.signals, &|newest| newest.saturating_sub(wanted))?;
+                // One that has just caught up has very much of little time.
+                let windows = settings.checks.windows.saturating_add(3);
+                let span = settings.window.saturating_mul(i64::try_from(windows).unwrap_or(i64::MAX));
+                let progress = |record: &Record<'_>| {
+                    record.headers.get(SCHEMA) == Some(settings.progress.as_bytes()) && deployment_of(record) == Some(deployment)
+                };
+                let from = back_to_enough(log, &topics.signals, &|newest| newest.saturating_sub(span), (windows, &progress))?;
                 let tail = Tail::new(Arc::clone(log), &topics.signals, from);
                 signals.entry(deployment.colour).or_insert((tail, Vec::new()))
             }

@@ -15,7 +15,7 @@ use platform_core::log::{Log, Positions};
 use platform_core::map::Map;
 use platform_core::record::{Offset, Partition};
 use platform_core::stage::StageError;
-use platform_core::store::{Changes, Store};
+use platform_core::store::{Change, Changes, Store};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -29,8 +29,10 @@ const ENTRY: usize = 256;
 pub(super) struct State {
     outputs: Vec<Partition>,
     remember: i64,
-    /// The published map, as far as it is not in the store.
+    /// The published map, as far as it is not in the store, by the keys that it has there.
     changed: Map<Vec<u8>, Published>,
+    /// The key that is looked for.
+    key: Vec<u8>,
     /// The store holds nothing of a window behind this one.
     kept: u64,
     small: Small,
@@ -124,7 +126,7 @@ struct Tally {
 impl State {
     pub(super) fn new(outputs: Vec<Partition>, remember: i64) -> Self {
         let small = Small { ends: vec![0; outputs.len()], ..Small::default() };
-        Self { outputs, remember, changed: Map::default(), kept: 0, small, unsaved: false }
+        Self { outputs, remember, changed: Map::default(), key: Vec::new(), kept: 0, small, unsaved: false }
     }
 
     pub(super) fn outputs(&self) -> &[Partition] {
@@ -152,13 +154,16 @@ impl State {
     }
 
     /// What stands published under an identity.
-    pub(super) fn published(&self, identity: &[u8], store: &dyn Store) -> Result<Option<Published>, Unusable> {
-        match self.changed.get(identity) {
+    pub(super) fn published(&mut self, identity: &[u8], store: &dyn Store) -> Result<Option<Published>, Unusable> {
+        self.key.clear();
+        self.key.push(PUBLISHED);
+        self.key.extend_from_slice(identity);
+        match self.changed.get(&self.key) {
             Some(published) => Ok(Some(published.clone())),
             // Most results are of a window that has only begun.
             None if self.remember == 0 || super::window_of(identity) > self.kept => Ok(None),
             None => {
-                let stored = store.get(&published_key(identity)).map_err(StageError::from)?;
+                let stored = store.get(&self.key).map_err(StageError::from)?;
                 Ok(stored.map(|bytes| Published::decode(&bytes)).transpose()?)
             }
         }
@@ -176,7 +181,7 @@ impl State {
         }
         if self.remember > 0 {
             self.small.reach.entry(window).or_insert_with(|| self.small.ends.clone());
-            self.changed.insert(identity.to_vec(), published);
+            self.changed.insert(published_key(identity), published);
         }
     }
 
@@ -334,9 +339,7 @@ impl State {
         if self.remember == 0 {
             return;
         }
-        for (identity, published) in self.changed.drain() {
-            changes.put(&published_key(&identity), published.encode());
-        }
+        changes.list.extend(self.changed.drain().map(|(key, published)| Change::Put(key, published.encode())));
         self.kept = self.kept.max(self.small.newest);
         if !std::mem::take(&mut self.unsaved) {
             return;
@@ -362,7 +365,23 @@ impl State {
 }
 
 fn published_key(identity: &[u8]) -> Vec<u8> {
-    let mut key = vec![PUBLISHED];
-    key.extend_from_slice(identity);
-    key
+    [&[PUBLISHED], identity].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_beside_a_position_comes_back_and_older_workers_said_less() {
+        let of = Some((Deployment { colour: Colour::Green, epoch: 300 }, -5));
+        for beside in [Beside::default(), Beside { torn: true, flip: 7, progress: 1 << 63, purged: 3, of }] {
+            let mut bytes = Vec::new();
+            beside.put(&mut bytes);
+            bytes.extend_from_slice(&[9, 9]);
+            assert_eq!(Beside::read(&mut Cursor::new(&bytes)), Ok(beside));
+        }
+        let before = Beside::read(&mut Cursor::new(&[1, 7, 5, 3, 9, 9])).unwrap();
+        assert_eq!(before, Beside { torn: true, flip: 7, progress: 5, purged: 3, of: None });
+    }
 }
