@@ -175,7 +175,7 @@ pub fn back_to_enough(
             }
             !last
         });
-        distance = distance.saturating_mul(8);
+        distance = distance.saturating_mul(4);
     }
     Ok(found)
 }

@@ -26,7 +26,6 @@ use platform_core::stage::{Emit, MergeStage, StageError, Taken};
 use platform_core::store::{Changes, Store};
 use reconcile::Reconcile;
 use state::State;
-use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -247,15 +246,9 @@ impl Worker {
     /// The record with the value that lies ready, to its public partition.
     fn forward(&self, route: usize, record: &Record<'_>, revision: Option<u64>, out: &mut dyn Emit) -> Result<(), CommitError> {
         let number = revision.map(|revision| revision.to_string());
-        // Ten headers, and room for one more, without asking for memory.
-        let mut headers: SmallVec<[(&str, &[u8]); 16]> = record.headers.iter().collect();
-        if let Some(number) = &number {
-            headers.push((REVISION_HEADER, number.as_bytes()));
-        }
-        match self.routes.get(route) {
-            Some((_, to)) => out.append(to, NewRecord { key: record.key, headers: &headers, value: Some(&self.value) }),
-            None => Ok(()),
-        }
+        let own = number.as_ref().map(|number| (REVISION_HEADER, number.as_bytes()));
+        let passed = NewRecord { key: record.key, headers: own.as_slice(), value: Some(&self.value) };
+        self.routes.get(route).map_or(Ok(()), |(_, to)| out.pass_on(to, record.headers, passed))
     }
 
     /// A progress record of whoever answers for its window: published when everything that it sums up stands on the public topic.

@@ -131,6 +131,21 @@ impl<'a> Headers<'a> {
     }
 }
 
+/// Encodes headers that were read, and more behind them.
+pub fn put_more_headers(out: &mut Vec<u8>, read: Headers<'_>, more: &[(&str, &[u8])]) {
+    let mut rest = Cursor::new(read.0);
+    let count = if read.0.is_empty() { 0 } else { rest.u64().unwrap_or(0) };
+    if count == 0 {
+        return put_headers(out, more);
+    }
+    put_u64(out, count + more.len() as u64);
+    out.extend_from_slice(rest.rest());
+    for (name, value) in more {
+        put_bytes(out, name.as_bytes());
+        put_bytes(out, value);
+    }
+}
+
 /// Encodes headers as `Headers` reads them; none at all is no bytes.
 pub fn put_headers(out: &mut Vec<u8>, headers: &[(&str, &[u8])]) {
     if headers.is_empty() {
@@ -317,6 +332,19 @@ mod tests {
         assert_eq!(records[0].headers.get("c"), None);
         assert_eq!((records[1].key, records[1].value), (None, None));
         assert_eq!(batch.next_offset(), Some(Offset(7)));
+    }
+
+    #[test]
+    fn headers_that_were_read_go_on_as_they_came_with_others_behind_them() {
+        let list: [(&str, &[u8]); 2] = [("a", b"1"), ("b", b"")];
+        let mut read = Vec::new();
+        put_headers(&mut read, &list);
+        for (first, more) in [(&read[..], &list[..1]), (&read[..], &[]), (&[], &list[..]), (&[], &[])] {
+            let mut out = Vec::new();
+            put_more_headers(&mut out, Headers::from_encoded(first), more);
+            let expected: Vec<_> = Headers::from_encoded(first).iter().chain(more.iter().copied()).collect();
+            assert_eq!(Headers::from_encoded(&out).iter().collect::<Vec<_>>(), expected);
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@
 
 use crate::codec::CodecError;
 use crate::log::{CommitError, Committed, LogError, Positions};
-use crate::record::{Batch, NewRecord, Offset, Partition, Record};
+use crate::record::{Batch, Headers, NewRecord, Offset, Partition, Record};
 use crate::store::{Changes, Store, StoreError};
 use crate::time::AppendTime;
 
@@ -25,6 +25,16 @@ pub trait Emit {
     /// # Errors
     /// As a commit; the stage passes them on.
     fn append(&mut self, to: &Partition, record: NewRecord<'_>) -> Result<(), CommitError>;
+
+    /// Adds a record that was read, with all of its headers and the record's own ones behind them. Whoever keeps records as bytes need not
+    /// look at headers that go on as they came.
+    ///
+    /// # Errors
+    /// As `append`.
+    fn pass_on(&mut self, to: &Partition, headers: Headers<'_>, record: NewRecord<'_>) -> Result<(), CommitError> {
+        let all: Vec<(&str, &[u8])> = headers.iter().chain(record.headers.iter().copied()).collect();
+        self.append(to, NewRecord { headers: &all, ..record })
+    }
 
     /// Bytes emitted into this transaction so far.
     fn size(&self) -> usize;

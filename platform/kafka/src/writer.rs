@@ -288,11 +288,14 @@ impl Writer for KafkaWriter {
             let headers = OwnedHeaders::new_with_capacity(record.headers.len());
             base.headers = Some(record.headers.iter().fold(headers, |all, (key, value)| all.insert(Header { key, value: Some(*value) })));
         }
-        let start = self.shared.clock.monotonic();
+        // Most records never wait: the clock is asked for those that do.
+        let mut waits_since = None;
         loop {
             match self.producer.send(base) {
                 Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(Code::QueueFull), again)) if self.since(start) < self.shared.settings.takeover() => {
+                Err((KafkaError::MessageProduction(Code::QueueFull), again))
+                    if self.since(*waits_since.get_or_insert_with(|| self.shared.clock.monotonic())) < self.shared.settings.takeover() =>
+                {
                     self.producer.poll(TICK * 10);
                     base = again;
                 }

@@ -2,9 +2,8 @@
 //!
 //! One buffer for all partitions of the task, reused from transaction to transaction.
 
-use crate::transactions::size_of;
 use platform_core::log::CommitError;
-use platform_core::record::{Headers, NewRecord, Partition, put_headers};
+use platform_core::record::{Headers, NewRecord, Partition, put_more_headers};
 use platform_core::stage::Emit;
 
 #[derive(Debug, Default)]
@@ -56,13 +55,18 @@ impl Outputs {
 
 impl Emit for Outputs {
     fn append(&mut self, to: &Partition, record: NewRecord<'_>) -> Result<(), CommitError> {
-        self.size += size_of(&record);
+        self.pass_on(to, Headers::default(), record)
+    }
+
+    fn pass_on(&mut self, to: &Partition, headers: Headers<'_>, record: NewRecord<'_>) -> Result<(), CommitError> {
         self.bytes.extend_from_slice(record.key.unwrap_or_default());
         let before = self.bytes.len();
-        put_headers(&mut self.bytes, record.headers);
+        put_more_headers(&mut self.bytes, headers, record.headers);
         let headers = self.bytes.len() - before;
         self.bytes.extend_from_slice(record.value.unwrap_or_default());
-        self.entries.push(Entry { to: to.clone(), key: record.key.map(<[u8]>::len), headers, value: record.value.map(<[u8]>::len) });
+        let (key, value) = (record.key.map(<[u8]>::len), record.value.map(<[u8]>::len));
+        self.size += headers + key.unwrap_or(0) + value.unwrap_or(0);
+        self.entries.push(Entry { to: to.clone(), key, headers, value });
         Ok(())
     }
 

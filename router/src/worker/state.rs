@@ -33,8 +33,8 @@ pub(super) struct State {
     changed: Map<Vec<u8>, Published>,
     /// The key that is looked for.
     key: Vec<u8>,
-    /// The store holds nothing of a window behind this one.
-    kept: u64,
+    /// The store holds nothing behind this key. Identities of a window rise as they come, mostly: so few are looked for in vain.
+    kept: Vec<u8>,
     small: Small,
     unsaved: bool,
 }
@@ -126,7 +126,7 @@ struct Tally {
 impl State {
     pub(super) fn new(outputs: Vec<Partition>, remember: i64) -> Self {
         let small = Small { ends: vec![0; outputs.len()], ..Small::default() };
-        Self { outputs, remember, changed: Map::default(), key: Vec::new(), kept: 0, small, unsaved: false }
+        Self { outputs, remember, changed: Map::default(), key: Vec::new(), kept: Vec::new(), small, unsaved: false }
     }
 
     pub(super) fn outputs(&self) -> &[Partition] {
@@ -160,8 +160,7 @@ impl State {
         self.key.extend_from_slice(identity);
         match self.changed.get(&self.key) {
             Some(published) => Ok(Some(published.clone())),
-            // Most results are of a window that has only begun.
-            None if self.remember == 0 || super::window_of(identity) > self.kept => Ok(None),
+            None if self.remember == 0 || self.key > self.kept => Ok(None),
             None => {
                 let stored = store.get(&self.key).map_err(StageError::from)?;
                 Ok(stored.map(|bytes| Published::decode(&bytes)).transpose()?)
@@ -255,7 +254,7 @@ impl State {
         if let Some(bytes) = store.get(&SMALL)? {
             self.small = serde_json::from_slice(&bytes).map_err(|_| unreadable(CodecError::Text))?;
             self.small.ends.resize(self.outputs.len(), 0);
-            self.kept = self.small.newest;
+            self.kept = published_key(&self.small.newest.saturating_add(1).to_be_bytes());
             return Ok(self.outputs.iter().cloned().zip(self.small.ends.iter().map(|end| Offset(*end))).collect());
         }
         let mut from = Positions::new();
@@ -339,8 +338,12 @@ impl State {
         if self.remember == 0 {
             return;
         }
-        changes.list.extend(self.changed.drain().map(|(key, published)| Change::Put(key, published.encode())));
-        self.kept = self.kept.max(self.small.newest);
+        for (key, published) in self.changed.drain() {
+            if key > self.kept {
+                self.kept.clone_from(&key);
+            }
+            changes.list.push(Change::Put(key, published.encode()));
+        }
         if !std::mem::take(&mut self.unsaved) {
             return;
         }
