@@ -45,7 +45,7 @@ use platform_runtime::runtime::{Runtime, STOP_DEADLINE, Watch};
 use platform_runtime::task::RuntimeSettings;
 use platform_runtime::traces::{TraceSettings, init_tracing};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -55,7 +55,9 @@ use vitals::{Computed, RunVitals};
 const LOOK: Duration = Duration::from_millis(200);
 
 pub(crate) fn run(args: &RunArgs) -> Outcome {
-    let mut settings = with_flags(settings::load(args.settings.config.as_deref())?.settings, args);
+    let settings = settings::load(args.settings.config.as_deref())?.settings;
+    let rules_of_demo = args.demo && settings.overrides.from.is_none();
+    let mut settings = with_flags(settings, args);
     let checked = settings.pipeline.check().map_err(Failure::usage)?;
     let traces = TraceSettings {
         filter: settings.traces.filter.clone(),
@@ -91,6 +93,10 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         fail_point::watch(kafka, &moments);
     }
     let engine = Engine::open(&settings, kafka, args.accept_loss, &clock)?;
+    if let Some(to) = settings.overrides.from.as_ref().filter(|_| rules_of_demo) {
+        // Behind the opening: a folder with anything in it is not taken for a new one.
+        demo::publish_rules(Path::new(to), &*clock)?;
+    }
     let log = engine.log();
     let scrapes = Arc::new(Scrapes::default());
     // As far back as partials can be read again.

@@ -78,7 +78,7 @@ pub enum Histograms {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct OtlpSettings {
-    /// Where to, as in `http://collector:4318/v1/metrics`, or `http://collector:4317` by gRPC.
+    /// Where to, as in `http://collector:4318/v1/metrics`, or `http://collector:4317` by gRPC; `https` works as well.
     pub url: String,
     /// Which protocol.
     #[serde(default)]
@@ -109,7 +109,7 @@ pub enum Protocol {
     /// Over HTTP.
     #[default]
     Http,
-    /// By gRPC, without TLS.
+    /// By gRPC.
     Grpc,
 }
 
