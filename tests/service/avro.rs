@@ -220,7 +220,7 @@ fn every_revision_stands_once_in_avro_whatever_is_killed_when() {
     assert_eq!(frame[..2], [0xC3, 0x01]);
     same(&public, &copies, &frame, SCHEMA_TEXT);
     eprintln!("{} revisions, {} kills", copies.len(), MOMENTS.len());
-    drop(rocks);
+    drop((log, rocks));
     let (code, text) = verify(folder.path(), &[]);
     assert!(code == Some(0) && text.contains("as published"), "{text}");
 }

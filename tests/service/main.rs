@@ -5,6 +5,8 @@ mod avro;
 #[cfg(test)]
 mod colours;
 #[cfg(test)]
+mod counted;
+#[cfg(test)]
 mod demo;
 mod deploy;
 #[cfg(test)]
