@@ -201,6 +201,14 @@ fn settle(service: &Service) {
     });
 }
 
+/// What the API says of all services.
+fn shown(service: &Service) -> Vec<Value> {
+    let pages =
+        (0..4).flat_map(|n| ["service", "service_operation"].map(|grouping| format!("s{n}/signals?limit=10000&grouping={grouping}")));
+    let records = |page: String| service.get(&format!("/api/v1/services/{page}")).unwrap()["records"].as_array().unwrap().clone();
+    pages.flat_map(records).collect()
+}
+
 #[test]
 fn every_revision_stands_once_in_avro_whatever_is_killed_when() {
     let folder = tempfile::tempdir().unwrap();
@@ -208,6 +216,7 @@ fn every_revision_stands_once_in_avro_whatever_is_killed_when() {
     std::fs::write(folder.path().join("golden.yaml"), format!("{SETTINGS}log: {{partitions: 2, reserve_mib: 1}}\n{outputs}")).unwrap();
     let mut service = killed_at(folder.path(), &MOMENTS);
     settle(&service);
+    let shown = shown(&service);
     assert!(service.stop(), "{}", service.said());
     let topics = PUBLIC.iter().copied().chain([(COPIES, PARTITIONS)]);
     let topics = topics.map(|(n, p)| TopicSettings { topic: Topic::new(n), partitions: p, retention: Duration::MAX }).collect();
@@ -219,6 +228,20 @@ fn every_revision_stands_once_in_avro_whatever_is_killed_when() {
     let frame = copies.values().next().unwrap().0.value[..10].to_vec();
     assert_eq!(frame[..2], [0xC3, 0x01]);
     same(&public, &copies, &frame, SCHEMA_TEXT);
+    // And the API says of each window what its last revision says.
+    let mut newest = BTreeMap::new();
+    for ((identity, _), (stands, _)) in &public {
+        let record: Value = serde_json::from_slice(&stands.value).unwrap();
+        let held = newest.entry(identity).or_insert_with(|| record.clone());
+        if held["revision"].as_u64() < record["revision"].as_u64() {
+            *held = record;
+        }
+    }
+    let newest: Vec<Value> = newest.into_values().collect();
+    assert!(shown.len() > 100 && shown.iter().any(|record| record["revision"] != 0));
+    for record in &shown {
+        assert!(newest.contains(record), "the API says {record:#}, which is not published");
+    }
     eprintln!("{} revisions, {} kills", copies.len(), MOMENTS.len());
     drop((log, rocks));
     let (code, text) = verify(folder.path(), &[]);
