@@ -174,7 +174,8 @@ pub(crate) fn needed(settings: &Settings) -> Vec<Needed> {
         topic(&topics.dead_letters, 1, public),
         topic(&topics.control, 1, Duration::MAX),
     ];
-    shared.into_iter().chain(coloured).chain(others).collect()
+    let avro = settings.outputs.avro.iter().map(|of| topic(&Topic::new(&of.topic), partitions, public));
+    shared.into_iter().chain(avro).chain(coloured).chain(others).collect()
 }
 
 fn embedded(needed: &Needed) -> TopicSettings {

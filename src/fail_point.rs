@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Stages whose groups and transactional ids tell what happens inside Kafka's client.
-const STAGES: [&str; 3] = ["fold", "close", "router"];
+const STAGES: [&str; 4] = ["fold", "close", "router", "output-avro"];
 
 /// Somebody who stops the process when it comes there.
 ///

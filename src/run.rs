@@ -45,7 +45,7 @@ use platform_runtime::runtime::{Runtime, STOP_DEADLINE, Watch};
 use platform_runtime::task::RuntimeSettings;
 use platform_runtime::traces::{TraceSettings, init_tracing};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -55,7 +55,9 @@ use vitals::{Computed, RunVitals};
 const LOOK: Duration = Duration::from_millis(200);
 
 pub(crate) fn run(args: &RunArgs) -> Outcome {
-    let mut settings = with_flags(settings::load(args.settings.config.as_deref())?.settings, args);
+    let settings = settings::load(args.settings.config.as_deref())?.settings;
+    let rules_of_demo = args.demo && settings.overrides.from.is_none();
+    let mut settings = with_flags(settings, args);
     let checked = settings.pipeline.check().map_err(Failure::usage)?;
     let traces = TraceSettings {
         filter: settings.traces.filter.clone(),
@@ -76,6 +78,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let topics = engine::topics(&settings, Colour::Blue);
     // Checked before anything is opened; they call nobody before there is something to send.
     let outputs = outputs::of(&settings, &checked, &topics.public, &clock)?;
+    let (copies, asking) = outputs::avro::of(&settings, &topics)?.unzip();
     let kafka = engine::kafka(&settings, &clock)?;
     if let Some(kafka) = kafka.as_ref().filter(|_| args.kafka) {
         let plan = kafka.plan(&engine::needed(&settings)).map_err(Failure::missing)?;
@@ -90,6 +93,10 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         fail_point::watch(kafka, &moments);
     }
     let engine = Engine::open(&settings, kafka, args.accept_loss, &clock)?;
+    if let Some(to) = settings.overrides.from.as_ref().filter(|_| rules_of_demo) {
+        // Behind the opening: a folder with anything in it is not taken for a new one.
+        demo::publish_rules(Path::new(to), &*clock)?;
+    }
     let log = engine.log();
     let scrapes = Arc::new(Scrapes::default());
     // As far back as partials can be read again.
@@ -131,7 +138,8 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let feed = OrdersFeed::of_log(Arc::clone(&log), &topics.control);
     let router = crate::router::stage(&Colour::ALL, feed, nanos(checked.plain.retain.0) * 2);
     let (pushing, outputs): (Vec<_>, Vec<_>) = outputs.into_iter().unzip();
-    pipelines.push(topology::shared(router, sinks(&topics, &checked, &settings, &scrapes).into_iter().chain(pushing).collect()));
+    let sinks = sinks(&topics, &checked, &settings, &scrapes).into_iter().chain(pushing).chain(copies);
+    pipelines.push(topology::shared(router, sinks.collect()));
     let readers = vitals::readers(&pipelines, &place, &*log);
     pipelines.iter_mut().for_each(|pipeline| pipeline.stages.retain(|stage| has(&args.role, role_of(&stage.name))));
     // The demo's release may end without this program: its end is the story.
@@ -157,6 +165,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let mut running = start(pipelines, place)?;
     let senders = outputs.into_iter().filter(|_| has(&args.role, Role::Sink)).map(outputs::Output::start);
     let senders = senders.collect::<Result<Vec<_>, _>>()?;
+    let asked = asking.flatten().filter(|_| has(&args.role, Role::Sink)).map(outputs::avro::Asking::start).transpose()?;
     let open_history = || History::open(&*stores, settings.log.partitions, settings.log.partitions).map_err(Failure::failed);
     let history = open_history()?;
     let watch = running.watch().clone();
@@ -215,6 +224,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     // A question to a broker that is away takes seconds to end.
     engine.close_after(STOP_DEADLINE * 2 / 5).map_err(Failure::failed)?;
     drop(senders);
+    drop(asked);
     drop(controller);
     drop(router);
     drop(lookout);
@@ -233,7 +243,9 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
 pub(crate) fn check_outputs(settings: &Settings) -> Outcome {
     let checked = settings.pipeline.check().map_err(Failure::usage)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    outputs::of(settings, &checked, &engine::topics(settings, Colour::Blue).public, &clock).map(drop)
+    let topics = engine::topics(settings, Colour::Blue);
+    outputs::of(settings, &checked, &topics.public, &clock)?;
+    outputs::avro::of(settings, &topics).map(drop)
 }
 
 /// Version of the program, and a hash of all settings that results depend on, with the mapping files that they name.

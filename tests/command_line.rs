@@ -16,6 +16,7 @@ fn said(args: &[&str], files: &[(&str, &str)]) -> (Option<i32>, String) {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
     let output = golden(args, folder.path());
+    assert!(!folder.path().join("data").exists(), "{args:?} has written something before it was refused");
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout))
 }
 
@@ -68,6 +69,26 @@ fn what_is_wrong_is_said_with_what_would_be_right() {
             &["outputs.remote_write.url", "http:// or https://"],
         ),
         (&["config", "check"], &[("golden.yaml", "outputs: {webhook: {url: https://x/y}}\n")], &["outputs.webhook", "secret_file"]),
+        (
+            &["config", "check"],
+            &[("golden.yaml", "outputs: {avro: {}}\n")],
+            &["outputs.avro", "log.kafka.registry", "frame: single_object"],
+        ),
+        (
+            &["run", "--listen", "127.0.0.1:0", "--data", "data"],
+            &[("golden.yaml", "outputs: {avro: {frame: single_object, topic: golden-signals}}\n")],
+            &["outputs.avro.topic is golden-signals", "another use"],
+        ),
+        (
+            &["config", "check"],
+            &[("golden.yaml", "outputs: {avro: {frame: single_object, topic: \"a/b\"}}\n")],
+            &["outputs.avro.topic is `a/b`", "letters"],
+        ),
+        (
+            &["config", "check"],
+            &[("golden.yaml", "outputs: {otlp: {url: \"collector:4317\", protocol: grpc}}\n")],
+            &["outputs.otlp", "https://host:port"],
+        ),
         (&["config", "check"], &[("golden.yaml", "mapping: none.yaml\n")], &["none.yaml"]),
         (&["config", "check", "--config", "other.yaml"], &[], &["other.yaml"]),
         (&["rum"], &[], &["rum", "run"]),

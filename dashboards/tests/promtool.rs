@@ -68,6 +68,20 @@ fn every_alert_has_test_cases() {
     }
 }
 
+#[test]
+fn every_alert_has_its_words_tested() {
+    let cases = std::fs::read_to_string(here("prometheus/tests/words.yaml")).unwrap();
+    let (mut wanted, mut found) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
+    for rule in alerts::groups().into_iter().flat_map(|group| group.rules) {
+        let golden_dashboards::rules::Rule::Alert(alert) = rule else { continue };
+        wanted.insert(alert.alert);
+    }
+    for name in cases.lines().filter_map(|line| line.trim().strip_prefix("alertname: ")) {
+        found.insert(name.to_owned());
+    }
+    assert_eq!(found, wanted);
+}
+
 /// The query as Grafana would send it.
 fn filled(query: &str) -> String {
     let names = [

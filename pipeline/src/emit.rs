@@ -3,6 +3,8 @@
 //! Written by hand into reused buffers, in a fixed order, from integers and what `signal/` makes of them: the same input gives the same
 //! bytes. Nothing here decides anything about a window, and nothing is sent.
 
+/// The public topic once more, in Avro.
+pub mod avro;
 /// Exponential histograms: native ones of Prometheus, those of OTLP.
 pub mod exponential;
 /// The sink that tells changes of health.

@@ -1,17 +1,43 @@
-//! The demo's load: sends the seeded scenario to the program's own HTTP door, as any client would.
+//! The demo's load: sends the seeded scenario to the program's own HTTP door, as any client would. And its first rules: who owns two of the
+//! services, and what is promised of them.
 
+use crate::failure::Failure;
 use crate::generate::Sender;
+use golden_bundle::folder::Folder;
+use golden_bundle::publish::{Order, PublishError, What, publish};
 use golden_generate::demo::{Demo, TICK};
+use golden_pipeline::emit::json::put_time;
 use platform_core::clock::Clock;
-use platform_core::time::EventTime;
+use platform_core::time::{EventTime, SECOND};
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 /// Same seed, same shop.
 const SEED: u64 = 7;
+
+/// Rules of the demo, part of the program so that it needs nothing beside it.
+const RULES: [(&str, &[u8]); 2] = [
+    ("shop/checkout.yaml", include_bytes!("../../dashboards/demo/shop/checkout.yaml")),
+    ("shop/payment.yaml", include_bytes!("../../dashboards/demo/shop/payment.yaml")),
+];
+
+/// Publishes the demo's rules to its own folder, unless something was published there before: that is whose demo it is.
+pub(super) fn publish_rules(to: &Path, clock: &dyn Clock) -> Result<(), Failure> {
+    let files = RULES.iter().map(|(path, content)| ((*path).to_owned(), content.to_vec())).collect();
+    let mut at = Vec::new();
+    put_time(&mut at, clock.wall() / SECOND * SECOND);
+    // It is the only one that publishes there by itself, and does so once: the nonce need not be random.
+    let order =
+        Order { what: What::Files(&files), by: "the demo", commit: None, at: &String::from_utf8_lossy(&at), nonce: "demo", key: None };
+    match publish(&Folder::new(to), &order, &|_| Err(String::new())) {
+        Ok(_) | Err(PublishError::Unwanted(_)) => Ok(()),
+        Err(error) => Err(Failure::failed(error)),
+    }
+}
 
 /// Feeds until it is dropped.
 pub(super) struct Feed {

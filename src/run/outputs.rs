@@ -1,4 +1,8 @@
-//! Outputs of a running process: for each that is set, a stage that fills its outbox and a thread that empties it.
+//! Outputs of a running process: for each that is set, a stage that fills its outbox and a thread that empties it. The one that stays in the log
+//! has no outbox.
+
+/// The public topic in Avro.
+pub(super) mod avro;
 
 use crate::failure::Failure;
 use crate::settings::Settings;

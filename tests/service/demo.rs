@@ -1,11 +1,14 @@
 //! The demo, as a whole process: signals within 20 seconds, and every planned incident seen, turned critical and recovered in time; and a
-//! release that fails is taken back by the controller, without a gap.
+//! release that fails is taken back by the controller, without a gap, and without a request more or less in Prometheus.
 
+use crate::counted::Counted;
+use crate::ledger::Stopping;
 use crate::process::{Service, eventually};
 use golden_generate::demo::{Demo, Kind};
 use golden_pipeline::decode::timestamp::{TimeUnit, Timestamps};
 use platform_core::time::SECOND;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
 
 /// Length of the demo's windows in ns.
 const WINDOW: i64 = 10 * SECOND;
@@ -48,6 +51,10 @@ fn the_planned_services_turn_critical_and_recover_and_the_others_stay_healthy() 
     for (name, states) in seen.iter().filter(|(name, _)| !failing.contains(&name.as_str())) {
         assert!(!states.iter().any(|s| s == "critical"), "{name}: {states:?}");
     }
+    // It has objectives of its own.
+    let promises = service.get("/api/v1/slo").unwrap();
+    let names: BTreeSet<&str> = promises["slos"].as_array().unwrap().iter().filter_map(|one| one["service"].as_str()).collect();
+    assert_eq!(names, ["checkout", "payment"].into(), "{promises:#}");
     assert!(service.stop(), "it stops in order");
 }
 
@@ -57,9 +64,20 @@ fn nanos_of(time: &str) -> i64 {
 
 #[test]
 fn a_release_that_fails_is_taken_back_without_a_gap() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data").display().to_string();
-    let mut service = Service::start(&["--demo", "--flip", "--data", &data], None);
+    let (counted, stop) = (Counted::new(), AtomicBool::new(false));
+    let mut service = counted.start(&["--demo", "--flip"]);
+    std::thread::scope(|scope| {
+        let stopping = Stopping(&stop);
+        let ledger = scope.spawn(|| counted.feed(&stop));
+        flipped_twice(&service);
+        drop(stopping);
+        counted.judge(ledger.join().unwrap());
+    });
+    assert!(service.stop(), "it stops in order");
+}
+
+/// Waits for both flips of the demo's story, and looks at what they left.
+fn flipped_twice(service: &Service) {
     let flips = || service.get("/api/v1/router").and_then(|status| status["flips"].as_array().cloned()).unwrap_or_default();
     eventually("two flips have receipts", 300, || flips().iter().filter(|flip| !flip["lost_and_doubled"].is_null()).count() == 2);
     let (both, status) = (flips(), service.get("/api/v1/router").unwrap());
@@ -82,5 +100,4 @@ fn a_release_that_fails_is_taken_back_without_a_gap() {
         assert!(starts.len() >= 5, "{name}: {starts:?}");
         assert_eq!((last - first) / WINDOW + 1, i64::try_from(starts.len()).unwrap(), "{name} has a gap: {starts:?}");
     }
-    assert!(service.stop(), "it stops in order");
 }

@@ -1,7 +1,11 @@
 //! `golden run` as a whole process: what it promises while it runs, is killed, and starts again.
 
 #[cfg(test)]
+mod avro;
+#[cfg(test)]
 mod colours;
+#[cfg(test)]
+mod counted;
 #[cfg(test)]
 mod demo;
 mod deploy;

@@ -1,20 +1,30 @@
-//! One gRPC call after the other, over HTTP/2 in plain text: for a collector beside us. Across networks OTLP/HTTP with TLS is there.
+//! One gRPC call after the other, over HTTP/2: in plain text for a collector beside us, with TLS across networks.
 //!
 //! The connection stays open between calls; one that failed is opened anew with the next call. A call is a message in and a message out, nothing
 //! of gRPC beyond that.
 
+use crate::http::certificates;
 use bytes::Bytes;
 use h2::client::{self, SendRequest};
 use http::Request;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE, USER_AGENT};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::BuilderVerifierExt as _;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 /// Most bytes of an answer.
 const MAX_ANSWER: usize = 64 << 10;
+/// As TLS calls it.
+const HTTP_2: &[u8] = b"h2";
 
 /// Calls of one method at one address.
 pub(crate) struct Grpc {
@@ -22,10 +32,17 @@ pub(crate) struct Grpc {
     /// Drives the connection; one at a time.
     connections: JoinSet<()>,
     open: Option<SendRequest<Bytes>>,
-    /// `host:port`.
-    address: String,
+    way: Way,
     url: String,
     timeout: Duration,
+}
+
+/// Where a connection is opened, and how.
+struct Way {
+    /// `host:port`.
+    address: String,
+    /// With whose name the other side has to prove who it is.
+    tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
 /// What became of a call: the status and what was said, and the answer when the status is 0.
@@ -37,18 +54,23 @@ pub(crate) struct Reply {
 }
 
 impl Grpc {
-    /// Calls of `path` at an `http://host:port`; nothing is opened yet.
+    /// Calls of `path` at an `http://host:port` or `https://host:port`; nothing is opened yet. `ca`: who is trusted, PEM; none: the system's list.
     ///
     /// # Errors
-    /// When the URL is no such one.
-    pub(crate) fn new(url: &str, path: &str, timeout: Duration) -> Result<Self, String> {
-        let address =
-            url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/')).filter(|rest| !rest.is_empty() && !rest.contains('/'));
-        let address = address.ok_or("gRPC is spoken in plain text: the url is http://host:port; for TLS take `protocol: http`")?;
-        let address = if address.contains(':') { address.to_owned() } else { format!("{address}:4317") };
+    /// When the URL is no such one, or the certificates cannot be used.
+    pub(crate) fn new(url: &str, path: &str, timeout: Duration, ca: Option<&Path>) -> Result<Self, String> {
+        let (scheme, address) = url.split_once("://").unwrap_or_default();
+        let address = address.trim_end_matches('/');
+        if !matches!(scheme, "http" | "https") || address.is_empty() || address.contains('/') {
+            return Err(format!("for gRPC the url is http://host:port or https://host:port, and not `{url}`"));
+        }
+        // An address of IPv6 has its colons in brackets.
+        let has_port = address.rsplit(']').next().is_some_and(|end| end.contains(':'));
+        let address = if has_port { address.to_owned() } else { format!("{address}:4317") };
+        let tls = if scheme == "https" { Some((connector(ca)?, name(&address)?)) } else { None };
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-        let url = format!("http://{address}{path}");
-        Ok(Self { runtime, connections: JoinSet::new(), open: None, address, url, timeout })
+        let url = format!("{scheme}://{address}{path}");
+        Ok(Self { runtime, connections: JoinSet::new(), open: None, way: Way { address, tls }, url, timeout })
     }
 
     /// Makes a call.
@@ -56,17 +78,17 @@ impl Grpc {
     /// # Errors
     /// When there is no answer.
     pub(crate) fn call(&mut self, headers: &[(String, String)], authorization: Option<&str>, message: &[u8]) -> Result<Reply, String> {
-        let Self { runtime, connections, open, address, url, timeout: most } = self;
+        let Self { runtime, connections, open, way, url, timeout: most } = self;
         let call = async {
             let sender = match open.take() {
                 Some(sender) => sender,
-                None => connect(address, connections).await?,
+                None => way.connect(connections).await?,
             };
             let request = request(url, headers, authorization)?;
             // Ready: it may have been closed meanwhile.
             let mut sender = match sender.ready().await {
                 Ok(sender) => sender,
-                Err(_) => connect(address, connections).await?.ready().await.map_err(|error| error.to_string())?,
+                Err(_) => way.connect(connections).await?.ready().await.map_err(|error| error.to_string())?,
             };
             let reply = exchange(&mut sender, request, message).await.map_err(|error| error.to_string())?;
             *open = Some(sender);
@@ -76,13 +98,53 @@ impl Grpc {
     }
 }
 
-async fn connect(address: &str, connections: &mut JoinSet<()>) -> Result<SendRequest<Bytes>, String> {
-    connections.abort_all();
-    let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+impl Way {
+    async fn connect(&self, connections: &mut JoinSet<()>) -> Result<SendRequest<Bytes>, String> {
+        connections.abort_all();
+        let stream = TcpStream::connect(&self.address).await.map_err(|error| error.to_string())?;
+        let Some((connector, name)) = &self.tls else { return speak(stream, connections).await };
+        let stream = connector.connect(name.clone(), stream).await.map_err(|error| format!("TLS: {error}"))?;
+        if stream.get_ref().1.alpn_protocol() != Some(HTTP_2) {
+            return Err("TLS: the other side does not speak HTTP/2".to_owned());
+        }
+        speak(stream, connections).await
+    }
+}
+
+/// HTTP/2 over what is connected.
+async fn speak<S>(stream: S, connections: &mut JoinSet<()>) -> Result<SendRequest<Bytes>, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (sender, connection) = client::handshake(stream).await.map_err(|error| error.to_string())?;
     // An error of the connection is one of the call that uses it.
     connections.spawn(async move { drop(connection.await) });
     Ok(sender)
+}
+
+fn connector(ca: Option<&Path>) -> Result<TlsConnector, String> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
+    let config = match ca {
+        None => config.with_platform_verifier().map_err(|error| error.to_string())?,
+        Some(path) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in certificates(path)? {
+                let certificate = CertificateDer::from(certificate.der().to_vec());
+                roots.add(certificate).map_err(|error| format!("ca {}: {error}", path.display()))?;
+            }
+            config.with_root_certificates(roots)
+        }
+    };
+    let mut config = config.with_no_client_auth();
+    config.alpn_protocols = vec![HTTP_2.to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// The host of a `host:port`.
+fn name(address: &str) -> Result<ServerName<'static>, String> {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
+    ServerName::try_from(host.to_owned()).map_err(|_| format!("`{host}` is no name of a host"))
 }
 
 fn request(url: &str, headers: &[(String, String)], authorization: Option<&str>) -> Result<Request<()>, String> {

@@ -7,7 +7,7 @@ use crate::settings::{Access, BadOutput};
 use base64::Engine as _;
 use platform_core::secret::Secret;
 use std::path::{Path, PathBuf};
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::transport::DefaultConnector;
 
 /// Most bytes of an answer that are looked at.
@@ -130,7 +130,15 @@ pub(crate) fn secret(name: &str, given: Option<&Secret>, file: Option<&PathBuf>)
 }
 
 fn roots(name: &'static str, path: &Path) -> Result<RootCerts, BadOutput> {
-    let unusable = |why: &dyn std::fmt::Display| BadOutput::Access { name, why: format!("ca {}: {why}", path.display()) };
+    certificates(path).map(|all| RootCerts::new_with_certs(&all)).map_err(|why| BadOutput::Access { name, why })
+}
+
+/// Who is trusted, of a PEM file.
+///
+/// # Errors
+/// When it cannot be read, or holds none.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
+    let unusable = |why: &dyn std::fmt::Display| format!("ca {}: {why}", path.display());
     let pem = std::fs::read(path).map_err(|error| unusable(&error))?;
     let certificates = parse_pem(&pem).filter_map(|item| match item {
         Ok(PemItem::Certificate(certificate)) => Some(Ok(certificate)),
@@ -138,8 +146,5 @@ fn roots(name: &'static str, path: &Path) -> Result<RootCerts, BadOutput> {
         Err(error) => Some(Err(error)),
     });
     let certificates = certificates.collect::<Result<Vec<_>, _>>().map_err(|error| unusable(&error))?;
-    if certificates.is_empty() {
-        return Err(unusable(&"there is no certificate in it"));
-    }
-    Ok(RootCerts::new_with_certs(&certificates))
+    if certificates.is_empty() { Err(unusable(&"there is no certificate in it")) } else { Ok(certificates) }
 }

@@ -6,7 +6,7 @@
 
 /// What an answer means.
 mod answer;
-/// gRPC without TLS.
+/// gRPC.
 mod grpc;
 /// Which addresses may be called.
 mod guard;

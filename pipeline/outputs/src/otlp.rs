@@ -65,7 +65,7 @@ impl Otlp {
             Protocol::Http => Way::Http(Receiver::new(NAME, &settings.url, &settings.http, None)?),
             Protocol::Grpc => {
                 settings.http.authorization().map_err(unusable)?;
-                let grpc = Grpc::new(&settings.url, METHOD, settings.http.timeout.0).map_err(unusable)?;
+                let grpc = Grpc::new(&settings.url, METHOD, settings.http.timeout.0, settings.http.ca.as_deref()).map_err(unusable)?;
                 Way::Grpc(Box::new(grpc), settings.http.clone())
             }
         };

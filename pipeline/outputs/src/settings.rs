@@ -19,11 +19,13 @@ pub struct OutputsSettings {
     pub otlp: Option<OtlpSettings>,
     /// Changes of health.
     pub webhook: Option<WebhookSettings>,
+    /// The public topic once more, in Avro.
+    pub avro: Option<AvroSettings>,
 }
 
 impl Default for OutputsSettings {
     fn default() -> Self {
-        Self { queue_mib: 256, remote_write: None, otlp: None, webhook: None }
+        Self { queue_mib: 256, remote_write: None, otlp: None, webhook: None, avro: None }
     }
 }
 
@@ -76,7 +78,7 @@ pub enum Histograms {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct OtlpSettings {
-    /// Where to, as in `http://collector:4318/v1/metrics`, or `http://collector:4317` by gRPC.
+    /// Where to, as in `http://collector:4318/v1/metrics`, or `http://collector:4317` by gRPC; `https` works as well.
     pub url: String,
     /// Which protocol.
     #[serde(default)]
@@ -107,7 +109,7 @@ pub enum Protocol {
     /// Over HTTP.
     #[default]
     Http,
-    /// By gRPC, without TLS.
+    /// By gRPC.
     Grpc,
 }
 
@@ -132,6 +134,37 @@ pub struct WebhookSettings {
     /// How the receiver is reached.
     #[serde(default)]
     pub http: Access,
+}
+
+/// The public topic once more, in Avro.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AvroSettings {
+    /// Topic of the copies, in the same log.
+    pub topic: String,
+    /// What stands in front of each datum.
+    pub frame: Frame,
+    /// Under which name the registry has the schema; none: that of the topic and `-value`, as serializers have it.
+    pub subject: Option<String>,
+    /// Whether the schema is registered when the registry does not have it; else somebody else has to.
+    pub register: bool,
+}
+
+impl Default for AvroSettings {
+    fn default() -> Self {
+        Self { topic: "golden-signals.avro".to_owned(), frame: Frame::default(), subject: None, register: true }
+    }
+}
+
+/// By what readers find the schema of a datum.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Frame {
+    /// The number that a schema registry gives it.
+    #[default]
+    Confluent,
+    /// Its fingerprint: Avro's single-object encoding.
+    SingleObject,
 }
 
 fn a_day() -> Span {

@@ -458,4 +458,4 @@ fn put_exemplar(out: &mut Vec<u8>, reason: &str, exemplar: &Exemplar) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

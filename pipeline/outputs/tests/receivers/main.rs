@@ -11,4 +11,6 @@ mod sending;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod webhook;

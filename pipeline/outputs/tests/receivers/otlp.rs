@@ -5,6 +5,11 @@ use golden_outputs::sender::{Outcome, Output};
 use golden_outputs::settings::{Access, OtlpSettings, Protocol, Temporality};
 use golden_pipeline::emit::otlp::messages::{PartialSuccess, Request, Response};
 use prost::Message;
+use rustls::ServerConfig;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
 
 fn output(url: &str) -> Otlp {
     Otlp::new(&OtlpSettings {
@@ -42,37 +47,27 @@ fn an_overloaded_collector_is_waited_for_and_a_refusal_is_final() {
     assert!(dropped[0].0 == "refused" && dropped[0].1 > 5);
 }
 
+/// What a collector was told: path and message of each call.
+type Told = std::sync::mpsc::Receiver<(String, Vec<u8>)>;
+
 /// A collector that speaks gRPC: says these statuses one after the other, and gives what it was told.
-fn collector(statuses: &'static [u32]) -> (String, std::sync::mpsc::Receiver<(String, Vec<u8>)>) {
+pub(crate) fn collector(statuses: &'static [u32], tls: Option<Arc<ServerConfig>>) -> (String, Told) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let url = format!("{}://{}", if tls.is_some() { "https" } else { "http" }, listener.local_addr().unwrap());
     let (told, given) = std::sync::mpsc::channel();
     let serve = async move {
         let listener = tokio::net::TcpListener::from_std(listener).unwrap();
         let mut statuses = statuses.iter();
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            let mut connection = h2::server::handshake(stream).await.unwrap();
-            while let Some(Ok((request, mut respond))) = connection.accept().await {
-                let (head, mut body) = request.into_parts();
-                let mut message = vec![];
-                // The connection moves only while it is asked for the next call.
-                let read = async {
-                    while let Some(piece) = body.data().await {
-                        let piece = piece.unwrap();
-                        body.flow_control().release_capacity(piece.len()).unwrap();
-                        message.extend_from_slice(&piece);
-                    }
-                };
-                tokio::select! { () = read => {}, _ = connection.accept() => {} }
-                told.send((head.uri.path().to_owned(), message)).unwrap();
-                let status = statuses.next().unwrap();
-                let mut stream = respond.send_response(http::Response::new(()), false).unwrap();
-                stream.send_data(vec![0, 0, 0, 0, 0].into(), false).unwrap();
-                let mut trailers = http::HeaderMap::new();
-                trailers.insert("grpc-status", (*status).into());
-                stream.send_trailers(trailers).unwrap();
+            match &tls {
+                None => calls(stream, &mut statuses, &told).await,
+                // A client that does not trust it leaves.
+                Some(config) => match TlsAcceptor::from(Arc::clone(config)).accept(stream).await {
+                    Ok(stream) => calls(stream, &mut statuses, &told).await,
+                    Err(_) => continue,
+                },
             }
         }
     };
@@ -81,9 +76,36 @@ fn collector(statuses: &'static [u32]) -> (String, std::sync::mpsc::Receiver<(St
     (url, given)
 }
 
+async fn calls<S>(stream: S, statuses: &mut std::slice::Iter<'static, u32>, told: &Sender<(String, Vec<u8>)>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut connection = h2::server::handshake(stream).await.unwrap();
+    while let Some(Ok((request, mut respond))) = connection.accept().await {
+        let (head, mut body) = request.into_parts();
+        let mut message = vec![];
+        // The connection moves only while it is asked for the next call.
+        let read = async {
+            while let Some(piece) = body.data().await {
+                let piece = piece.unwrap();
+                body.flow_control().release_capacity(piece.len()).unwrap();
+                message.extend_from_slice(&piece);
+            }
+        };
+        tokio::select! { () = read => {}, _ = connection.accept() => {} }
+        told.send((head.uri.path().to_owned(), message)).unwrap();
+        let status = statuses.next().unwrap();
+        let mut stream = respond.send_response(http::Response::new(()), false).unwrap();
+        stream.send_data(vec![0, 0, 0, 0, 0].into(), false).unwrap();
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert("grpc-status", (*status).into());
+        stream.send_trailers(trailers).unwrap();
+    }
+}
+
 #[test]
 fn by_grpc_the_same_is_sent_over_one_connection() {
-    let (url, given) = collector(&[14, 0, 3]);
+    let (url, given) = collector(&[14, 0, 3], None);
     let settings = OtlpSettings { url, protocol: Protocol::Grpc, temporality: Temporality::Cumulative, http: Access::default() };
     let mut output = Otlp::new(&settings).unwrap();
     let chunk = chunk(&["cart", "shop"]);
@@ -100,12 +122,10 @@ fn by_grpc_the_same_is_sent_over_one_connection() {
 }
 
 #[test]
-fn grpc_is_spoken_in_plain_text_only() {
-    let settings = OtlpSettings {
-        url: "https://collector:4317".to_owned(),
-        protocol: Protocol::Grpc,
-        temporality: Temporality::Cumulative,
-        http: Access::default(),
-    };
-    assert!(Otlp::new(&settings).is_err());
+fn a_url_of_grpc_is_a_host_and_a_port() {
+    for url in ["collector:4317", "http://", "https://collector:4317/v1/metrics", "ftp://collector:4317"] {
+        let settings =
+            OtlpSettings { url: url.to_owned(), protocol: Protocol::Grpc, temporality: Temporality::Cumulative, http: Access::default() };
+        assert!(Otlp::new(&settings).is_err(), "{url}");
+    }
 }

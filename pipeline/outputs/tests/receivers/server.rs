@@ -1,7 +1,8 @@
 //! A receiver: answers each request by a function of it, and keeps what it was asked.
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::thread::Builder;
 
@@ -33,14 +34,28 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(answers: impl Fn(&Asked, usize) -> Answer + Send + Sync + 'static) -> Self {
+        Self::start(None, answers)
+    }
+
+    /// One that proves who it is.
+    pub(crate) fn with_tls(config: &Arc<ServerConfig>, answers: impl Fn(&Asked, usize) -> Answer + Send + Sync + 'static) -> Self {
+        Self::start(Some(Arc::clone(config)), answers)
+    }
+
+    fn start(tls: Option<Arc<ServerConfig>>, answers: impl Fn(&Asked, usize) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/in", listener.local_addr().unwrap());
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}/in", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(vec![]));
         let (kept, answers) = (Arc::clone(&asked), Arc::new(answers));
         let accept = move || {
             for stream in listener.incoming().flatten() {
-                let (kept, answers) = (Arc::clone(&kept), Arc::clone(&answers));
-                let serve = move || drop(serve(&stream, &kept, &*answers));
+                let (kept, answers, tls) = (Arc::clone(&kept), Arc::clone(&answers), tls.clone());
+                let serve = move || match tls {
+                    None => serve(stream, &kept, &*answers),
+                    Some(config) => serve(StreamOwned::new(ServerConnection::new(config).unwrap(), stream), &kept, &*answers),
+                };
+                let serve = move || drop(serve());
                 Builder::new().name("connection".to_owned()).spawn(serve).unwrap();
             }
         };
@@ -53,7 +68,7 @@ impl Server {
     }
 }
 
-fn serve(stream: &TcpStream, kept: &Mutex<Vec<Asked>>, answers: &dyn Fn(&Asked, usize) -> Answer) -> std::io::Result<()> {
+fn serve(stream: impl Read + Write, kept: &Mutex<Vec<Asked>>, answers: &dyn Fn(&Asked, usize) -> Answer) -> std::io::Result<()> {
     let mut requests = BufReader::new(stream);
     loop {
         let mut asked = Asked::default();
@@ -78,8 +93,8 @@ fn serve(stream: &TcpStream, kept: &Mutex<Vec<Asked>>, answers: &dyn Fn(&Asked, 
             answers(&asked, kept.len() - 1)
         };
         let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
-        let mut stream = stream;
-        stream.write_all(head.as_bytes())?;
-        stream.write_all(&body)?;
+        requests.get_mut().write_all(head.as_bytes())?;
+        requests.get_mut().write_all(&body)?;
+        requests.get_mut().flush()?;
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 const SECRET: &str = "a canary of sixteen";
 
-fn settings(url: &str, allow: &[&str]) -> WebhookSettings {
+pub(crate) fn settings(url: &str, allow: &[&str]) -> WebhookSettings {
     WebhookSettings {
         url: url.to_owned(),
         secret: Some(Secret::new(SECRET)),
@@ -30,7 +30,7 @@ fn output(url: &str, allow: &[&str]) -> Webhook {
     Webhook::new(&settings(url, allow), Arc::new(SystemClock::new())).unwrap()
 }
 
-fn chunk() -> Chunk {
+pub(crate) fn chunk() -> Chunk {
     let mut body = vec![];
     put_bytes(&mut body, b"key-1");
     body.extend_from_slice(br#"{"state":"critical"}"#);

@@ -2,6 +2,7 @@ use super::*;
 use crate::emit::read::PublicRecord;
 use crate::event::{Event, StatusClass, Trace};
 use crate::outcome::Outcome;
+use crate::resource::Resource;
 use crate::signal::health::{DEFAULT_RULE_SHA256, Reason};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
@@ -143,6 +144,32 @@ fn quantiles_of_low_confidence_are_null_on_request_and_named_always() {
     let latency = PublicRecord::parse(record.as_bytes()).unwrap().latency.unwrap();
     let all = latency.all.unwrap();
     assert_eq!((all.p95, all.p99, all.p999, latency.low_confidence), (Some(2.0), None, None, vec!["p99".into(), "p999".into()]));
+}
+
+/// A record in which every field has a value, and one in which all that may be missing is.
+pub(crate) fn richest_and_poorest() -> [String; 2] {
+    let mut aggregate = Aggregate::default();
+    let trace = Some(Trace { trace_id: 1, span_id: 2, sampled: true });
+    aggregate.add(&Event { trace, status_class: StatusClass::ServerError, ..event(Some(1_500_000), Outcome::Error) }, 0);
+    aggregate.add(&Event { trace, status_class: StatusClass::Success, weight: 3, ..event(Some(1_234_567), Outcome::Ok) }, 0);
+    let dimensions = [("operation", "GET /\"q\"\n{id}"), ("region", "")];
+    let subject = Subject { grouping: "service_operation", dimensions: &dimensions, overflow: true, ..adservice(&aggregate).subject };
+    let mut saturation = Saturation { millionths: 666_666, resource: Resource::Cpu, utilization: [None; Resource::ALL.len()] };
+    saturation.utilization[0] = Some(666_666);
+    let sources = [SourceRange { topic: "service-events", partition: 3, first_offset: 17, last_offset: 1 << 40 }];
+    let rich = Final {
+        subject,
+        saturation: Some(saturation),
+        revision: 2,
+        completeness: Completeness::from_millionths(666_666),
+        override_version: 7,
+        sources: Some(&sources),
+        ..adservice(&aggregate)
+    };
+    let nothing = Aggregate::default();
+    let poor = Final { health: None, ..adservice(&nothing) };
+    let all = RecordSettings { histogram: true, ..RecordSettings::default() };
+    [written(all, &rich).0, written(RecordSettings::default(), &poor).0]
 }
 
 #[test]
