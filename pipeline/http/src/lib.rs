@@ -1,4 +1,4 @@
-//! HTTP for golden signals: events in, signals out, one plain page.
+//! HTTP for golden signals: events in, signals out, and the page.
 //!
 //! Edge only: the log, the history and the pipeline's vitals are handed in as handles; what blocks runs on threads that may. Read in this order.
 //! What this crate does not do: it computes no signal, and no answer of it changes what was computed.

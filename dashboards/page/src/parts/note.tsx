@@ -1,0 +1,19 @@
+// What stands where data should be: it is on its way, there is none, or it cannot be had, and what to do then.
+import type { ReactNode } from "react";
+import type { Problem } from "../api.ts";
+
+export function Note({ title, children, kind = "quiet" }: { title: string; children?: ReactNode; kind?: "quiet" | "bad" }) {
+  return <div className={`note ${kind}`} role={kind === "bad" ? "alert" : "status"}><strong>{title}</strong>{children && <div>{children}</div>}</div>;
+}
+
+// Waits, failure or nothing of one question.
+export function Waiting({ what, problem, again }: { what: string; problem: Problem | null; again?: () => void }) {
+  if (problem === null) return <div className="note quiet wait" role="status">Loading {what} …</div>;
+  const title = problem.away ? `No answer: ${what} cannot be loaded` : `${what[0]?.toUpperCase()}${what.slice(1)}: ${problem.title}`;
+  return (
+    <Note title={title} kind="bad">
+      <p>{problem.detail}</p>
+      {again && <button type="button" onClick={again}>Try again</button>}
+    </Note>
+  );
+}
