@@ -15,6 +15,14 @@ export interface Service {
   team?: string; criticality?: string; swimlanes?: string[]; regions?: string[];
 }
 
+// A record of the public topic, as `signals` gives it; of its fields those that the page shows.
+export interface PublicRecord {
+  revision: number; completeness: number; availability_ratio: number | null;
+  requests: { count: number; rate: number }; errors: { count: number };
+  latency: { all: { p50: number | null; p95: number | null; p99: number | null } | null } | null;
+  saturation: { ratio: number; resource: string } | null;
+}
+
 export interface Latency {
   count: number; mean_ms: number | null; p50_ms: number | null; p75_ms: number | null; p90_ms: number | null; p95_ms: number | null;
   p99_ms: number | null; p99_9_ms: number | null; max_ms: number | null;

@@ -25,12 +25,19 @@ function Freshness() {
     <p className={`fresh ${link}`} title={problem?.detail ?? "How the page hears of what is new, and how long ago the newest window ended"}>
       <span className="dot" aria-hidden="true" />
       <span>{words}</span>
-      {age !== null && <span className="age">newest window ended {duration(age)} ago</span>}
+      {age !== null && <span className="age">newest window ended {duration(Math.round(age))} ago</span>}
     </p>
   );
 }
 
 const THEMES = { system: "System", light: "Light", dark: "Dark" };
+
+// The search stands in the fleet; from another view it is gone to first.
+function find(): void {
+  const field = () => document.querySelector<HTMLInputElement>("input[type=search]");
+  if (field() === null) go("/");
+  requestAnimationFrame(() => field()?.select());
+}
 
 export function App() {
   const params = useAddress();
@@ -46,6 +53,7 @@ export function App() {
     { key: "f", run: () => go("/") },
     { key: "p", run: () => go("/?view=pipeline") },
     { key: "t", run: nextTheme },
+    { key: "/", run: find },
   ]);
 
   useEffect(() => {
@@ -67,13 +75,13 @@ export function App() {
         </nav>
         <Freshness />
         <div className="tools">
-          <button type="button" onClick={nextTheme} title="Theme (t)"><span className="unseen">Theme: </span>{THEMES[theme]}</button>
+          <button type="button" onClick={nextTheme} title="Theme (t)"><span aria-hidden="true">◐</span><span className="unseen">Theme: </span><span className="word">{THEMES[theme]}</span></button>
           <button type="button" onClick={() => setHelp(true)} aria-label="Help: keys" title="Keys (?)">?</button>
         </div>
       </header>
       {link === "away" && heard > 0 && (
         <div className="banner" role="alert">
-          <strong>golden does not answer.</strong> What is shown is {duration((Date.now() - heard) / 1000)} old; the page tries again by itself. {problem?.detail}
+          <strong>golden does not answer.</strong> What is shown is {duration(Math.round((Date.now() - heard) / 1000))} old; the page tries again by itself. {problem?.detail}
         </div>
       )}
       <main id="main" tabIndex={-1}>

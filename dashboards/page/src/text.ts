@@ -39,6 +39,9 @@ export function errorShare(errors: number, requests: number): string {
   return share < 0.01 ? "< 0.01 %" : `${number(share, share < 10 ? 2 : 1)} %`;
 }
 
+// Whether a share of errors deserves a colour: what the default rule would not call healthy.
+export const notable = (errors: number, requests: number) => requests > 0 && errors / requests > 0.01;
+
 export function perSecond(value: number | null | undefined): string {
   return value === null || value === undefined ? NONE : `${short(value)}/s`;
 }
@@ -66,6 +69,7 @@ export function clock(at: string | number, withDay = false): string {
 
 // 40 s · 3 min 20 s · 2 h 5 min · 3 d 4 h
 export function duration(length: number): string {
+  if (length > 0 && length < 10 && !Number.isInteger(length)) return length < 1 ? millis(length * 1000) : `${number(length, 1)} s`;
   const s = Math.max(0, Math.round(length));
   if (s < 60) return `${s} s`;
   if (s < 3600) return s % 60 === 0 ? `${s / 60} min` : `${Math.floor(s / 60)} min ${s % 60} s`;

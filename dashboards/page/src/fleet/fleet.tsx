@@ -1,7 +1,6 @@
 // Every service: is the fleet well, and if not, who is not. Filter and sort stand in the address.
-import { useDeferredValue, useMemo, useRef } from "react";
+import { useDeferredValue, useMemo } from "react";
 import type { Service, Word } from "../api.ts";
-import { useKeys } from "../keys.ts";
 import { useLive } from "../live.ts";
 import { HealthWord, Shape } from "../parts/health.tsx";
 import { Note, Waiting } from "../parts/note.tsx";
@@ -59,15 +58,13 @@ function Choice({ name, title, value, values }: { name: string; title: string; v
 }
 
 function Filters({ w, found, all }: { w: Wanted; found: Shown; all: number }) {
-  const field = useRef<HTMLInputElement>(null);
-  useKeys([{ key: "/", run: () => field.current?.select() }]);
   const filtered = w.q !== "" || w.team !== "" || w.swimlane !== "" || w.region !== "" || w.state !== "";
   return (
     <div className="filters" role="search" aria-label="Filter services">
       <label className="find">
         <span className="unseen">Search services</span>
         <input
-          ref={field} type="search" placeholder="Search services  /" value={w.q} spellCheck={false} autoComplete="off"
+          type="search" placeholder="Search services  /" value={w.q} spellCheck={false} autoComplete="off"
           onChange={(e) => change({ q: e.target.value }, true)}
           onKeyDown={(e) => e.key === "Escape" && (w.q === "" ? e.currentTarget.blur() : change({ q: null }, true))}
         />

@@ -4,7 +4,7 @@ import type { Service } from "../api.ts";
 import { useKeys } from "../keys.ts";
 import { keyOf } from "../live.ts";
 import { HealthWord } from "../parts/health.tsx";
-import { errorShare, millis, NONE, percent, perSecond, seconds, short } from "../text.ts";
+import { errorShare, millis, NONE, notable, percent, perSecond, seconds, short } from "../text.ts";
 import { change, follow, go, toService } from "../url.ts";
 import { type Column, LARGEST_FIRST, type Wanted } from "./filter.ts";
 import { Spark } from "./spark.tsx";
@@ -59,7 +59,7 @@ const Row = memo(function Row({ s, index, top, height, active }: { s: Service; i
       <span role="cell" className="state"><HealthWord word={health} />{s.stale && <em> silent</em>}</span>
       <span role="cell" className="wide team"><bdi>{s.team || NONE}</bdi></span>
       <span role="cell" className="number" data-title="Requests">{perSecond(s.requests_per_second)}</span>
-      <span role="cell" className={`number ${s.errors > 0 ? "some" : ""}`} data-title="Errors" title={`${short(s.errors)} of ${short(s.requests)} requests in the window`}>
+      <span role="cell" className={`number ${notable(s.errors, s.requests) ? "some" : ""}`} data-title="Errors" title={`${short(s.errors)} of ${short(s.requests)} requests in the window`}>
         {errorShare(s.errors, s.requests)}
       </span>
       <span role="cell" className="number medium" data-title="Availability">{percent(s.availability_ratio)}</span>

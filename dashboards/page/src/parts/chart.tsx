@@ -75,7 +75,7 @@ export function Chart({ title, times, lines, unit, spans, scale, height = 170, s
         { ...axis, size: 62, space: 34, values: (_u, at) => at.map((v) => unit(v)) },
       ],
       series: [
-        { label: "Time", value: (_u, v) => (v === null ? "" : clock(v)) },
+        { label: "At", value: (u, v) => { const at = v ?? u.data[0].at(-1); return at == null ? "" : clock(at); } },
         ...lines.map((l) => ({
           label: l.label,
           stroke: colour(l.colour),

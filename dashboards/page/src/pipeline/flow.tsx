@@ -47,7 +47,7 @@ export function Flow({ status }: { status: Status }) {
     <div className="flow">
       <div className="stage source">
         <h3>Events</h3><p className="quiet">in by HTTP or Kafka</p>
-        <dl>{status.deployments.map((d) => {
+        <dl>{status.deployments.filter((d) => colours.length === 0 || colours.includes(`golden-signals.${d.colour}.${d.epoch}`)).map((d) => {
           const rate = rates[`${d.colour}.${d.epoch}`];
           return <div key={`${d.colour}.${d.epoch}`}><dt>{d.colour}.{d.epoch}</dt><dd>{rate ? perSecond(rate.decoded) : `${number(d.decoded)} so far`}</dd></div>;
         })}</dl>

@@ -17,7 +17,9 @@ function Headline({ status }: { status: Status }) {
   const broken = status.tasks.filter((t) => t.state === "failed" || t.state === "stopped");
   const starting = status.tasks.filter((t) => t.state !== "running" && !broken.includes(t));
   const behind = status.watermark ? Date.now() / 1000 - seconds(status.watermark) : null;
-  const lag = status.lag.reduce((sum, l) => sum + l.records, 0);
+  // What a deployment that has ended left unread is nobody's backlog.
+  const runs = new Set(status.tasks.map((t) => t.pipeline));
+  const lag = status.lag.filter((l) => runs.has(l.pipeline)).reduce((sum, l) => sum + l.records, 0);
   const live = router?.live ? `${router.live.colour}.${router.live.epoch}` : Object.keys(rates)[0];
   const rate = live ? rates[live] : undefined;
   const word = broken.length > 0 ? "critical" : starting.length > 0 || status.waits_for ? "degraded" : status.watermark ? "healthy" : "unknown";
@@ -32,7 +34,7 @@ function Headline({ status }: { status: Status }) {
       <dl className="sums">
         <div><dt>Events decoded</dt><dd>{rate ? perSecond(rate.decoded) : "–"}</dd></div>
         <div><dt>Dead letters</dt><dd>{rate ? perSecond(rate.dead) : "–"}</dd></div>
-        <div><dt>Watermark behind</dt><dd>{behind === null ? "–" : duration(behind)}</dd></div>
+        <div><dt>Watermark behind</dt><dd>{behind === null ? "–" : duration(Math.round(behind))}</dd></div>
         <div><dt>Not yet read</dt><dd>{many(lag, "record")}</dd></div>
         <div><dt>Services</dt><dd>{services === null ? "–" : number(services.length)}</dd></div>
       </dl>
@@ -79,7 +81,7 @@ function Kept() {
 
 export function Pipeline() {
   const { status, router, problem } = useLive();
-  useKeys([{ key: "/", run: () => go("/") }, { key: "Escape", run: () => go("/") }]);
+  useKeys([{ key: "Escape", run: () => go("/") }]);
   if (status === null) return <Waiting what="the pipeline" problem={problem} />;
   const tasks = status.tasks.filter((t) => t.state !== "running");
   return (

@@ -3,7 +3,7 @@ import { useState } from "react";
 import { ofService, type RangeAnswer } from "../api.ts";
 import { useAsk } from "../ask.ts";
 import { Waiting } from "../parts/note.tsx";
-import { describe, errorShare, many, millis, percent, perSecond } from "../text.ts";
+import { describe, errorShare, many, millis, notable, percent, perSecond } from "../text.ts";
 import { change, useAddress } from "../url.ts";
 
 const TITLES: Record<string, string> = { service_operation: "Operation", service_host: "Host", service_svc_host: "Host" };
@@ -44,7 +44,7 @@ export function Groups({ service, namespace, groupings, from, to }: { service: s
                 <tr key={describe(g.dimensions)}>
                   <th scope="row"><bdi>{describe(g.dimensions)}</bdi><span className="bar" style={{ width: `${(100 * g.total.requests) / most}%` }} aria-hidden="true" /></th>
                   <td className="number">{perSecond(g.total.requests / Math.max(1, g.total.windows * data.window_seconds))}</td>
-                  <td className={`number ${g.total.errors > 0 ? "some" : ""}`} title={many(g.total.errors, "error")}>{errorShare(g.total.errors, g.total.requests)}</td>
+                  <td className={`number ${notable(g.total.errors, g.total.requests) ? "some" : ""}`} title={many(g.total.errors, "error")}>{errorShare(g.total.errors, g.total.requests)}</td>
                   <td className="number medium">{percent(g.total.availability_ratio)}</td>
                   <td className="number medium">{millis(g.total.latency?.p50_ms)}</td>
                   <td className="number medium">{millis(g.total.latency?.p95_ms)}</td>

@@ -1,13 +1,13 @@
 // One service: is it well, and if not, why not; then everything that helps to find out more.
 import { useMemo } from "react";
-import { type Explained, type HeatmapAnswer, ofService, type RangeAnswer, type Service, type TimelineAnswer } from "../api.ts";
+import { type Explained, type HeatmapAnswer, ofService, type PublicRecord, type RangeAnswer, type Service, type TimelineAnswer } from "../api.ts";
 import { useAsk } from "../ask.ts";
 import { useKeys } from "../keys.ts";
 import { useLive } from "../live.ts";
 import { Shape } from "../parts/health.tsx";
 import { Note, Waiting } from "../parts/note.tsx";
 import { Section } from "../parts/section.tsx";
-import { clock, duration, errorShare, many, millis, percent, perSecond, seconds, short } from "../text.ts";
+import { clock, duration, errorShare, many, millis, notable, percent, perSecond, seconds, short } from "../text.ts";
 import { change, changed, follow, go, toService, useAddress } from "../url.ts";
 import { Apart } from "./apart.tsx";
 import { Budget } from "./budget.tsx";
@@ -31,10 +31,22 @@ function Ranges({ range }: { range: Range | null }) {
   );
 }
 
-function Tiles({ s }: { s: Service }) {
+// What the tiles show: of the newest window, or of the one that is asked for.
+type Shown = Pick<Service, "requests" | "requests_per_second" | "errors" | "availability_ratio" | "p50_ms" | "p95_ms" | "p99_ms" | "saturation_ratio" | "saturated_resource" | "completeness" | "revision">;
+
+function ofRecord(r: PublicRecord): Shown {
+  const all = r.latency?.all;
+  return {
+    requests: r.requests.count, requests_per_second: r.requests.rate, errors: r.errors.count, availability_ratio: r.availability_ratio,
+    p50_ms: all?.p50 ?? null, p95_ms: all?.p95 ?? null, p99_ms: all?.p99 ?? null,
+    saturation_ratio: r.saturation?.ratio ?? null, saturated_resource: r.saturation?.resource ?? null, completeness: r.completeness, revision: r.revision,
+  };
+}
+
+function Tiles({ s }: { s: Shown }) {
   const tiles: [string, string, string?, boolean?][] = [
     ["Requests", perSecond(s.requests_per_second), `${short(s.requests)} in the window`],
-    ["Errors", errorShare(s.errors, s.requests), `${short(s.errors)} in the window`, s.errors > 0],
+    ["Errors", errorShare(s.errors, s.requests), `${short(s.errors)} in the window`, notable(s.errors, s.requests)],
     ["Availability", percent(s.availability_ratio)],
     ["p50", millis(s.p50_ms)],
     ["p95", millis(s.p95_ms)],
@@ -68,6 +80,8 @@ export function ServiceView({ service, namespace }: { service: string; namespace
   const ask = <T,>(what: string, query: Record<string, string | number | null>) => useAsk<T>(span ? ofService(service, what) : null, { ...span, ...query }, 0, tick);
 
   const explained = useAsk<Explained>(ofService(service, "explain"), { namespace, at }, 0, tick);
+  const window = at === null ? null : explained.data;
+  const record = useAsk<{ records: PublicRecord[] }>(window ? ofService(service, "signals") : null, { namespace, from: window?.window_start, to: window?.window_end, limit: 1 });
   const timeline = ask<TimelineAnswer>("timeline", {});
   const signals = ask<RangeAnswer>("range", {});
   const heat = ask<HeatmapAnswer>("heatmap", {});
@@ -75,7 +89,6 @@ export function ServiceView({ service, namespace }: { service: string; namespace
   useKeys([
     ...LENGTHS.map(([name], n) => ({ key: String(n + 1), run: () => change({ range: name, from: null, to: null }) })),
     { key: "e", run: () => change({ try: explained.data?.rule.expression ?? " " }) },
-    { key: "/", run: () => go("/") },
     { key: "Escape", run: () => (at !== null ? change({ at: null }) : go("/")) },
   ]);
 
@@ -119,11 +132,13 @@ export function ServiceView({ service, namespace }: { service: string; namespace
         <div className="side">{now && <Facts s={now} />}<Ranges range={range} /></div>
       </header>
       {link === "away" && <p className="some">Nobody answers; this is what was known last.</p>}
-      {now && <Tiles s={now} />}
+      {past ? record.data?.records[0] && <Tiles s={ofRecord(record.data.records[0])} /> : now && <Tiles s={now} />}
+      <div className="pair">
       <Section id="timeline" title="Health over time" aside={range && <span className="quiet">{clock(range.from, true)} to {clock(range.to)}</span>}>
         {timeline.data ? <Timeline answer={timeline.data} at={at} /> : <Waiting what="health over time" problem={timeline.problem} again={timeline.again} />}
       </Section>
       <Section id="why" title={`Why it ${past ? "was" : "is"} ${health.state}`} aside={<span className="quiet">window of {clock(x.window_start)} to {clock(x.window_end)}</span>}><Why x={x} /></Section>
+      </div>
       <Section id="signals" title="Signals" aside={<span className="quiet wide">drag over a chart to narrow the range</span>}>
         {signals.data ? <Signals answer={signals.data} spans={spans} /> : <Waiting what="signals" problem={signals.problem} again={signals.again} />}
       </Section>
@@ -134,11 +149,15 @@ export function ServiceView({ service, namespace }: { service: string; namespace
         {range ? <Groups service={service} namespace={namespace} groupings={groupings} from={range.from} to={range.to} /> : <Waiting what="parts" problem={null} />}
       </Section>
       <Section id="rule" title="Rule"><Rule x={x} namespace={namespace} team={now?.team ?? ""} /></Section>
-      <Section id="budget" title="Error budget"><Budget service={service} namespace={namespace} tick={tick} /></Section>
+      <div className="pair">
       <Section id="traces" title="Traces">
         {range ? <Traces service={service} namespace={namespace} from={range.from} to={range.to} /> : <Waiting what="traces" problem={null} />}
       </Section>
+      <div>
+      <Section id="budget" title="Error budget"><Budget service={service} namespace={namespace} tick={tick} /></Section>
       <Section id="apart" title="What did not count"><Apart service={service} tick={tick} /></Section>
+      </div>
+      </div>
     </div>
   );
 }

@@ -6,6 +6,8 @@ import { change } from "../url.ts";
 
 const REASONS: Record<string, string> = { rule: "", rule_error: "the rule failed", incomplete: "input is missing", stale: "nothing was published" };
 const TALL = 44;
+// Changes that are listed; the strip shows all.
+const LISTED = 5;
 
 const tall = (s: HealthSpan) => (s.level === null ? 10 : 8 + s.level * 12);
 
@@ -46,12 +48,13 @@ export function Timeline({ answer, at }: { answer: TimelineAnswer; at: number | 
     <>
       <Strip answer={answer} at={at} />
       {notable.length === 0 ? <p className="quiet"><Shape word="healthy" /> Healthy all the time.</p> : (
+        <div className="scroll" role="region" aria-label="Changes of health" tabIndex={0}>
         <table className="changes">
           <caption className="unseen">When it was not healthy, newest first</caption>
           <thead><tr><th scope="col">From</th><th scope="col">For</th><th scope="col">Health</th><th scope="col" className="number">Errors</th>
             <th scope="col" className="number medium">Worst availability</th><th scope="col" className="number medium">Worst p99</th><th scope="col"><span className="unseen">More</span></th></tr></thead>
           <tbody>
-            {notable.slice(0, 8).map((s) => (
+            {notable.slice(0, LISTED).map((s) => (
               <tr key={s.from}>
                 <td>{clock(s.from)}</td>
                 <td>{duration(seconds(s.to) - seconds(s.from))}</td>
@@ -64,8 +67,9 @@ export function Timeline({ answer, at }: { answer: TimelineAnswer; at: number | 
             ))}
           </tbody>
         </table>
+        </div>
       )}
-      {notable.length > 8 && <p className="quiet">and {many(notable.length - 8, "more stretch", "more stretches")} in this range</p>}
+      {notable.length > LISTED && <p className="quiet">and {many(notable.length - LISTED, "more stretch", "more stretches")} in this range</p>}
     </>
   );
 }

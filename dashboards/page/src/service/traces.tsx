@@ -17,11 +17,11 @@ export function Traces({ service, namespace, from, to }: { service: string; name
       <table>
         <thead><tr><th scope="col">At</th><th scope="col">Operation</th><th scope="col">What</th><th scope="col" className="number">Duration</th><th scope="col">Trace</th></tr></thead>
         <tbody>
-          {data.exemplars.map((x) => {
+          {data.exemplars.map((x, n) => {
             const link = traceLink(page, x.trace_id);
             const bad = (x.error ?? null) !== null || x.outcome === "error";
             return (
-              <tr key={`${x.trace_id} ${x.span_id} ${x.timestamp ?? x.event_time}`}>
+              <tr key={n}>
                 <td>{clock(x.timestamp ?? x.event_time ?? "")}</td>
                 <td><bdi>{x.operation ?? NONE}</bdi></td>
                 <td className={bad ? "some" : ""}>{x.reason ? (KINDS[x.reason] ?? x.reason) : bad ? "error" : "ok"}</td>
