@@ -201,6 +201,12 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         vitals: Arc::new(shared),
         router: router.as_ref().map(|router| router.door() as _),
         limits: golden_http::Limits::default(),
+        page: golden_http::Page {
+            trace_link: settings.page.trace_link.clone(),
+            grafana: settings.page.grafana.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            demo: args.demo,
+        },
     };
     let state = golden_http::AppState::new(parts).map_err(Failure::failed)?;
     drop(lobby);

@@ -40,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) router: RouterSettings,
     /// What is kept for the API and pages.
     pub(crate) history: HistorySettings,
+    /// What the web page links to.
+    pub(crate) page: PageSettings,
     /// What the metrics page shows.
     pub(crate) metrics: MetricsSettings,
     /// Where results are sent.
@@ -143,6 +145,16 @@ pub(crate) struct S3Settings {
 pub(crate) struct HistorySettings {
     /// How long windows stay readable, in event time.
     pub(crate) retention: Span,
+}
+
+/// What the web page links to.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct PageSettings {
+    /// URL that shows a trace, with `{trace_id}` in it.
+    pub(crate) trace_link: Option<String>,
+    /// URL of Grafana.
+    pub(crate) grafana: Option<String>,
 }
 
 /// What the metrics page shows (docs/metrics.md).
@@ -254,6 +266,7 @@ impl Default for Settings {
             runtime: TaskSettings::default(),
             router: RouterSettings::default(),
             history: HistorySettings::default(),
+            page: PageSettings::default(),
             metrics: MetricsSettings::default(),
             outputs: OutputsSettings::default(),
             traces: TracesSettings::default(),
@@ -408,6 +421,12 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
     }
     if !(0.0..=1.0).contains(error_share) {
         return Err(Failure::usage(format!("{place}: router.error_share is {error_share}, and must be from 0 to 1")));
+    }
+    for (name, url) in [("trace_link", &settings.page.trace_link), ("grafana", &settings.page.grafana)] {
+        let is_link = |url: &String| ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme));
+        if let Some(url) = url.as_ref().filter(|url| !is_link(url)) {
+            return Err(Failure::usage(format!("{place}: page.{name} is `{url}`, and must be a URL of http or https")));
+        }
     }
     for (name, count, most) in [("failed", *failed, 30), ("recovered", *recovered, 30), ("windows", *windows, 60)] {
         if count == 0 || count > most {

@@ -24,8 +24,9 @@ pub use value::{Recent, Stored};
 pub const SIGNALS_STAGE: &str = "history";
 /// Name of the stage that reads the late ledger.
 pub const LATE_STAGE: &str = "late-history";
-/// State format of both. 2 has sums of hours: a store of form 1 is built again from the log, so that they reach as far back as it does.
-pub const FORMAT: u32 = 2;
+/// State format of both. A store of an earlier one is built again from the log, so that what is new in it (2: sums of hours, 3: roll-ups)
+/// reaches as far back as the log does.
+pub const FORMAT: u32 = 3;
 /// How far back of the newest window the store reaches, in ns of event time: 7 days. A lost store is built again from the log, which must
 /// therefore be kept for two hours more.
 pub const DEFAULT_RETENTION: i64 = 7 * 24 * keys::HOUR;

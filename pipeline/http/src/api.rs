@@ -8,6 +8,7 @@ pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod late;
 pub(crate) mod overrides;
+pub(crate) mod page;
 mod params;
 mod record;
 pub(crate) mod router;

@@ -7,6 +7,8 @@
 mod accept;
 /// The JSON API: services, signals, health, late ledger, dead letters, status.
 mod api;
+/// All services, ready to be sent.
+mod fleet;
 /// Headers of every answer.
 mod headers;
 /// Events in.
@@ -30,8 +32,8 @@ mod tests;
 
 pub use serve::serve;
 pub use state::{
-    AppState, DeploymentStatus, Lag, Limits, MakeDecoder, Parts, RouterDoor, RouterError, RouterOrder, RouterRequest, Status, TaskStatus,
-    Vitals,
+    AppState, DeploymentStatus, Lag, Limits, MakeDecoder, Page, Parts, RouterDoor, RouterError, RouterOrder, RouterRequest, Status,
+    TaskStatus, Vitals,
 };
 
 pub use axum::Router;
@@ -67,6 +69,7 @@ pub fn router(state: AppState, doors: Doors) -> Router {
     }
     if doors.api {
         router = router
+            .route("/api/v1/page", get(api::page::page))
             .route("/api/v1/services", get(api::services::services))
             .route("/api/v1/services/{service}/signals", get(api::signals::signals))
             .route("/api/v1/services/{service}/health", get(api::health::health))

@@ -17,6 +17,7 @@ use utoipa::OpenApi;
         ingest::metrics,
         ingest::remote_write,
         ingest::zipkin,
+        api::page::page,
         api::services::services,
         api::signals::signals,
         api::health::health,

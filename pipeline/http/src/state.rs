@@ -1,5 +1,6 @@
 //! What the handlers share: handles that the program made, limits, and what the running pipeline says about itself.
 
+use crate::fleet::Fleet;
 use crate::ingest::Budget;
 use golden_pipeline::decode::Decoder;
 use golden_pipeline::emit::prometheus::Format as MetricsFormat;
@@ -43,6 +44,21 @@ pub struct Parts {
     pub router: Option<Arc<dyn RouterDoor>>,
     /// How much is taken in.
     pub limits: Limits,
+    /// What the page needs to know of settings.
+    pub page: Page,
+}
+
+/// What the page needs to know of settings.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Where a trace is shown, with `{trace_id}` in it.
+    pub trace_link: Option<String>,
+    /// Where Grafana is.
+    pub grafana: Option<String>,
+    /// Version of the program.
+    pub version: String,
+    /// Whether this is the demo.
+    pub demo: bool,
 }
 
 /// Makes a decoder of a format.
@@ -230,6 +246,8 @@ pub(crate) struct Inner {
     pub partitions: u32,
     pub turn: AtomicU32,
     pub budget: Arc<Budget>,
+    /// All services, ready to be sent.
+    pub fleet: Fleet,
     /// Held by a backtest that is running: they take a processor for a while.
     pub backtests: Arc<Semaphore>,
     /// Held by requests that wait for windows.
@@ -255,6 +273,7 @@ impl AppState {
             partitions,
             turn: AtomicU32::new(0),
             budget,
+            fleet: Fleet::default(),
             backtests,
             waiting: Semaphore::new(WAITING),
         })))

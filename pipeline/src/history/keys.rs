@@ -69,6 +69,33 @@ pub fn records_of(hour: EventTime, texts: &[&str]) -> (Vec<u8>, Vec<u8>) {
     (from, to)
 }
 
+/// Keys of one hour and grouping whose windows start from `from` on and before `to`. The texts are (tenant, service, namespace, grouping).
+#[must_use]
+pub fn windows_of(hour: EventTime, texts: &[&str; 4], from: EventTime, to: EventTime) -> (Vec<u8>, Vec<u8>) {
+    let (first, behind) = records_of(hour, texts);
+    let at = |time: EventTime| [first.as_slice(), &sortable(time)].concat();
+    if to <= from { (first.clone(), first) } else { (at(from), if hour_of(to) > hour { behind } else { at(to) }) }
+}
+
+/// Dimension values of a record key.
+///
+/// # Errors
+/// When the key is none.
+pub fn dimensions_of(key: &[u8]) -> Result<Vec<&str>, CodecError> {
+    let mut rest = key.get(9..).ok_or(CodecError::Truncated)?;
+    for _ in 0..4 {
+        let end = memchr::memchr(0, rest).ok_or(CodecError::Truncated)?;
+        rest = rest.get(end + 1..).ok_or(CodecError::Truncated)?;
+    }
+    texts_of(rest.get(8..).ok_or(CodecError::Truncated)?)
+}
+
+/// Texts that each end with a zero byte.
+fn texts_of(bytes: &[u8]) -> Result<Vec<&str>, CodecError> {
+    let Some(texts) = bytes.strip_suffix(&[0]) else { return if bytes.is_empty() { Ok(Vec::new()) } else { Err(CodecError::Truncated) } };
+    Ok(std::str::from_utf8(texts).map_err(|_| CodecError::Text)?.split('\0').collect())
+}
+
 /// All records of hours before `hour`.
 #[must_use]
 pub fn records_before(hour: EventTime) -> (Vec<u8>, Vec<u8>) {
@@ -198,7 +225,14 @@ mod tests {
                     let (from, to) = records_of(hour_of(EventTime(start)), texts);
                     assert!(from <= key && key < to, "{start} {dimensions:?}");
                 }
-                assert_eq!(window_start_of(&key), Ok(EventTime(start)));
+                assert_eq!((window_start_of(&key), dimensions_of(&key)), (Ok(EventTime(start)), Ok(dimensions.to_vec())));
+                let texts = ["default", "cart", "shop", "service"];
+                let within = |from: i64, to: i64| {
+                    let (from, to) = windows_of(hour_of(EventTime(start)), &texts, EventTime(from), EventTime(to));
+                    from <= key && key < to
+                };
+                assert!(within(start, start + 1) && within(start - HOUR, start + HOUR));
+                assert!(!within(start + 1, start + HOUR) && !within(start - HOUR, start) && !within(start, start));
                 assert!(key < records_before(EventTime(2 * HOUR)).1);
             }
         }

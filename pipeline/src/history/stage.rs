@@ -166,13 +166,32 @@ fn exchanged(sum: Option<&[u8]>, earlier: Option<&[u8]>, stored: &Stored) -> Res
     Ok(counts)
 }
 
-/// The two counts that the trail shows.
+/// What the trail shows.
 #[derive(Deserialize)]
 struct Shown {
     #[serde(default)]
     requests: Count,
     #[serde(default)]
     errors: Count,
+    #[serde(default)]
+    latency: Option<OfAll>,
+    #[serde(default)]
+    health: Option<Judged>,
+}
+
+#[derive(Deserialize)]
+struct OfAll {
+    all: Option<Quantiles>,
+}
+
+#[derive(Deserialize)]
+struct Quantiles {
+    p99: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Judged {
+    level: Option<u8>,
 }
 
 #[derive(Default, Deserialize)]
@@ -194,7 +213,10 @@ fn latest(known: Option<&[u8]>, identity: &Identity, stored: &Stored) -> Result<
         Some(known) => newest(known.trail),
         None => newest(Vec::new()),
     };
-    latest.note(Recent { window_start: identity.window_start, requests: counts.requests.count, errors: counts.errors.count });
+    let p99 = counts.latency.and_then(|latency| latency.all?.p99).map(|ms| (ms * 1e6).round() as u64);
+    let level = counts.health.and_then(|health| health.level);
+    let (window_start, requests, errors) = (identity.window_start, counts.requests.count, counts.errors.count);
+    latest.note(Recent { window_start, requests, errors, p99, level });
     Ok(latest)
 }
 

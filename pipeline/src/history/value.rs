@@ -57,9 +57,14 @@ pub struct Recent {
     pub requests: u64,
     /// Errors in it.
     pub errors: u64,
+    /// Its 99th percentile of latency, ns; `None` without a duration.
+    pub p99: Option<u64>,
+    /// Level of its health, 0 to 3; `None` where it was unknown.
+    pub level: Option<u8>,
 }
 
-/// A service's newest window: `window start | window length | revision | JSON | count | (start, requests, errors)…`.
+/// A service's newest window: `window start | window length | revision | JSON | count | (start, requests, errors, p99 + 1 or 0,
+/// level + 1 or 0)…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Latest {
     pub window_start: EventTime,
@@ -82,6 +87,8 @@ impl Latest {
             put_i64(&mut out, recent.window_start.0);
             put_u64(&mut out, recent.requests);
             put_u64(&mut out, recent.errors);
+            put_u64(&mut out, recent.p99.map_or(0, |p99| p99.saturating_add(1)));
+            out.push(recent.level.map_or(0, |level| level.saturating_add(1)));
         }
         out
     }
@@ -92,7 +99,10 @@ impl Latest {
         let (revision, json) = (cursor.u64()?, cursor.bytes()?.to_vec());
         let count = cursor.count()?;
         let trail = (0..count)
-            .map(|_| Ok(Recent { window_start: EventTime(cursor.i64()?), requests: cursor.u64()?, errors: cursor.u64()? }))
+            .map(|_| {
+                let (window_start, requests, errors) = (EventTime(cursor.i64()?), cursor.u64()?, cursor.u64()?);
+                Ok(Recent { window_start, requests, errors, p99: cursor.u64()?.checked_sub(1), level: cursor.u8()?.checked_sub(1) })
+            })
             .collect::<Result<_, CodecError>>()?;
         cursor.end()?;
         Ok(Self { window_start, window_nanos, revision, json, trail })
@@ -128,7 +138,7 @@ mod tests {
         let stored = Stored { revision: 3, json: b"{}".to_vec(), aggregate: vec![1, 2] };
         assert_eq!(Stored::decode(&stored.encode()), Ok(stored.clone()));
         assert!(Stored::decode(&stored.encode()[..4]).is_err());
-        let recent = Recent { window_start: EventTime(-60), requests: 5, errors: 1 };
+        let recent = Recent { window_start: EventTime(-60), requests: 5, errors: 1, p99: Some(7), level: None };
         let latest = Latest { window_start: EventTime(7), window_nanos: 60, revision: 0, json: b"{}".to_vec(), trail: vec![recent] };
         assert_eq!(Latest::decode(&latest.encode()), Ok(latest.clone()));
         assert_eq!(Latest::window_start_of(&latest.encode()), Ok(EventTime(7)));
@@ -138,7 +148,7 @@ mod tests {
     #[test]
     fn the_trail_keeps_the_newest_windows_in_order_and_takes_corrections() {
         let mut latest = Latest { window_start: EventTime(0), window_nanos: 1, revision: 0, json: vec![], trail: vec![] };
-        let at = |start, requests| Recent { window_start: EventTime(start), requests, errors: 0 };
+        let at = |start, requests| Recent { window_start: EventTime(start), requests, errors: 0, p99: None, level: Some(3) };
         (0..40).rev().for_each(|start| latest.note(at(start, 1)));
         latest.note(at(20, 9));
         assert_eq!(latest.trail.len(), TRAIL);

@@ -259,6 +259,11 @@ impl App {
             vitals: vitals.clone(),
             router: setup.router,
             limits: setup.limits,
+            page: crate::Page {
+                trace_link: Some("https://traces.example/{trace_id}".into()),
+                version: "1.2.3".into(),
+                ..crate::Page::default()
+            },
         };
         Self { router: router(AppState::new(parts).unwrap(), Doors { ingest: true, api: true }), log, topics, stores, vitals, board }
     }
