@@ -99,6 +99,7 @@ export interface OverridesOfService { files: OverrideFile[]; rejected: Rejected 
 export interface Overrides {
   in_force: number | null;
   polls: { place: string; last_success: string | null; failing_since: string | null; error: string | null };
+  services: { service: string; namespace: string; team: string }[];
   versions: { version: number; from_window: string; published_by: string; published_at: string; commit?: string }[];
 }
 

@@ -64,7 +64,7 @@ test("a fleet without services says how to send the first event", async () => {
 });
 
 test("a health change is seen without a reload, and a newcomer finds out why and tries another rule", async () => {
-  const page = await open(shop.url, "/");
+  const page = await open(shop.url, "/", { failing: /backtest$/ });
   await eventually("all services", 40, async () => (await rows(page).count()) >= 7);
   await page.evaluate(() => { window.here = true; });
   await eventually("payment turns critical", 60, async () => (await stateOf(page, "payment")).includes("critical"));
@@ -81,10 +81,10 @@ test("a health change is seen without a reload, and a newcomer finds out why and
   await page.screenshot({ path: join(ARTEFACTS, "walk-2-reason.png") });
 
   await page.getByRole("button", { name: "Try another rule" }).click();
-  await page.locator(".whatif textarea").fill("requestCount < 60 ? 0 : availabilty > 10 ? 0 : 3");
+  await page.locator(".whatif > textarea").fill("requestCount < 60 ? 0 : availabilty > 10 ? 0 : 3");
   await page.keyboard.press("Control+Enter");
   await page.getByText("did you mean `availability`?").waitFor();
-  await page.locator(".whatif textarea").fill("requestCount < 60 ? 0 : availability > 10 ? 0 : 3");
+  await page.locator(".whatif > textarea").fill("requestCount < 60 ? 0 : availability > 10 ? 0 : 3");
   await page.getByRole("button", { name: "Try on the last 24 h" }).click();
   const result = page.getByRole("region", { name: "What would have changed" });
   await result.waitFor();
@@ -114,7 +114,7 @@ test("what the fleet shows is what the API says", async () => {
 });
 
 test("while the stream is refused the page polls, and still sees what changes", async () => {
-  const page = await open(shop.url, "/", { block: "**/api/v1/stream*", failing: true });
+  const page = await open(shop.url, "/", { block: "**/api/v1/stream*", failing: /stream/ });
   await page.getByText("Live, by polling").waitFor();
   await eventually("services", 10, async () => (await rows(page).count()) >= 7);
   const age = () => page.locator(".spark").first().getAttribute("aria-label");
@@ -175,7 +175,7 @@ test("everything can be done by keys", async () => {
   await page.waitForURL(/range=6h/);
   await settled(page);
   await page.keyboard.press("e");
-  await page.locator(".whatif textarea").waitFor();
+  await page.locator(".whatif > textarea").waitFor();
   await page.keyboard.press("Escape");
   await page.keyboard.press("Escape");
   await page.waitForURL(`${shop.url}/`);
@@ -228,7 +228,7 @@ test("the rule of a team is shown with what its versions changed, and the budget
   assert.match(await page.locator("#budget").innerText(), /99\.90 % of requests do not fail/);
   assert.match(await page.locator(".facts").innerText(), /team shop/);
   await page.keyboard.press("e");
-  await page.locator(".whatif textarea").fill("0");
+  await page.locator(".whatif > textarea").fill("0");
   await page.locator(".yaml summary").click();
   const file = await page.locator(".yaml .diff").innerText();
   assert.match(file, /\+ {3}0/);
@@ -249,7 +249,7 @@ test("the pipeline shows its flow, its dead letters, and each flip with its rece
 });
 
 test("a service that nobody knows is said to be unknown, with names that are near", async () => {
-  const page = await open(shop.url, "/?service=paymant", { failing: true });
+  const page = await open(shop.url, "/?service=paymant", { failing: /explain/ });
   await page.getByText("There is no such service").waitFor();
   await page.getByRole("link", { name: "payment" }).click();
   await page.locator(".answer").waitFor();
@@ -285,23 +285,22 @@ test("five thousand services stay smooth", async () => {
   const page = await open(bare.url, "/?sort=service&q=service-");
   await eventually("rows", 20, async () => /5,0\d\d services/.test(await headline(page)) && (await rows(page).count()) > 10);
   assert.ok((await rows(page).count()) < 100, "only what is near the screen exists");
-  // Scrolls through all of them, a step in each frame, and takes down how long the frames were.
-  const frames = await page.evaluate(async () => {
-    const took = [];
+  // Scrolls through all of them, a step in each frame. What a frame costs is taken in processor time of the page, for machines may be busy.
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send("Performance.enable", { timeDomain: "threadTicks" });
+  const spent = async () => (await devtools.send("Performance.getMetrics")).metrics.find((m) => m.name === "TaskDuration").value;
+  const before = await spent();
+  const steps = 120;
+  await page.evaluate(async (steps) => {
     const high = document.documentElement.scrollHeight;
-    let last = performance.now();
-    for (let n = 0; n <= 120; n++) {
-      window.scrollTo(0, (high * n) / 120);
+    for (let n = 0; n <= steps; n++) {
+      window.scrollTo(0, (high * n) / steps);
       await new Promise(requestAnimationFrame);
-      const now = performance.now();
-      took.push(now - last);
-      last = now;
     }
-    return took.sort((a, b) => a - b);
-  });
-  const [half, most] = [frames[Math.floor(frames.length / 2)], frames[Math.floor(frames.length * 0.95)]];
-  console.log(`       frames while scrolling 5,000 services: median ${half.toFixed(0)} ms, 95 % below ${most.toFixed(0)} ms`);
-  assert.ok(half < 60 && most < 250, `${half} ${most}`);
+  }, steps);
+  const frame = ((await spent()) - before) * 1000 / steps;
+  console.log(`       a frame of scrolling through 5,000 services takes ${frame.toFixed(1)} ms of processor time`);
+  assert.ok(frame < 33, `${frame} ms`);
   await page.evaluate(() => window.scrollTo(0, document.documentElement.scrollHeight));
   await page.locator(".name", { hasText: "service-4999" }).waitFor();
   const begun = Date.now();
@@ -311,7 +310,7 @@ test("five thousand services stay smooth", async () => {
 });
 
 test("when golden is away the page says so, keeps what it knows, and goes on by itself", async () => {
-  const page = await open(bare.url, "/?q=service-00", { failing: true });
+  const page = await open(bare.url, "/?q=service-00", { failing: /./ });
   await eventually("rows", 20, async () => (await rows(page).count()) > 10);
   await bare.kill();
   await page.getByText("golden does not answer.").waitFor({ timeout: 20_000 });

@@ -37,12 +37,14 @@ function Versions({ files }: { files: OverrideFile[] }) {
 export function Rule({ x, namespace, team }: { x: Explained; namespace: string | null; team: string }) {
   const params = useAddress();
   const editing = params.get("try") !== null;
-  const { data, problem } = useAsk<OverridesOfService>(`/api/v1/overrides/${encodeURIComponent(x.service)}`, { namespace }, 0, x.rule.sha256);
   const { data: all } = useAsk<Overrides>("/api/v1/overrides", {}, 30_000);
+  // Without a file of its own there is nothing to ask for.
+  const has = !x.rule.default || all?.services.some((s) => s.service === x.service && s.namespace === x.namespace);
+  const { data, problem } = useAsk<OverridesOfService>(has ? `/api/v1/overrides/${encodeURIComponent(x.service)}` : null, { namespace }, 0, `${x.rule.sha256} ${all?.in_force}`);
   const files = data?.files ?? [];
   const own = files.find((f) => f.sha256 === x.rule.sha256) ?? null;
   const trouble = problem instanceof Problem && problem.status !== 404 ? problem : null;
-  const coming = all ? files.filter((f) => Date.parse(f.from_window) > Date.now()) : [];
+  const coming = files.filter((f) => Date.parse(f.from_window) > Date.now());
   return (
     <div className="rules">
       <div className="inforce">

@@ -93,7 +93,7 @@ export function ServiceView({ service, namespace }: { service: string; namespace
   ]);
 
   const x = explained.data;
-  const groupings = useMemo(() => Object.keys(x?.contributors ?? {}).sort((a, b) => Number(b === "service_operation") - Number(a === "service_operation")), [x]);
+  const groupings = useMemo(() => [...new Set([...Object.keys(x?.contributors ?? {}), "service_operation"])].sort((a, b) => Number(b === "service_operation") - Number(a === "service_operation")), [x]);
   const crumbs = <nav className="crumbs" aria-label="Where you are"><a href="/" onClick={follow}>Fleet</a><span aria-hidden="true"> / </span><bdi>{service}</bdi></nav>;
 
   if (x === null && explained.problem?.status === 404) {
