@@ -45,6 +45,14 @@ function sentence(e: Explanation): string {
   return `${parts.map((p, n) => (n === 0 ? p : p[0]?.toLowerCase() + p.slice(1))).join("; ")}.`;
 }
 
+// Where the errors of the window came from.
+export function mostOf(x: Explained): string | null {
+  const parts = x.contributors.service_operation ?? [];
+  const worst = parts.reduce<(typeof parts)[number] | null>((most, c) => (c.errors > (most?.errors ?? 0) ? c : most), null);
+  if (!worst) return null;
+  return `${percent(worst.share_of_errors)} of all errors are of ${describe(worst.dimensions)}, where ${errorShare(worst.errors, worst.requests)} of requests fail.`;
+}
+
 function Walk({ e }: { e: Explanation }) {
   return (
     <ol className="walk">

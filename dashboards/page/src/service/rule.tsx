@@ -10,7 +10,7 @@ import { diff } from "./yaml.ts";
 
 export function Diff({ before, after }: { before: string; after: string }) {
   return (
-    <pre className="diff"><code>
+    <pre className="diff" tabIndex={0} aria-label="What changes"><code>
       {diff(before, after).map((l, n) => <span key={n} className={l.sign === "+" ? "add" : l.sign === "-" ? "del" : ""}>{`${l.sign} ${l.text}\n`}</span>)}
     </code></pre>
   );
@@ -48,7 +48,7 @@ export function Rule({ x, namespace, team }: { x: Explained; namespace: string |
   return (
     <div className="rules">
       <div className="inforce">
-        <pre className="expression"><code>{x.rule.expression}</code></pre>
+        <pre className="expression" tabIndex={0} aria-label="The rule in force"><code>{x.rule.expression}</code></pre>
         <Origin x={x} />
         {trouble && <p className="some">Its versions cannot be read: {trouble.detail}</p>}
         {coming.map((f) => <p key={f.version} className="some">Version {f.version} comes into force at {clock(f.from_window, true)}.</p>)}

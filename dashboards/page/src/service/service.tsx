@@ -14,7 +14,7 @@ import { Budget } from "./budget.tsx";
 import { Groups } from "./groups.tsx";
 import { Heatmap } from "./heatmap.tsx";
 import { LENGTHS, type Range, rangeOf } from "./range.ts";
-import { because, Why } from "./reason.tsx";
+import { because, mostOf, Why } from "./reason.tsx";
 import { Rule } from "./rule.tsx";
 import { Signals } from "./signals.tsx";
 import { Timeline } from "./timeline.tsx";
@@ -26,7 +26,7 @@ function Ranges({ range }: { range: Range | null }) {
       {LENGTHS.map(([name, , words]) => (
         <button type="button" key={name} aria-pressed={range?.name === name} title={`The last ${words}`} onClick={() => change({ range: name, from: null, to: null })}>{name}</button>
       ))}
-      {range !== null && range.name === null && <button type="button" aria-pressed="true" onClick={() => change({ from: null, to: null })} title="Back to the last hour">{duration(range.to - range.from)} ×</button>}
+      {range !== null && range.name === null && <button type="button" aria-pressed="true" onClick={() => change({ from: null, to: null })} title="Back to what is usual">{duration(range.to - range.from)} ×</button>}
     </div>
   );
 }
@@ -75,7 +75,7 @@ export function ServiceView({ service, namespace }: { service: string; namespace
   const now = namespace !== null ? byKey.get(`${namespace}\n${service}`) : (services?.filter((s) => s.service === service) ?? []).find((_, n, all) => all.length === 1 || n === 0);
   const at = Number(params.get("at")) || null;
   const tick = now ? `${now.window_end} ${now.revision}` : "";
-  const range = rangeOf(params, now?.window_end ?? null);
+  const range = rangeOf(params, now?.window_end ?? null, now ? seconds(now.window_end) - seconds(now.window_start) : 60);
   const span = range ? { from: range.from, to: range.to, namespace } : null;
   const ask = <T,>(what: string, query: Record<string, string | number | null>) => useAsk<T>(span ? ofService(service, what) : null, { ...span, ...query }, 0, tick);
 
@@ -100,10 +100,10 @@ export function ServiceView({ service, namespace }: { service: string; namespace
     return (
       <>
         {crumbs}
-        <Note title="There is no such service">
+        <Note title={at !== null && now ? "No window was published at that time" : "There is no such service"}>
           <p><bdi>{explained.problem.detail}</bdi></p>
           {explained.problem.suggestions.length > 0 && <p>Did you mean {explained.problem.suggestions.map((name) => <a key={name} href={toService(name, "")} onClick={follow}><bdi>{name}</bdi> </a>)}?</p>}
-          <p><a href="/" onClick={follow}>All services</a></p>
+          <p>{at !== null && <><a href={changed(params, { at: null })} onClick={follow}>Back to now</a> · </>}<a href="/" onClick={follow}>All services</a></p>
         </Note>
       </>
     );
@@ -127,6 +127,7 @@ export function ServiceView({ service, namespace }: { service: string; namespace
           <h1 aria-live="polite"><Shape word={health.state} size={36} /><span>{health.state[0]?.toUpperCase()}{health.state.slice(1)}</span>
             {since && <small>for {duration(seconds(last?.to ?? since) - seconds(since))}, since {clock(since)}</small>}</h1>
           <p className="because">{sentence}</p>
+          {health.state !== "healthy" && mostOf(x) && <p className="blame">{mostOf(x)}</p>}
           {past && <p><a className="button" href={changed(params, { at: null })} onClick={follow}>Back to now</a></p>}
         </div>
         <div className="side">{now && <Facts s={now} />}<Ranges range={range} /></div>

@@ -16,7 +16,8 @@ function told(s: HealthSpan): string {
 }
 
 function Strip({ answer, at }: { answer: TimelineAnswer; at: number | null }) {
-  const [from, to] = [seconds(answer.from), seconds(answer.to)];
+  // What lies before the first known window is not shown, as in the charts.
+  const [from, to] = [Math.max(seconds(answer.from), seconds(answer.spans[0]?.from ?? answer.from)), seconds(answer.to)];
   const x = (time: number) => (100 * (time - from)) / Math.max(1, to - from);
   return (
     <div className="strip">

@@ -168,7 +168,7 @@ export function WhatIf({ service, namespace, team, current, file, draft }: Wish)
       {report && <Result report={report} />}
       <details className="yaml">
         <summary>The file <code>{path}</code></summary>
-        {file && file.content !== "" ? <Diff before={file.content} after={yaml} /> : <pre><code>{yaml}</code></pre>}
+        {file && file.content !== "" ? <Diff before={file.content} after={yaml} /> : <pre tabIndex={0} aria-label="The file"><code>{yaml}</code></pre>}
         <p className="quiet">It counts once it is published: <code>golden overrides publish</code>. Here nothing is changed.</p>
       </details>
       <Copy text={yaml} />
