@@ -30,7 +30,7 @@ export interface Latency {
 
 export interface Point {
   start: string; end: string; windows: number; requests: number; errors: number; availability_ratio: number | null;
-  latency: Latency | null; saturation_ratio: number | null; completeness: number | null; level: number | null;
+  latency: Latency | null; saturation_ratio: number | null; completeness: number; level: number | null;
 }
 
 export interface Group { dimensions: Record<string, string>; total: Point; points: Point[] }
@@ -51,8 +51,7 @@ export interface HealthSpan {
 export interface TimelineAnswer { from: string; to: string; spans: HealthSpan[]; changes: number }
 
 export interface Exemplar {
-  trace_id: string; span_id: string | null; duration_ms?: number | null; latency_ms?: number | null; timestamp?: string; event_time?: string;
-  operation: string | null; error?: string | null; outcome?: string | null; reason?: string | null;
+  trace_id: string; span_id: string | null; duration_ms: number | null; timestamp: string; operation: string | null; error: boolean; reason: string;
 }
 
 export interface Comparison {
@@ -78,7 +77,7 @@ export interface Explained {
   };
   explanation: Explanation | null; fallback: Explanation | null; agrees: boolean;
   utilization?: Record<string, number> | null;
-  contributors: Record<string, Contributor[]>; exemplars: Exemplar[];
+  contributors: Record<string, Contributor[]>;
 }
 
 export interface BurnRate { window: string; requests: number; bad: number; burn_rate: number | null }
@@ -95,6 +94,9 @@ export interface OverrideFile {
 export interface Rejected { path: string; line: number; reason: string }
 
 export interface OverridesOfService { files: OverrideFile[]; rejected: Rejected | null; shadow: OverrideFile | null }
+
+// What came of a file that is tried.
+export interface Trial { windows: number; agreeing: number; since: string }
 
 export interface Overrides {
   in_force: number | null;
@@ -150,11 +152,11 @@ export interface DeadLetter {
 export interface LateLine { service: string; window_start: string; window_end?: string; events?: number; errors?: number; requests?: number }
 
 export interface History {
-  records: Kept; ten_minutes: Kept; hours: Kept; bound_bytes: number | null;
+  records: Kept; ten_minutes: Kept; hours: Kept; bytes: number; bound_bytes: number;
 }
 export interface Kept { from: string | null; to: string | null; bytes: number }
 
-export interface PageSettings { trace_link: string | null; grafana: string | null; version: string; window_seconds: number; demo: boolean }
+export interface PageSettings { trace_link: string | null; grafana: string | null; version: string; window_seconds: number; groupings: Record<string, string[]>; demo: boolean }
 
 // An answer that is no success: what the server said, or that it said nothing.
 export class Problem extends Error {

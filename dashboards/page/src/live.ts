@@ -103,18 +103,13 @@ let said = Date.now();
 // Opens the stream. While it is refused the page polls, and asks for the stream again from time to time.
 function stream(): void {
   const source = new EventSource("/api/v1/stream?services=1&status=1");
-  let first = true;
   const on = <T,>(name: string, take: (data: T) => Partial<Live>) =>
     source.addEventListener(name, (event) => {
       said = Date.now();
       stopPolling();
       set({ ...take(JSON.parse((event as MessageEvent<string>).data) as T), ...hear("live") });
     });
-  on<{ services: Service[] }>("services", (a) => {
-    const taken = takeServices(a.services, first);
-    first = false;
-    return taken;
-  });
+  on<{ services: Service[]; full: boolean }>("services", (a) => takeServices(a.services, a.full));
   on<Status>("status", takeStatus);
   on<Router>("router", (router) => ({ router }));
   source.addEventListener("ping", () => {

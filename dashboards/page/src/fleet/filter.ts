@@ -2,11 +2,11 @@
 import type { Service, Word } from "../api.ts";
 import { RANK } from "../parts/health.tsx";
 
-export type Column = "health" | "service" | "team" | "requests" | "errors" | "availability" | "p95" | "p99" | "completeness";
+export type Column = "health" | "service" | "team" | "swimlane" | "region" | "requests" | "errors" | "availability" | "p95" | "p99" | "completeness";
 
 export interface Wanted { q: string; team: string; swimlane: string; region: string; state: string; sort: Column; down: boolean }
 
-const COLUMNS: Column[] = ["health", "service", "team", "requests", "errors", "availability", "p95", "p99", "completeness"];
+const COLUMNS: Column[] = ["health", "service", "team", "swimlane", "region", "requests", "errors", "availability", "p95", "p99", "completeness"];
 
 // Columns whose first click shows the largest first.
 export const LARGEST_FIRST: Column[] = ["requests", "errors", "p95", "p99"];
@@ -38,15 +38,24 @@ function nullable(value: (s: Service) => number | null | undefined) {
   };
 }
 
+// A service has several swimlanes and regions.
+export const listed = (values: string[] | undefined) => (values ?? []).filter(Boolean).join(", ");
+
+function worded(value: (s: Service) => string) {
+  return (a: Service, b: Service, sign: number) => {
+    const [x, y] = [value(a), value(b)];
+    return x === y ? 0 : x === "" ? 1 : y === "" ? -1 : sign * (x < y ? -1 : 1);
+  };
+}
+
 const byName = (a: Service, b: Service) => (a.service < b.service ? -1 : a.service > b.service ? 1 : a.namespace < b.namespace ? -1 : 1);
 
 const ORDERS: Record<Column, (a: Service, b: Service, sign: number) => number> = {
   health: (a, b, sign) => sign * (RANK[a.health.state] - RANK[b.health.state]) || (RANK[a.health.state] < 4 ? share(b) - share(a) : 0),
   service: (a, b, sign) => sign * byName(a, b),
-  team: (a, b, sign) => {
-    const [x, y] = [a.team ?? "", b.team ?? ""];
-    return x === y ? 0 : x === "" ? 1 : y === "" ? -1 : sign * (x < y ? -1 : 1);
-  },
+  team: worded((s) => s.team ?? ""),
+  swimlane: worded((s) => listed(s.swimlanes)),
+  region: worded((s) => listed(s.regions)),
   requests: nullable((s) => s.requests_per_second),
   errors: nullable(share),
   availability: nullable((s) => s.availability_ratio),
@@ -79,6 +88,5 @@ export function shown(services: readonly Service[], w: Wanted): Shown {
   }
   const order = ORDERS[w.sort];
   rows.sort((a, b) => order(a, b, w.down ? -1 : 1) || byName(a, b));
-  const listed = (set: Set<string>) => [...set].sort();
-  return { rows, states, teams: listed(teams), swimlanes: listed(swimlanes), regions: listed(regions) };
+  return { rows, states, teams: [...teams].sort(), swimlanes: [...swimlanes].sort(), regions: [...regions].sort() };
 }

@@ -6,8 +6,8 @@ import { HealthWord, Shape } from "../parts/health.tsx";
 import { Note, Waiting } from "../parts/note.tsx";
 import { errorShare, many, number, percent, perSecond } from "../text.ts";
 import { change, follow, toService, useAddress } from "../url.ts";
-import { type Shown, shown, type Wanted, wanted } from "./filter.ts";
-import { Rows } from "./rows.tsx";
+import { LARGEST_FIRST, type Shown, shown, type Wanted, wanted } from "./filter.ts";
+import { HEADS, Rows } from "./rows.tsx";
 
 const WORST: Word[] = ["critical", "impaired", "degraded", "unknown", "healthy"];
 
@@ -79,6 +79,12 @@ function Filters({ w, found, all }: { w: Wanted; found: Shown; all: number }) {
       <Choice name="team" title="Team" value={w.team} values={found.teams} />
       <Choice name="swimlane" title="Swimlane" value={w.swimlane} values={found.swimlanes} />
       <Choice name="region" title="Region" value={w.region} values={found.regions} />
+      <label className="choice sort">
+        <span className="unseen">Sort by</span>
+        <select value={w.sort} onChange={(e) => change({ sort: e.target.value === "health" ? null : `${LARGEST_FIRST.some((c) => c === e.target.value) ? "-" : ""}${e.target.value}` })}>
+          {HEADS.map((h) => <option key={h.column} value={h.column}>Sort: {h.title.toLowerCase()}</option>)}
+        </select>
+      </label>
       {filtered && (
         <p className="count" role="status">
           {number(found.rows.length)} of {number(all)}{" "}
@@ -117,7 +123,7 @@ export function Fleet() {
       <Filters w={w} found={found} all={services.length} />
       {found.rows.length === 0
         ? <Note title="No service is like that"><p>Of {many(services.length, "service")} none passes these filters.</p></Note>
-        : <Rows rows={found.rows} sort={w} fleet={services.length} />}
+        : <Rows rows={found.rows} sort={w} places={found.swimlanes.length + found.regions.length > 0} />}
     </div>
   );
 }

@@ -6,13 +6,15 @@ import { keyOf } from "../live.ts";
 import { HealthWord } from "../parts/health.tsx";
 import { errorShare, millis, NONE, notable, percent, perSecond, seconds, short } from "../text.ts";
 import { change, follow, go, toService } from "../url.ts";
-import { type Column, LARGEST_FIRST, type Wanted } from "./filter.ts";
+import { type Column, LARGEST_FIRST, listed, type Wanted } from "./filter.ts";
 import { Spark } from "./spark.tsx";
 
-const HEADS: { column: Column; title: string; number?: boolean; look?: string }[] = [
+export const HEADS: { column: Column; title: string; number?: boolean; look?: string }[] = [
   { column: "service", title: "Service" },
   { column: "health", title: "Health" },
   { column: "team", title: "Team", look: "wide" },
+  { column: "swimlane", title: "Swimlane", look: "wider" },
+  { column: "region", title: "Region", look: "wider" },
   { column: "requests", title: "Requests", number: true },
   { column: "errors", title: "Errors", number: true },
   { column: "availability", title: "Availability", number: true, look: "medium" },
@@ -58,6 +60,8 @@ const Row = memo(function Row({ s, index, top, height, active }: { s: Service; i
       </span>
       <span role="cell" className="state"><HealthWord word={health} />{s.stale && <em> silent</em>}</span>
       <span role="cell" className="wide team"><bdi>{s.team || NONE}</bdi></span>
+      <span role="cell" className="wider team"><bdi>{listed(s.swimlanes) || NONE}</bdi></span>
+      <span role="cell" className="wider team"><bdi>{listed(s.regions) || NONE}</bdi></span>
       <span role="cell" className="number" data-title="Requests">{perSecond(s.requests_per_second)}</span>
       <span role="cell" className={`number ${notable(s.errors, s.requests) ? "some" : ""}`} data-title="Errors" title={`${short(s.errors)} of ${short(s.requests)} requests in the window`}>
         {errorShare(s.errors, s.requests)}
@@ -71,7 +75,7 @@ const Row = memo(function Row({ s, index, top, height, active }: { s: Service; i
   );
 });
 
-export function Rows({ rows, sort, fleet }: { rows: Service[]; sort: Wanted; fleet: number }) {
+export function Rows({ rows, sort, places }: { rows: Service[]; sort: Wanted; places: boolean }) {
   const height = useRowHeight();
   const body = useRef<HTMLDivElement>(null);
   const [seen, setSeen] = useState({ from: 0, to: 60 });
@@ -128,7 +132,7 @@ export function Rows({ rows, sort, fleet }: { rows: Service[]; sort: Wanted; fle
 
   const visible = rows.slice(seen.from, seen.to);
   return (
-    <div className="services" role="table" aria-label="Services" aria-rowcount={rows.length + 1} data-total={fleet}>
+    <div className={`services ${places ? "places" : ""}`} role="table" aria-label="Services" aria-rowcount={rows.length + 1}>
       <div role="rowgroup" className="heads">
         <div role="row" aria-rowindex={1}>
           {HEADS.map((head) => <Sort key={head.column} head={head} sort={sort} />)}

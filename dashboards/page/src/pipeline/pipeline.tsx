@@ -62,8 +62,7 @@ function Letters() {
 function Kept() {
   const { data, problem, again } = useAsk<History>("/api/v1/history", {}, 30_000);
   if (data === null) return <Waiting what="history" problem={problem} again={again} />;
-  const rows = ([["Windows", data.records], ["Ten minutes", data.ten_minutes], ["Hours", data.hours]] as const).filter(([, kept]) => kept);
-  const all = rows.reduce((sum, [, kept]) => sum + kept.bytes, 0);
+  const rows = [["Windows", data.records], ["Sums of ten minutes", data.ten_minutes], ["Sums of hours", data.hours]] as const;
   return (
     <>
       <table>
@@ -72,9 +71,7 @@ function Kept() {
           {rows.map(([name, kept]) => <tr key={name}><th scope="row">{name}</th><td>{kept.from ? clock(kept.from, true) : "nothing yet"}</td><td className="medium">{kept.to ? clock(kept.to, true) : ""}</td><td className="number">{bytes(kept.bytes)}</td></tr>)}
         </tbody>
       </table>
-      {data.bound_bytes ? (
-        <p className="quiet"><meter min={0} max={1} value={Math.min(1, all / data.bound_bytes)} aria-label="Part of the bound" /> {bytes(all)} of at most {bytes(data.bound_bytes)}</p>
-      ) : <p className="quiet">{bytes(all)} in all</p>}
+      <p className="quiet"><meter min={0} max={1} value={Math.min(1, data.bytes / Math.max(1, data.bound_bytes))} aria-label="Part of the bound that is used" /> {bytes(data.bytes)} of at most {bytes(data.bound_bytes)}</p>
     </>
   );
 }

@@ -17,8 +17,7 @@ export function Groups({ service, namespace, groupings, from, to }: { service: s
   const grouping = groupings.find((g) => g === asked) ?? groupings[0];
   const [order, setOrder] = useState<Order>("requests");
   const { data, problem, again } = useAsk<RangeAnswer>(grouping ? ofService(service, "range") : null, { grouping, namespace, from, to, limit: 50 });
-  // Which groupings there are stands in the settings; the one that nearly everybody has may be missing.
-  if (!grouping || problem?.status === 400) return <p className="quiet">This service is summed as a whole only{problem && `: ${problem.detail}`}</p>;
+  if (!grouping) return <p className="quiet">Services are summed as a whole only: <code>pipeline.groupings</code> in the settings says by what else.</p>;
   const rows = data && data.grouping === grouping ? [...data.groups] : null;
   const share = (g: { total: { errors: number; requests: number } }) => g.total.errors / Math.max(1, g.total.requests);
   rows?.sort((a, b) => (order === "errors" ? b.total.errors - a.total.errors || share(b) - share(a) : order === "p99" ? (b.total.latency?.p99_ms ?? 0) - (a.total.latency?.p99_ms ?? 0) : b.total.requests - a.total.requests));

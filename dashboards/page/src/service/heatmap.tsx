@@ -1,4 +1,4 @@
-// Where latencies lie over time: each column a step, each row a bin of durations, the darker the more requests. Counts, so nothing is averaged.
+// Where latencies lie over time: each column a step, each row a bin of durations, the stronger its colour the more requests. Counts, so nothing is averaged.
 import { useEffect, useRef, useState } from "react";
 import type { HeatmapAnswer } from "../api.ts";
 import { clock, many, millis, seconds } from "../text.ts";
@@ -94,7 +94,7 @@ export function Heatmap({ answer }: { answer: HeatmapAnswer }) {
         onMouseMove={(e) => { const box = e.currentTarget.getBoundingClientRect(); setAt({ x: e.clientX - box.left, y: e.clientY - box.top }); }}
         onMouseLeave={() => setAt(null)}
       />
-      <p className="quiet">{hover ?? `${words[0]?.toUpperCase()}${words.slice(1)}. Darker is more, at most ${many(answer.max_count, "request")} in a cell.`}</p>
+      <p className="quiet">{hover ?? `${words[0]?.toUpperCase()}${words.slice(1)}. The stronger the colour, the more: at most ${many(answer.max_count, "request")} in a cell.`}</p>
     </div>
   );
 }

@@ -1,8 +1,8 @@
 // The rule in force: its text, what changed in it and when, and a place to try another one.
 import { useState } from "react";
-import { type Explained, type OverrideFile, type OverridesOfService, type Overrides, Problem } from "../api.ts";
+import { type Explained, type OverrideFile, type OverridesOfService, type Overrides, Problem, type Trial } from "../api.ts";
 import { useAsk } from "../ask.ts";
-import { clock } from "../text.ts";
+import { clock, many, number } from "../text.ts";
 import { change, useAddress } from "../url.ts";
 import { Origin } from "./reason.tsx";
 import { WhatIf } from "./whatif.tsx";
@@ -34,6 +34,13 @@ function Versions({ files }: { files: OverrideFile[] }) {
   );
 }
 
+// How a file that is tried agrees with the one in force.
+function Trying({ service, namespace, version }: { service: string; namespace: string | null; version: number }) {
+  const { data, problem } = useAsk<Trial>(`/api/v1/overrides/${encodeURIComponent(service)}/shadow`, { namespace }, 30_000);
+  const said = data ? `it agrees in ${number(data.agreeing)} of ${many(data.windows, "window")} since ${clock(data.since, true)}` : (problem?.detail ?? "");
+  return <p>Version {version} is tried beside it and decides nothing yet{said && `; ${said}`}.</p>;
+}
+
 export function Rule({ x, namespace, team }: { x: Explained; namespace: string | null; team: string }) {
   const params = useAddress();
   const editing = params.get("try") !== null;
@@ -53,7 +60,7 @@ export function Rule({ x, namespace, team }: { x: Explained; namespace: string |
         {trouble && <p className="some">Its versions cannot be read: {trouble.detail}</p>}
         {coming.map((f) => <p key={f.version} className="some">Version {f.version} comes into force at {clock(f.from_window, true)}.</p>)}
         {data?.rejected && <p className="some">The newest file was refused, the last good one counts: {data.rejected.reason}</p>}
-        {data?.shadow && <p>A file is being tried beside it, from version {data.shadow.version} on; it decides nothing yet.</p>}
+        {data?.shadow && <Trying service={x.service} namespace={namespace} version={data.shadow.version} />}
         {!editing && <button type="button" className="main" onClick={() => change({ try: "" === x.rule.expression ? " " : x.rule.expression })}>Try another rule <kbd>e</kbd></button>}
       </div>
       {files.length > 0 && <div><h3>Versions</h3><Versions files={files} /></div>}

@@ -7,6 +7,7 @@ import { useLive } from "../live.ts";
 import { Shape } from "../parts/health.tsx";
 import { Note, Waiting } from "../parts/note.tsx";
 import { Section } from "../parts/section.tsx";
+import { usePage } from "../settings.ts";
 import { clock, duration, errorShare, many, millis, notable, percent, perSecond, seconds, short } from "../text.ts";
 import { change, changed, follow, go, toService, useAddress } from "../url.ts";
 import { Apart } from "./apart.tsx";
@@ -72,6 +73,7 @@ function Facts({ s }: { s: Service }) {
 export function ServiceView({ service, namespace }: { service: string; namespace: string | null }) {
   const { byKey, services, link } = useLive();
   const params = useAddress();
+  const page = usePage();
   const now = namespace !== null ? byKey.get(`${namespace}\n${service}`) : (services?.filter((s) => s.service === service) ?? []).find((_, n, all) => all.length === 1 || n === 0);
   const at = Number(params.get("at")) || null;
   const tick = now ? `${now.window_end} ${now.revision}` : "";
@@ -93,7 +95,7 @@ export function ServiceView({ service, namespace }: { service: string; namespace
   ]);
 
   const x = explained.data;
-  const groupings = useMemo(() => [...new Set([...Object.keys(x?.contributors ?? {}), "service_operation"])].sort((a, b) => Number(b === "service_operation") - Number(a === "service_operation")), [x]);
+  const groupings = useMemo(() => Object.keys(page?.groupings ?? {}).filter((g) => g !== "service").sort((a, b) => Number(b === "service_operation") - Number(a === "service_operation")), [page]);
   const crumbs = <nav className="crumbs" aria-label="Where you are"><a href="/" onClick={follow}>Fleet</a><span aria-hidden="true"> / </span><bdi>{service}</bdi></nav>;
 
   if (x === null && explained.problem?.status === 404) {
@@ -147,7 +149,7 @@ export function ServiceView({ service, namespace }: { service: string; namespace
         {heat.data ? <Heatmap answer={heat.data} /> : <Waiting what="latencies" problem={heat.problem} again={heat.again} />}
       </Section>
       <Section id="parts" title="By part">
-        {range ? <Groups service={service} namespace={namespace} groupings={groupings} from={range.from} to={range.to} /> : <Waiting what="parts" problem={null} />}
+        {range && page ? <Groups service={service} namespace={namespace} groupings={groupings} from={range.from} to={range.to} /> : <Waiting what="parts" problem={null} />}
       </Section>
       <Section id="rule" title="Rule"><Rule x={x} namespace={namespace} team={now?.team ?? ""} /></Section>
       <div className="pair">

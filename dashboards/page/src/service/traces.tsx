@@ -19,13 +19,12 @@ export function Traces({ service, namespace, from, to }: { service: string; name
         <tbody>
           {data.exemplars.map((x, n) => {
             const link = traceLink(page, x.trace_id);
-            const bad = (x.error ?? null) !== null || x.outcome === "error";
             return (
               <tr key={n}>
-                <td>{clock(x.timestamp ?? x.event_time ?? "")}</td>
+                <td>{clock(x.timestamp)}</td>
                 <td><bdi>{x.operation ?? NONE}</bdi></td>
-                <td className={bad ? "some" : ""}>{x.reason ? (KINDS[x.reason] ?? x.reason) : bad ? "error" : "ok"}</td>
-                <td className="number">{millis(x.duration_ms ?? x.latency_ms)}</td>
+                <td>{x.error ? <span className="some">error</span> : "ok"} <span className="quiet">{KINDS[x.reason] ?? x.reason}</span></td>
+                <td className="number">{millis(x.duration_ms)}</td>
                 <td>{link ? <a href={link} rel="noreferrer"><code>{x.trace_id.slice(0, 16)}</code></a> : <code title={x.trace_id}>{x.trace_id.slice(0, 16)}</code>}</td>
               </tr>
             );
