@@ -56,10 +56,6 @@ export function App() {
     { key: "/", run: find },
   ]);
 
-  useEffect(() => {
-    document.title = view === "service" ? `${service} · golden signals` : view === "pipeline" ? "Pipeline · golden signals" : "golden signals";
-  }, [view, service]);
-
   return (
     <>
       <a className="skip" href="#main">To the content</a>

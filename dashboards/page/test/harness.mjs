@@ -92,6 +92,7 @@ export async function open(url, path, { width = 1280, height = 900, theme = "lig
   const described = matcher(openapi);
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, timezoneId: "UTC", locale: "en-GB", reducedMotion: "reduce" });
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  context.setDefaultTimeout(60_000);
   const page = await context.newPage();
   page.on("request", (request) => {
     const at = new URL(request.url());

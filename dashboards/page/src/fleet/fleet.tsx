@@ -4,6 +4,7 @@ import type { Service, Word } from "../api.ts";
 import { useLive } from "../live.ts";
 import { HealthWord, Shape } from "../parts/health.tsx";
 import { Note, Waiting } from "../parts/note.tsx";
+import { useTitle } from "../parts/title.ts";
 import { errorShare, many, number, percent, perSecond } from "../text.ts";
 import { change, follow, toService, useAddress } from "../url.ts";
 import { LARGEST_FIRST, type Shown, shown, type Wanted, wanted } from "./filter.ts";
@@ -21,13 +22,14 @@ function Headline({ services }: { services: readonly Service[] }) {
   const all = services.length;
   const text = worst === "healthy" ? (all === 1 ? "The only service is healthy" : `All ${number(all)} services are healthy`)
     : `${number(count)} of ${many(all, "service")} ${count === 1 ? "is" : "are"} ${worst}`;
+  useTitle(worst === "healthy" ? "All healthy" : `${number(count)} ${worst}`);
   const named = worst === "healthy" ? [] : rows.slice(0, Math.min(count, 3));
   const rate = services.reduce((sum, s) => sum + s.requests_per_second, 0);
   const [requests, errors] = services.reduce(([r, e], s) => [r + s.requests, e + s.errors], [0, 0]);
   const complete = services.reduce((least, s) => Math.min(least, s.completeness), 1);
   return (
     <div className="headline">
-      <h1><Shape word={worst} size={30} />{text}</h1>
+      <h1 aria-live="polite"><Shape word={worst} size={30} />{text}</h1>
       {named.length > 0 && (
         <p className="who">
           {named.map((s) => <a key={`${s.namespace}\n${s.service}`} href={toService(s.service, s.namespace)} onClick={follow}><bdi>{s.service}</bdi></a>)}
@@ -98,7 +100,7 @@ function Filters({ w, found, all }: { w: Wanted; found: Shown; all: number }) {
 function FirstEvent() {
   const here = location.origin;
   return (
-    <Note title="No service yet">
+    <Note title="No service yet" top>
       <p>A service appears here when its first window has closed. Send a first event:</p>
       <pre><code>{`curl -H 'content-type: application/x-ndjson' ${here}/api/v1/events --data-binary \\\n  '{"timestamp":"'$(date -u +%FT%TZ)'","service":"shop","operation":"GET /cart","status":200,"latency_ms":12.5}'`}</code></pre>
       <p>Or point an OpenTelemetry exporter here:</p>
@@ -115,7 +117,7 @@ export function Fleet() {
   const search = useDeferredValue(params.toString());
   const found = useMemo(() => (services === null ? null : shown(services, wanted(new URLSearchParams(search)))), [services, search]);
 
-  if (services === null || found === null) return <Waiting what="services" problem={problem} />;
+  if (services === null || found === null) return <Waiting what="services" problem={problem} top />;
   if (services.length === 0) return <FirstEvent />;
   return (
     <div className="fleet">

@@ -6,6 +6,7 @@ import { useLive } from "../live.ts";
 import { Shape } from "../parts/health.tsx";
 import { Waiting } from "../parts/note.tsx";
 import { Section } from "../parts/section.tsx";
+import { useTitle } from "../parts/title.ts";
 import { LetterTable } from "../service/apart.tsx";
 import { bytes, clock, duration, many, number, perSecond, seconds, short } from "../text.ts";
 import { go } from "../url.ts";
@@ -27,6 +28,7 @@ function Headline({ status }: { status: Status }) {
     : status.waits_for ? `Waits for ${status.waits_for}`
     : starting.length > 0 ? `${many(starting.length, "task")} of ${status.tasks.length} not yet running`
     : status.watermark ? "Everything flows" : "It runs, and no event has come yet";
+  useTitle(`Pipeline: ${text}`);
   return (
     <div className="headline">
       <h1><Shape word={word} size={30} />{text}</h1>
@@ -79,7 +81,7 @@ function Kept() {
 export function Pipeline() {
   const { status, router, problem } = useLive();
   useKeys([{ key: "Escape", run: () => go("/") }]);
-  if (status === null) return <Waiting what="the pipeline" problem={problem} />;
+  if (status === null) return <Waiting what="the pipeline" problem={problem} top />;
   const tasks = status.tasks.filter((t) => t.state !== "running");
   return (
     <div className="pipeline">
@@ -89,7 +91,7 @@ export function Pipeline() {
       <Section id="letters" title="Dead letters"><Letters /></Section>
       <Section id="history" title="History"><Kept /></Section>
       <Section id="tasks" title="Tasks" aside={<span className="quiet">{many(status.tasks.length, "task")}, {short(status.tasks.length - tasks.length)} running</span>}>
-        <div className="scroll" role="region" aria-label="Tasks" tabIndex={0}>
+        <div className="scroll" role="region" aria-label="All tasks" tabIndex={0}>
           <table>
             <thead><tr><th scope="col">Pipeline</th><th scope="col">Stage</th><th scope="col" className="number">Task</th><th scope="col">State</th></tr></thead>
             <tbody>

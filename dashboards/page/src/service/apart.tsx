@@ -44,7 +44,7 @@ function Letters({ service }: { service: string }) {
 
 export function LetterTable({ letters }: { letters: DeadLetter[] }) {
   return (
-    <div className="scroll" role="region" aria-label="Dead letters" tabIndex={0}>
+    <div className="scroll" role="region" aria-label="Newest dead letters" tabIndex={0}>
       <table>
         <thead><tr><th scope="col">At</th><th scope="col">Reason</th><th scope="col">What</th><th scope="col">Where</th></tr></thead>
         <tbody>

@@ -7,6 +7,7 @@ import { useLive } from "../live.ts";
 import { Shape } from "../parts/health.tsx";
 import { Note, Waiting } from "../parts/note.tsx";
 import { Section } from "../parts/section.tsx";
+import { useTitle } from "../parts/title.ts";
 import { usePage } from "../settings.ts";
 import { clock, duration, errorShare, many, millis, notable, percent, perSecond, seconds, short } from "../text.ts";
 import { change, changed, follow, go, toService, useAddress } from "../url.ts";
@@ -95,6 +96,8 @@ export function ServiceView({ service, namespace }: { service: string; namespace
   ]);
 
   const x = explained.data;
+  const word = x === null ? "" : at !== null || !now ? x.health.state : now.health.state;
+  useTitle(word === "" ? service : `${service}: ${word}`);
   const groupings = useMemo(() => Object.keys(page?.groupings ?? {}).filter((g) => g !== "service").sort((a, b) => Number(b === "service_operation") - Number(a === "service_operation")), [page]);
   const crumbs = <nav className="crumbs" aria-label="Where you are"><a href="/" onClick={follow}>Fleet</a><span aria-hidden="true"> / </span><bdi>{service}</bdi></nav>;
 
@@ -102,7 +105,7 @@ export function ServiceView({ service, namespace }: { service: string; namespace
     return (
       <>
         {crumbs}
-        <Note title={at !== null && now ? "No window was published at that time" : "There is no such service"}>
+        <Note title={at !== null && now ? "No window was published at that time" : "There is no such service"} top>
           <p><bdi>{explained.problem.detail}</bdi></p>
           {explained.problem.suggestions.length > 0 && <p>Did you mean {explained.problem.suggestions.map((name) => <a key={name} href={toService(name, "")} onClick={follow}><bdi>{name}</bdi> </a>)}?</p>}
           <p>{at !== null && <><a href={changed(params, { at: null })} onClick={follow}>Back to now</a> · </>}<a href="/" onClick={follow}>All services</a></p>
@@ -110,7 +113,7 @@ export function ServiceView({ service, namespace }: { service: string; namespace
       </>
     );
   }
-  if (x === null) return <>{crumbs}<Waiting what="the service" problem={explained.problem} again={explained.again} /></>;
+  if (x === null) return <>{crumbs}<Waiting what="the service" problem={explained.problem} again={explained.again} top /></>;
 
   // What is shown large is now, or the window that was asked for.
   const past = at !== null;
