@@ -140,11 +140,17 @@ pub(crate) struct S3Settings {
     pub(crate) credentials: Option<PathBuf>,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct HistorySettings {
-    /// How long windows stay readable, in event time.
+    /// How long single windows stay readable, in event time.
     pub(crate) retention: Span,
+    /// How long sums of ten minutes do; at least as long.
+    pub(crate) ten_minutes: Span,
+    /// How long sums of hours do; at least as long.
+    pub(crate) hours: Span,
+    /// Most MiB of keys and values, before they are compressed; above it the oldest go first.
+    pub(crate) max_mib: u64,
 }
 
 /// What the web page links to.
@@ -327,7 +333,8 @@ impl Default for TracesSettings {
 
 impl Default for HistorySettings {
     fn default() -> Self {
-        Self { retention: seconds(7 * 24 * 3600) }
+        let day = 24 * 3600;
+        Self { retention: seconds(30 * day), ten_minutes: seconds(395 * day), hours: seconds(395 * day), max_mib: 20 << 10 }
     }
 }
 
@@ -432,6 +439,19 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
         if count == 0 || count > most {
             return Err(Failure::usage(format!("{place}: router.{name} is {count}, and must be from 1 to {most}")));
         }
+    }
+    let HistorySettings { retention, ten_minutes, hours, max_mib } = settings.history;
+    for (name, kept, least_name, least) in
+        [("ten_minutes", ten_minutes, "retention", retention), ("hours", hours, "ten_minutes", ten_minutes)]
+    {
+        if kept < least {
+            return Err(Failure::usage(format!(
+                "{place}: history.{name} is {kept}, and must be at least history.{least_name}, which is {least}"
+            )));
+        }
+    }
+    if max_mib < 64 {
+        return Err(Failure::usage(format!("{place}: history.max_mib is {max_mib}, and must be at least 64")));
     }
     if settings.outputs.queue_mib == 0 {
         return Err(Failure::usage(format!("{place}: outputs.queue_mib is 0, and must be at least 1")));

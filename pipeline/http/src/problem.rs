@@ -121,6 +121,14 @@ impl From<serde_json::Error> for Problem {
     }
 }
 
+/// Sums of what this program has summed before fit.
+impl From<golden_pipeline::sketch::Overflow> for Problem {
+    fn from(error: golden_pipeline::sketch::Overflow) -> Self {
+        tracing::error!(%error, "the history cannot be used");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "a defect", error.to_string())
+    }
+}
+
 impl From<tokio::task::JoinError> for Problem {
     fn from(error: tokio::task::JoinError) -> Self {
         tracing::error!(%error, "a request could not be served");

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The stores of all partitions.
 pub struct History {
-    signals: Vec<Mutex<Box<dyn Store>>>,
+    pub(super) signals: Vec<Mutex<Box<dyn Store>>>,
     late: Vec<Mutex<Box<dyn Store>>>,
     /// All services, and the positions that the stores stood for when they were read.
     overview: Mutex<Option<Overview>>,
@@ -302,7 +302,7 @@ fn hours(store: &dyn Store, query: &Query, hours: &mut Vec<EventTime>) -> Result
     Ok(())
 }
 
-fn partition<'a>(stores: &'a [Mutex<Box<dyn Store>>], tenant: &str, service: &str) -> Option<&'a Mutex<Box<dyn Store>>> {
+pub(super) fn partition<'a>(stores: &'a [Mutex<Box<dyn Store>>], tenant: &str, service: &str) -> Option<&'a Mutex<Box<dyn Store>>> {
     let mut key = Vec::new();
     put_key(tenant, service, &mut key);
     let partitions = u32::try_from(stores.len()).ok()?;
@@ -310,6 +310,6 @@ fn partition<'a>(stores: &'a [Mutex<Box<dyn Store>>], tenant: &str, service: &st
 }
 
 /// A panic while reading leaves nothing half done.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,11 +6,13 @@ use platform_core::time::EventTime;
 /// Windows in a service's trail.
 pub(super) const TRAIL: usize = 30;
 
-/// A public record: `revision | value | aggregate`, the last two behind their lengths.
+/// A public record: `revision | window length | value | aggregate`, the last two behind their lengths.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// Higher ones replace lower ones.
     pub revision: u64,
+    /// Length of the window, in ns.
+    pub window_nanos: i64,
     /// The record's JSON, as published.
     pub json: Vec<u8>,
     /// The integers it was made from, encoded (`names::AGGREGATE`); empty when the record had none.
@@ -23,6 +25,7 @@ impl Stored {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.json.len() + self.aggregate.len() + 16);
         put_u64(&mut out, self.revision);
+        put_i64(&mut out, self.window_nanos);
         put_bytes(&mut out, &self.json);
         put_bytes(&mut out, &self.aggregate);
         out
@@ -33,10 +36,8 @@ impl Stored {
     /// # Errors
     /// When the bytes are damaged.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        let mut cursor = Cursor::new(bytes);
-        let stored = Self { revision: cursor.u64()?, json: cursor.bytes()?.to_vec(), aggregate: cursor.bytes()?.to_vec() };
-        cursor.end()?;
-        Ok(stored)
+        let StoredRef { revision, window_nanos, json, aggregate } = StoredRef::decode(bytes)?;
+        Ok(Self { revision, window_nanos, json: json.to_vec(), aggregate: aggregate.to_vec() })
     }
 
     /// The revision alone.
@@ -48,7 +49,26 @@ impl Stored {
     }
 }
 
-/// Counts of one window in a service's trail.
+/// A `Stored` where it lies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StoredRef<'a> {
+    pub revision: u64,
+    pub window_nanos: i64,
+    pub json: &'a [u8],
+    pub aggregate: &'a [u8],
+}
+
+impl<'a> StoredRef<'a> {
+    /// Reads what `Stored::encode` wrote.
+    pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, CodecError> {
+        let mut cursor = Cursor::new(bytes);
+        let stored = Self { revision: cursor.u64()?, window_nanos: cursor.i64()?, json: cursor.bytes()?, aggregate: cursor.bytes()? };
+        cursor.end()?;
+        Ok(stored)
+    }
+}
+
+/// One window in a service's trail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recent {
     /// Start of the window.
@@ -135,7 +155,7 @@ mod tests {
 
     #[test]
     fn values_come_back_and_damage_is_refused() {
-        let stored = Stored { revision: 3, json: b"{}".to_vec(), aggregate: vec![1, 2] };
+        let stored = Stored { revision: 3, window_nanos: 60, json: b"{}".to_vec(), aggregate: vec![1, 2] };
         assert_eq!(Stored::decode(&stored.encode()), Ok(stored.clone()));
         assert!(Stored::decode(&stored.encode()[..4]).is_err());
         let recent = Recent { window_start: EventTime(-60), requests: 5, errors: 1, p99: Some(7), level: None };

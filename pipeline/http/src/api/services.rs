@@ -142,6 +142,11 @@ pub(crate) async fn services(State(state): State<AppState>, uri: Uri) -> Result<
 /// Words for health.
 const STATES: [&str; 5] = ["healthy", "degraded", "impaired", "critical", "unknown"];
 
+/// The word for a level.
+pub(super) fn state_of(level: Option<u8>) -> &'static str {
+    level.and_then(|level| STATES.get(usize::from(level)).copied()).unwrap_or(golden_pipeline::signal::health::UNKNOWN)
+}
+
 /// Values of a dimension in the newest two windows of a service. The records of a window may come in two transactions, and the newest may
 /// not be whole yet.
 pub(crate) fn values(state: &AppState, service: &ServiceNow, dimension: &str) -> Result<BTreeSet<String>, Problem> {
