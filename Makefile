@@ -22,7 +22,7 @@ FLIPS ?= 200
 PLANTED := RUSTFLAGS='--cfg planted' CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/planted cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast simulate simulate-planted faults flips check fmt bench bench-kafka bench-router docs dashboards demo-stack setup prometheus build
+.PHONY: help page browser run test test-fast simulate simulate-planted faults flips check fmt bench bench-kafka bench-router docs dashboards demo-stack setup prometheus build
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +30,7 @@ help: ## lists the targets
 run: build ## sets up, builds, and starts the demo; prints the links to open
 	$(GOLDEN) run --demo
 
-test: setup prometheus ## the whole suite, and all that it needs
+test: setup prometheus browser ## the whole suite, and all that it needs
 	cargo test $(CARGO_FLAGS)
 	$(PLANTED) test --release --locked -p golden-simulation
 
@@ -73,6 +73,12 @@ bench-kafka: build ## speed and latency from a Kafka broker of its own: PEERS=fo
 bench-router: build ## what forwarding costs, against a plain loop of the same client; needs Java 17 and Maven
 	mkdir -p $(BENCH_DIR)
 	$(CARGO_TARGET_DIR)/release/golden-bench router --golden $(GOLDEN) --dir $(BENCH_DIR)/router $(BENCH_ARGS)
+
+page: browser ## builds the web page anew, into dashboards/page/dist, which is committed; needs Node 20
+	cd dashboards/page && npm run build --silent
+
+browser: ## Chromium and npm packages for the page's tests, where they can be had; says what is missing
+	@dashboards/page/browser install
 
 dashboards: ## writes the files of dashboards, rules and alerts from their definitions
 	cargo run --release --locked -p golden-dashboards --bin golden-dashboards

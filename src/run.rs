@@ -15,7 +15,7 @@ use crate::commands::{Role, RunArgs};
 use crate::engine::{self, Engine};
 use crate::fail_point;
 use crate::failure::{Failure, Outcome};
-use crate::settings::{self, Settings, cores};
+use crate::settings::{self, HistorySettings, Settings, cores};
 use crate::sources::{self, Inlet};
 use colours::{Lookout, Standing};
 use controller::Controller;
@@ -23,7 +23,7 @@ use golden_overrides::archive::sha256;
 use golden_pipeline::decode;
 use golden_pipeline::emit::scrape::{self, Scrape, Scrapes};
 use golden_pipeline::fold::TimeMode;
-use golden_pipeline::history::{self, History, HistoryStage};
+use golden_pipeline::history::{self, History, HistoryStage, Retention};
 use golden_pipeline::names::{PIPELINE, Topics, part_of};
 use golden_pipeline::overrides::board::Board;
 use golden_pipeline::overrides::rules::Rules;
@@ -210,6 +210,13 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         vitals: Arc::new(shared),
         router: router.as_ref().map(|router| router.door() as _),
         limits: golden_http::Limits::default(),
+        retention: retention(&settings, &checked),
+        page: golden_http::Page {
+            trace_link: settings.page.trace_link.clone(),
+            grafana: settings.page.grafana.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            demo: args.demo,
+        },
     };
     let state = golden_http::AppState::new(parts).map_err(Failure::failed)?;
     drop(lobby);
@@ -411,8 +418,21 @@ fn deployment(
     })
 }
 
+/// How long the history keeps what, and most bytes of all partitions.
+fn retention(settings: &Settings, checked: &Checked) -> Retention {
+    let HistorySettings { retention, ten_minutes, hours, max_mib } = settings.history;
+    Retention {
+        windows: nanos(retention.0),
+        ten_minutes: nanos(ten_minutes.0),
+        hours: nanos(hours.0),
+        bytes: max_mib.saturating_mul(1 << 20),
+        settle: nanos(checked.plain.retain.0),
+    }
+}
+
 fn sinks(topics: &Topics, checked: &Checked, settings: &Settings, scrapes: &Arc<Scrapes>) -> Vec<Stage> {
-    let kept = nanos(settings.history.retention.0);
+    let all = retention(settings, checked);
+    let kept = Retention { bytes: all.bytes / u64::from(settings.log.partitions.max(1)), ..all };
     let (remember, ttl) = (nanos(checked.plain.retain.0) * 2, checked.series_ttl);
     // A service may live on long after its last line of the late ledger, and its counter must not fall meanwhile.
     let late_ttl = nanos(settings.log.public_retention.0).max(ttl);
@@ -425,7 +445,11 @@ fn sinks(topics: &Topics, checked: &Checked, settings: &Settings, scrapes: &Arc<
             &topics.public,
             Kind::Keyed(Box::new(move |_| Box::new(HistoryStage::signals(kept))), history::FORMAT),
         ),
-        sink(history::LATE_STAGE, &topics.late, Kind::Keyed(Box::new(move |_| Box::new(HistoryStage::late(kept))), history::FORMAT)),
+        sink(
+            history::LATE_STAGE,
+            &topics.late,
+            Kind::Keyed(Box::new(move |_| Box::new(HistoryStage::late(kept.windows))), history::FORMAT),
+        ),
         sink(
             "scrape",
             &topics.public,

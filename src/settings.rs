@@ -40,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) router: RouterSettings,
     /// What is kept for the API and pages.
     pub(crate) history: HistorySettings,
+    /// What the web page links to.
+    pub(crate) page: PageSettings,
     /// What the metrics page shows.
     pub(crate) metrics: MetricsSettings,
     /// Where results are sent.
@@ -138,11 +140,27 @@ pub(crate) struct S3Settings {
     pub(crate) credentials: Option<PathBuf>,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct HistorySettings {
-    /// How long windows stay readable, in event time.
+    /// How long single windows stay readable, in event time.
     pub(crate) retention: Span,
+    /// How long sums of ten minutes do; at least as long.
+    pub(crate) ten_minutes: Span,
+    /// How long sums of hours do; at least as long.
+    pub(crate) hours: Span,
+    /// Most MiB of keys and values, before they are compressed; above it the oldest go first.
+    pub(crate) max_mib: u64,
+}
+
+/// What the web page links to.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct PageSettings {
+    /// URL that shows a trace, with `{trace_id}` in it.
+    pub(crate) trace_link: Option<String>,
+    /// URL of Grafana.
+    pub(crate) grafana: Option<String>,
 }
 
 /// What the metrics page shows (docs/metrics.md).
@@ -254,6 +272,7 @@ impl Default for Settings {
             runtime: TaskSettings::default(),
             router: RouterSettings::default(),
             history: HistorySettings::default(),
+            page: PageSettings::default(),
             metrics: MetricsSettings::default(),
             outputs: OutputsSettings::default(),
             traces: TracesSettings::default(),
@@ -314,7 +333,8 @@ impl Default for TracesSettings {
 
 impl Default for HistorySettings {
     fn default() -> Self {
-        Self { retention: seconds(7 * 24 * 3600) }
+        let day = 24 * 3600;
+        Self { retention: seconds(30 * day), ten_minutes: seconds(395 * day), hours: seconds(395 * day), max_mib: 20 << 10 }
     }
 }
 
@@ -409,10 +429,29 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
     if !(0.0..=1.0).contains(error_share) {
         return Err(Failure::usage(format!("{place}: router.error_share is {error_share}, and must be from 0 to 1")));
     }
+    for (name, url) in [("trace_link", &settings.page.trace_link), ("grafana", &settings.page.grafana)] {
+        let is_link = |url: &String| ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme));
+        if let Some(url) = url.as_ref().filter(|url| !is_link(url)) {
+            return Err(Failure::usage(format!("{place}: page.{name} is `{url}`, and must be a URL of http or https")));
+        }
+    }
     for (name, count, most) in [("failed", *failed, 30), ("recovered", *recovered, 30), ("windows", *windows, 60)] {
         if count == 0 || count > most {
             return Err(Failure::usage(format!("{place}: router.{name} is {count}, and must be from 1 to {most}")));
         }
+    }
+    let HistorySettings { retention, ten_minutes, hours, max_mib } = settings.history;
+    for (name, kept, least_name, least) in
+        [("ten_minutes", ten_minutes, "retention", retention), ("hours", hours, "ten_minutes", ten_minutes)]
+    {
+        if kept < least {
+            return Err(Failure::usage(format!(
+                "{place}: history.{name} is {kept}, and must be at least history.{least_name}, which is {least}"
+            )));
+        }
+    }
+    if max_mib < 64 {
+        return Err(Failure::usage(format!("{place}: history.max_mib is {max_mib}, and must be at least 64")));
     }
     if settings.outputs.queue_mib == 0 {
         return Err(Failure::usage(format!("{place}: outputs.queue_mib is 0, and must be at least 1")));

@@ -7,8 +7,12 @@
 
 /// Which keys the store holds, byte for byte.
 pub mod keys;
+/// Sums over any span of time.
+mod range;
 /// Reads the stores: services, signals of one service, late lines.
 mod read;
+/// Windows summed up, and what their health was.
+mod roll;
 /// Folds a public partition into its store.
 mod stage;
 #[cfg(test)]
@@ -16,20 +20,19 @@ mod tests;
 /// What lies behind the keys.
 mod value;
 
+pub use range::{Asked, Held, RangeError, Reach, Sizes, Sums};
 pub use read::{History, Page, Query, ServiceKey, ServiceNow};
-pub use stage::HistoryStage;
+pub use roll::{Detail, Rolled, Stretch, Worst};
+pub use stage::{HistoryStage, Retention};
 pub use value::{Recent, Stored};
 
 /// Name of the stage that reads the public topic; its stores carry it.
 pub const SIGNALS_STAGE: &str = "history";
 /// Name of the stage that reads the late ledger.
 pub const LATE_STAGE: &str = "late-history";
-/// State format of both. 2 has sums of hours: a store of form 1 is built again from the log, so that they reach as far back as it does.
-pub const FORMAT: u32 = 2;
-/// How far back of the newest window the store reaches, in ns of event time: 7 days. A lost store is built again from the log, which must
-/// therefore be kept for two hours more.
-pub const DEFAULT_RETENTION: i64 = 7 * 24 * keys::HOUR;
-
+/// State format of both. A store of an earlier one is built again from the log, so that what is new in it (2: sums of hours, 3: roll-ups)
+/// reaches as far back as the log does.
+pub const FORMAT: u32 = 3;
 /// Name of a stage's stores, as the runtime gives it: stages of several pipelines may lie side by side.
 #[must_use]
 pub fn store_name(stage: &str) -> String {

@@ -36,6 +36,8 @@ mod overrides_backtest;
 #[cfg(test)]
 mod overrides_kafka;
 #[cfg(test)]
+mod page;
+#[cfg(test)]
 mod poison;
 #[cfg(test)]
 mod process;

@@ -2,13 +2,19 @@
 //!
 //! Nothing here changes anything but which deployment the router forwards. Unknown query parameters are refused, so that a misspelt one is not silently passed over.
 
+mod asked;
 pub(crate) mod backtest;
 pub(crate) mod dead_letters;
+pub(crate) mod exemplars;
 pub(crate) mod explain;
 pub(crate) mod health;
+pub(crate) mod heatmap;
+pub(crate) mod history;
 pub(crate) mod late;
 pub(crate) mod overrides;
+pub(crate) mod page;
 mod params;
+pub(crate) mod range;
 mod record;
 pub(crate) mod router;
 pub(crate) mod services;
@@ -16,6 +22,8 @@ pub(crate) mod shadow;
 pub(crate) mod signals;
 pub(crate) mod slo;
 pub(crate) mod status;
+pub(crate) mod stream;
+pub(crate) mod timeline;
 pub(crate) mod value;
 
 use crate::problem::Problem;

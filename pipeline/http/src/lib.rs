@@ -1,4 +1,4 @@
-//! HTTP for golden signals: events in, signals out, one plain page.
+//! HTTP for golden signals: events in, signals out, and the page.
 //!
 //! Edge only: the log, the history and the pipeline's vitals are handed in as handles; what blocks runs on threads that may. Read in this order.
 //! What this crate does not do: it computes no signal, and no answer of it changes what was computed.
@@ -7,6 +7,10 @@
 mod accept;
 /// The JSON API: services, signals, health, late ledger, dead letters, status.
 mod api;
+/// How much one client may have under way.
+mod crowd;
+/// All services, ready to be sent.
+mod fleet;
 /// Headers of every answer.
 mod headers;
 /// Events in.
@@ -28,10 +32,11 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub use crowd::CrowdLimits;
 pub use serve::serve;
 pub use state::{
-    AppState, DeploymentStatus, Lag, Limits, MakeDecoder, Parts, RouterDoor, RouterError, RouterOrder, RouterRequest, Status, TaskStatus,
-    Vitals,
+    AppState, DeploymentStatus, Lag, Limits, MakeDecoder, Page, Parts, RouterDoor, RouterError, RouterOrder, RouterRequest, Status,
+    TaskStatus, Vitals,
 };
 
 pub use axum::Router;
@@ -66,10 +71,16 @@ pub fn router(state: AppState, doors: Doors) -> Router {
             .route("/api/v2/spans", post(ingest::zipkin));
     }
     if doors.api {
-        router = router
+        let api = Router::new()
+            .route("/api/v1/stream", get(api::stream::stream))
+            .route("/api/v1/page", get(api::page::page))
             .route("/api/v1/services", get(api::services::services))
             .route("/api/v1/services/{service}/signals", get(api::signals::signals))
             .route("/api/v1/services/{service}/health", get(api::health::health))
+            .route("/api/v1/services/{service}/range", get(api::range::range))
+            .route("/api/v1/services/{service}/heatmap", get(api::heatmap::heatmap))
+            .route("/api/v1/services/{service}/timeline", get(api::timeline::timeline))
+            .route("/api/v1/services/{service}/exemplars", get(api::exemplars::exemplars))
             .route("/api/v1/services/{service}/value", get(api::value::value))
             .route("/api/v1/services/{service}/explain", get(api::explain::explain))
             .route("/api/v1/services/{service}/slo", get(api::slo::of_service))
@@ -86,8 +97,11 @@ pub fn router(state: AppState, doors: Doors) -> Router {
             .route("/api/v1/router/receipts/{id}", get(api::router::receipt))
             .route("/api/v1/router/diff", get(api::router::diff))
             .route("/api/v1/router/log", get(api::router::log))
+            .route("/api/v1/history", get(api::history::history))
             .route("/api/v1/dead-letters", get(api::dead_letters::dead_letters))
-            .merge(pages::routes());
+            .merge(pages::routes())
+            .route_layer(axum::middleware::from_fn_with_state(state.clone(), crowd::enter));
+        router = router.merge(api);
     }
     router
         .fallback(|| async { Problem::not_found("there is nothing at this path: GET /api/docs shows every one") })

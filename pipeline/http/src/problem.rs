@@ -114,6 +114,21 @@ impl From<LogError> for Problem {
     }
 }
 
+impl From<serde_json::Error> for Problem {
+    fn from(error: serde_json::Error) -> Self {
+        tracing::error!(%error, "an answer could not be written");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "a defect", "the answer cannot be written; the program's log says more")
+    }
+}
+
+/// Sums of what this program has summed before fit.
+impl From<golden_pipeline::sketch::Overflow> for Problem {
+    fn from(error: golden_pipeline::sketch::Overflow) -> Self {
+        tracing::error!(%error, "the history cannot be used");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "a defect", error.to_string())
+    }
+}
+
 impl From<tokio::task::JoinError> for Problem {
     fn from(error: tokio::task::JoinError) -> Self {
         tracing::error!(%error, "a request could not be served");

@@ -10,10 +10,11 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
@@ -28,6 +29,15 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How long accepting rests when the process has no file left.
 const REST: Duration = Duration::from_millis(100);
 
+/// Who sends a request; every request has it as an extension.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    /// Address of the other end of the connection.
+    pub address: IpAddr,
+    /// True once the server stops: answers without an end end then.
+    pub closing: watch::Receiver<bool>,
+}
+
 /// Serves until `shutdown` resolves, then lets requests under way finish, for ten seconds at most.
 ///
 /// # Errors
@@ -36,6 +46,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
+    let (close, closing) = watch::channel(false);
     tokio::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -43,7 +54,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
             accepted = accept(&listener, &places) => accepted,
         };
-        let (stream, place) = match accepted {
+        let (stream, address, place) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -52,7 +63,12 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
                 continue;
             }
         };
-        let router = router.clone().map_request(|request: Request<Incoming>| request.map(Body::new));
+        let peer = Peer { address, closing: closing.clone() };
+        let router = router.clone().map_request(move |request: Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(peer.clone());
+            request
+        });
         let connection = builder().serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).into_owned();
         let connection = graceful.watch(connection);
         connections.spawn(async move {
@@ -63,6 +79,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
         });
     }
     drop(listener);
+    let _ = close.send(true);
     if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were still under way at the end");
     }
@@ -70,11 +87,11 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
     Ok(())
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, IpAddr, tokio::sync::OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
+    let (stream, address) = listener.accept().await?;
     let _ = stream.set_nodelay(true);
-    Ok((stream, place))
+    Ok((stream, address.ip(), place))
 }
 
 fn builder() -> Builder<TokioExecutor> {

@@ -1,9 +1,11 @@
 //! What the handlers share: handles that the program made, limits, and what the running pipeline says about itself.
 
+use crate::crowd::{Crowd, CrowdLimits};
+use crate::fleet::Fleet;
 use crate::ingest::Budget;
 use golden_pipeline::decode::Decoder;
 use golden_pipeline::emit::prometheus::Format as MetricsFormat;
-use golden_pipeline::history::History;
+use golden_pipeline::history::{History, Retention};
 use golden_pipeline::names::Topics;
 use golden_pipeline::overrides::board::Board;
 use golden_pipeline::settings::Checked;
@@ -43,6 +45,23 @@ pub struct Parts {
     pub router: Option<Arc<dyn RouterDoor>>,
     /// How much is taken in.
     pub limits: Limits,
+    /// What the page needs to know of settings.
+    pub page: Page,
+    /// How long what is kept, and most bytes of all partitions.
+    pub retention: Retention,
+}
+
+/// What the page needs to know of settings.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Where a trace is shown, with `{trace_id}` in it.
+    pub trace_link: Option<String>,
+    /// Where Grafana is.
+    pub grafana: Option<String>,
+    /// Version of the program.
+    pub version: String,
+    /// Whether this is the demo.
+    pub demo: bool,
 }
 
 /// Makes a decoder of a format.
@@ -59,11 +78,19 @@ pub struct Limits {
     pub body_wait: Duration,
     /// How long after its window's end a service's health counts, beyond one further window.
     pub stale_after: Duration,
+    /// How much clients may have under way.
+    pub crowd: CrowdLimits,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body: 16 << 20, held: 256 << 20, body_wait: Duration::from_secs(30), stale_after: Duration::from_secs(180) }
+        Self {
+            body: 16 << 20,
+            held: 256 << 20,
+            body_wait: Duration::from_secs(30),
+            stale_after: Duration::from_secs(180),
+            crowd: CrowdLimits::default(),
+        }
     }
 }
 
@@ -230,6 +257,12 @@ pub(crate) struct Inner {
     pub partitions: u32,
     pub turn: AtomicU32,
     pub budget: Arc<Budget>,
+    /// All services, ready to be sent.
+    pub fleet: Fleet,
+    /// Who has what under way.
+    pub crowd: Crowd,
+    /// When this process began, in ns since 1970: ids of events count from here.
+    pub begun: i64,
     /// Held by a backtest that is running: they take a processor for a while.
     pub backtests: Arc<Semaphore>,
     /// Held by requests that wait for windows.
@@ -247,6 +280,7 @@ impl AppState {
     pub fn new(parts: Parts) -> Result<Self, LogError> {
         let producer = parts.log.producer()?;
         let partitions = parts.log.partitions(&parts.topics.events)?;
+        let (crowd, begun) = (Crowd::new(parts.limits.crowd), parts.clock.wall());
         let budget = Arc::new(Budget::new(parts.limits.held));
         let backtests = Arc::new(Semaphore::new(1));
         Ok(Self(Arc::new(Inner {
@@ -255,6 +289,9 @@ impl AppState {
             partitions,
             turn: AtomicU32::new(0),
             budget,
+            fleet: Fleet::default(),
+            crowd,
+            begun,
             backtests,
             waiting: Semaphore::new(WAITING),
         })))

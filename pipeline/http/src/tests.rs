@@ -5,5 +5,7 @@ mod app;
 mod ingest;
 mod overrides;
 mod pages;
+mod range;
 mod router;
 mod serve;
+mod stream;

@@ -13,11 +13,12 @@ use platform_core::partitioner::partition_of;
 use platform_core::record::Offset;
 use platform_core::store::{Store, StoreError, Stores};
 use platform_core::time::EventTime;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The stores of all partitions.
 pub struct History {
-    signals: Vec<Mutex<Box<dyn Store>>>,
+    pub(super) signals: Vec<Mutex<Box<dyn Store>>>,
     late: Vec<Mutex<Box<dyn Store>>>,
     /// All services, and the positions that the stores stood for when they were read.
     overview: Mutex<Option<Overview>>,
@@ -132,6 +133,35 @@ impl History {
         pages(partition(&self.signals, &of.tenant, &of.service).as_slice(), &texts, query, query.limit)
     }
 
+    /// Values that the dimension at this place has in records whose windows start from `from` on and before `to`.
+    ///
+    /// # Errors
+    /// When a store fails.
+    pub fn values(
+        &self,
+        of: &ServiceKey,
+        grouping: &str,
+        place: usize,
+        from: EventTime,
+        to: EventTime,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let texts = [&*of.tenant, &of.service, &of.namespace, grouping];
+        let mut values = BTreeSet::new();
+        let Some(store) = partition(&self.signals, &of.tenant, &of.service) else { return Ok(values) };
+        let mut hour = keys::hour_of(from);
+        while hour < to {
+            let (first, behind) = keys::windows_of(hour, &texts, from, to);
+            let mut damage = None;
+            locked(store).scan(&first, &behind, &mut |key, _| match keys::dimensions_of(key) {
+                Ok(of) => values.extend(of.get(place).copied().map(str::to_owned)),
+                Err(error) => damage = Some(error),
+            })?;
+            damage.map_or(Ok(()), |error: CodecError| Err(StoreError(error.to_string())))?;
+            hour = hour.plus(keys::HOUR);
+        }
+        Ok(values)
+    }
+
     /// Sums of a service over the hours that begin from `from` on and before `to`, and the first hour of which something is known.
     ///
     /// # Errors
@@ -241,7 +271,10 @@ fn read_hour(
     found: &mut Vec<(EventTime, Stored)>,
 ) -> Result<(), StoreError> {
     let mut damage: Option<CodecError> = None;
-    let (from, to) = keys::records_of(hour, texts);
+    let (from, to) = match texts.first_chunk::<4>() {
+        Some(texts) => keys::windows_of(hour, texts, query.from, query.to),
+        None => keys::records_of(hour, texts),
+    };
     store.scan(&from, &to, &mut |key, value| {
         let start = match keys::window_start_of(key) {
             Ok(start) => start,
@@ -269,7 +302,7 @@ fn hours(store: &dyn Store, query: &Query, hours: &mut Vec<EventTime>) -> Result
     Ok(())
 }
 
-fn partition<'a>(stores: &'a [Mutex<Box<dyn Store>>], tenant: &str, service: &str) -> Option<&'a Mutex<Box<dyn Store>>> {
+pub(super) fn partition<'a>(stores: &'a [Mutex<Box<dyn Store>>], tenant: &str, service: &str) -> Option<&'a Mutex<Box<dyn Store>>> {
     let mut key = Vec::new();
     put_key(tenant, service, &mut key);
     let partitions = u32::try_from(stores.len()).ok()?;
@@ -277,6 +310,6 @@ fn partition<'a>(stores: &'a [Mutex<Box<dyn Store>>], tenant: &str, service: &st
 }
 
 /// A panic while reading leaves nothing half done.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

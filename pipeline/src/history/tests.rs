@@ -14,7 +14,13 @@ use platform_core::time::{AppendTime, EventTime, SECOND};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+mod rolls;
+
 const MINUTE: i64 = 60 * SECOND;
+
+fn kept(windows: i64) -> Retention {
+    Retention { windows, ..Retention::default() }
+}
 
 type Content = (BTreeMap<Vec<u8>, Vec<u8>>, Option<Offset>);
 
@@ -145,7 +151,7 @@ fn apply(stage: &mut HistoryStage, store: &dyn Store, schema: &str, at: u64, rec
 
 /// Folds `records`, handing changes over after each `commit_every`.
 fn fold(store: &mut dyn Store, records: &[Public], commit_every: usize) -> Vec<u8> {
-    let mut stage = HistoryStage::signals(2 * HOUR);
+    let mut stage = HistoryStage::signals(kept(2 * HOUR));
     stage.restore(&*store, &[]).unwrap();
     for (at, record) in records.iter().enumerate() {
         apply(&mut stage, &*store, names::SCHEMA_SIGNALS, at as u64, record).unwrap();
@@ -218,9 +224,13 @@ fn what_lies_behind_the_retention_is_gone_and_does_not_come_back() {
         let mut store = Shared::default();
         let metadata = fold(&mut store, &records, every);
         let kinds: Vec<u8> = store.0.lock().unwrap().0.keys().map(|k| k[0]).collect();
-        assert_eq!(kinds, [1, 2, 3, 4, 4, 4], "one record, one service, one hour; and sums of all hours");
+        let kept = [1, 2, 3, 4, 4, 4, 5, 6, 6, 7, 7, 8, 8, 9];
+        assert_eq!(
+            kinds, kept,
+            "one record, one service, one hour; sums of all hours, rolled up but for the last, their bytes, the standing"
+        );
         // Built again from nothing: from the first record of the oldest hour held.
-        let mut stage = HistoryStage::signals(2 * HOUR);
+        let mut stage = HistoryStage::signals(kept(2 * HOUR));
         stage.restore(&Shared::default(), &metadata).unwrap();
         assert_eq!(stage.replay_from(Offset(4)), Offset(2));
         stage.restore(&store, &metadata).unwrap();
@@ -302,7 +312,7 @@ fn late_lines_come_in_order_of_window_over_all_partitions() {
 
 #[test]
 fn a_damaged_record_of_ours_stops_the_partition_and_an_unknown_schema_does_not() {
-    let mut stage = HistoryStage::signals(HOUR);
+    let mut stage = HistoryStage::signals(kept(HOUR));
     let store = Shared::default();
     assert!(apply(&mut stage, &store, names::SCHEMA_PROGRESS, 0, &public("a", 0, 0, 0)).is_ok());
     let mut buffer = BatchBuffer::default();

@@ -6,11 +6,13 @@ use platform_core::time::EventTime;
 /// Windows in a service's trail.
 pub(super) const TRAIL: usize = 30;
 
-/// A public record: `revision | value | aggregate`, the last two behind their lengths.
+/// A public record: `revision | window length | value | aggregate`, the last two behind their lengths.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// Higher ones replace lower ones.
     pub revision: u64,
+    /// Length of the window, in ns.
+    pub window_nanos: i64,
     /// The record's JSON, as published.
     pub json: Vec<u8>,
     /// The integers it was made from, encoded (`names::AGGREGATE`); empty when the record had none.
@@ -23,6 +25,7 @@ impl Stored {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.json.len() + self.aggregate.len() + 16);
         put_u64(&mut out, self.revision);
+        put_i64(&mut out, self.window_nanos);
         put_bytes(&mut out, &self.json);
         put_bytes(&mut out, &self.aggregate);
         out
@@ -33,10 +36,8 @@ impl Stored {
     /// # Errors
     /// When the bytes are damaged.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        let mut cursor = Cursor::new(bytes);
-        let stored = Self { revision: cursor.u64()?, json: cursor.bytes()?.to_vec(), aggregate: cursor.bytes()?.to_vec() };
-        cursor.end()?;
-        Ok(stored)
+        let StoredRef { revision, window_nanos, json, aggregate } = StoredRef::decode(bytes)?;
+        Ok(Self { revision, window_nanos, json: json.to_vec(), aggregate: aggregate.to_vec() })
     }
 
     /// The revision alone.
@@ -48,7 +49,26 @@ impl Stored {
     }
 }
 
-/// Counts of one window in a service's trail.
+/// A `Stored` where it lies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StoredRef<'a> {
+    pub revision: u64,
+    pub window_nanos: i64,
+    pub json: &'a [u8],
+    pub aggregate: &'a [u8],
+}
+
+impl<'a> StoredRef<'a> {
+    /// Reads what `Stored::encode` wrote.
+    pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, CodecError> {
+        let mut cursor = Cursor::new(bytes);
+        let stored = Self { revision: cursor.u64()?, window_nanos: cursor.i64()?, json: cursor.bytes()?, aggregate: cursor.bytes()? };
+        cursor.end()?;
+        Ok(stored)
+    }
+}
+
+/// One window in a service's trail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recent {
     /// Start of the window.
@@ -57,9 +77,14 @@ pub struct Recent {
     pub requests: u64,
     /// Errors in it.
     pub errors: u64,
+    /// Its 99th percentile of latency, ns; `None` without a duration.
+    pub p99: Option<u64>,
+    /// Level of its health, 0 to 3; `None` where it was unknown.
+    pub level: Option<u8>,
 }
 
-/// A service's newest window: `window start | window length | revision | JSON | count | (start, requests, errors)…`.
+/// A service's newest window: `window start | window length | revision | JSON | count | (start, requests, errors, p99 + 1 or 0,
+/// level + 1 or 0)…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Latest {
     pub window_start: EventTime,
@@ -82,6 +107,8 @@ impl Latest {
             put_i64(&mut out, recent.window_start.0);
             put_u64(&mut out, recent.requests);
             put_u64(&mut out, recent.errors);
+            put_u64(&mut out, recent.p99.map_or(0, |p99| p99.saturating_add(1)));
+            out.push(recent.level.map_or(0, |level| level.saturating_add(1)));
         }
         out
     }
@@ -92,7 +119,10 @@ impl Latest {
         let (revision, json) = (cursor.u64()?, cursor.bytes()?.to_vec());
         let count = cursor.count()?;
         let trail = (0..count)
-            .map(|_| Ok(Recent { window_start: EventTime(cursor.i64()?), requests: cursor.u64()?, errors: cursor.u64()? }))
+            .map(|_| {
+                let (window_start, requests, errors) = (EventTime(cursor.i64()?), cursor.u64()?, cursor.u64()?);
+                Ok(Recent { window_start, requests, errors, p99: cursor.u64()?.checked_sub(1), level: cursor.u8()?.checked_sub(1) })
+            })
             .collect::<Result<_, CodecError>>()?;
         cursor.end()?;
         Ok(Self { window_start, window_nanos, revision, json, trail })
@@ -125,10 +155,10 @@ mod tests {
 
     #[test]
     fn values_come_back_and_damage_is_refused() {
-        let stored = Stored { revision: 3, json: b"{}".to_vec(), aggregate: vec![1, 2] };
+        let stored = Stored { revision: 3, window_nanos: 60, json: b"{}".to_vec(), aggregate: vec![1, 2] };
         assert_eq!(Stored::decode(&stored.encode()), Ok(stored.clone()));
         assert!(Stored::decode(&stored.encode()[..4]).is_err());
-        let recent = Recent { window_start: EventTime(-60), requests: 5, errors: 1 };
+        let recent = Recent { window_start: EventTime(-60), requests: 5, errors: 1, p99: Some(7), level: None };
         let latest = Latest { window_start: EventTime(7), window_nanos: 60, revision: 0, json: b"{}".to_vec(), trail: vec![recent] };
         assert_eq!(Latest::decode(&latest.encode()), Ok(latest.clone()));
         assert_eq!(Latest::window_start_of(&latest.encode()), Ok(EventTime(7)));
@@ -138,7 +168,7 @@ mod tests {
     #[test]
     fn the_trail_keeps_the_newest_windows_in_order_and_takes_corrections() {
         let mut latest = Latest { window_start: EventTime(0), window_nanos: 1, revision: 0, json: vec![], trail: vec![] };
-        let at = |start, requests| Recent { window_start: EventTime(start), requests, errors: 0 };
+        let at = |start, requests| Recent { window_start: EventTime(start), requests, errors: 0, p99: None, level: Some(3) };
         (0..40).rev().for_each(|start| latest.note(at(start, 1)));
         latest.note(at(20, 9));
         assert_eq!(latest.trail.len(), TRAIL);

@@ -31,7 +31,7 @@ pub(super) fn record_of(service: &ServiceNow) -> Result<PublicRecord<'_>, Proble
 }
 
 /// Whether nothing came for so long that the last health says nothing about now: past the window's end, one more window, and `stale_after`.
-pub(super) fn is_stale(state: &AppState, service: &ServiceNow) -> bool {
+pub(crate) fn is_stale(state: &AppState, service: &ServiceNow) -> bool {
     let parts = &state.inner().parts;
     let last = service.window_start.plus(service.window_nanos).plus(service.window_nanos);
     parts.clock.wall() > last.plus(nanos(parts.limits.stale_after)).0

@@ -1,23 +1,29 @@
-//! `GET /api/v1/services`: every service with its newest window.
+//! `GET /api/v1/services`: every service with its newest window, as `fleet` keeps it.
 
 use super::params::Params;
-use super::record::{Health, health_now, is_stale, published, record_of};
+pub(crate) use super::record::is_stale;
+use super::record::{Health, health_now, published, record_of};
+use crate::fleet::Entry;
 use crate::instant::rfc3339;
 use crate::problem::Problem;
 use crate::state::AppState;
-use axum::Json;
 use axum::extract::State;
-use axum::http::Uri;
+use axum::http::{Uri, header};
+use axum::response::{IntoResponse, Response};
 use golden_pipeline::history::ServiceNow;
+use golden_pipeline::signal::latency::ms;
 use serde::Serialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeSet;
 use utoipa::ToSchema;
 
 /// Services, by namespace and name.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Services {
+pub(crate) struct Services<'a> {
     /// At most `limit`.
-    pub services: Vec<Service>,
-    /// How many there are.
+    #[schema(value_type = Vec<Service>)]
+    pub services: Vec<&'a RawValue>,
+    /// How many there are that fit the parameters.
     pub total: usize,
 }
 
@@ -45,6 +51,8 @@ pub(crate) struct Service {
     pub availability_ratio: Option<f64>,
     /// Median latency in ms; null when no event had a duration.
     pub p50_ms: Option<f64>,
+    /// 95th percentile of latency in ms.
+    pub p95_ms: Option<f64>,
     /// 99th percentile of latency in ms.
     pub p99_ms: Option<f64>,
     /// The largest utilization of its resources, 0 to 1 and above; null when none is known.
@@ -57,11 +65,19 @@ pub(crate) struct Service {
     pub completeness: f64,
     /// Nothing was published for so long that the health says nothing about now.
     pub stale: bool,
-    /// Counts of the last windows, oldest first.
+    /// Who answers for it; empty when no override says so.
+    pub team: String,
+    /// How much hangs on it; empty when no override says so.
+    pub criticality: String,
+    /// Values of the dimension `swimlane` in its newest two windows, where a grouping has it.
+    pub swimlanes: Vec<String>,
+    /// Values of the dimension `region` in its newest two windows, where a grouping has it.
+    pub regions: Vec<String>,
+    /// Its last windows, oldest first.
     pub recent: Vec<RecentWindow>,
 }
 
-/// Counts of one window.
+/// One window.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RecentWindow {
     /// Start of the window, RFC 3339.
@@ -70,6 +86,10 @@ pub(crate) struct RecentWindow {
     pub requests: u64,
     /// Errors.
     pub errors: u64,
+    /// 99th percentile of latency in ms; null when no event had a duration.
+    pub p99_ms: Option<f64>,
+    /// Level of health, 0 to 3; null where it was unknown.
+    pub level: Option<u8>,
 }
 
 /// Lists services with the signals of their newest window.
@@ -77,6 +97,11 @@ pub(crate) struct RecentWindow {
     get, path = "/api/v1/services", tag = "signals",
     params(
         ("namespace" = Option<String>, Query, description = "Only services of this namespace"),
+        ("team" = Option<String>, Query, description = "Only services that this team answers for"),
+        ("swimlane" = Option<String>, Query, description = "Only services seen in this swimlane"),
+        ("region" = Option<String>, Query, description = "Only services seen in this region"),
+        ("state" = Option<String>, Query, description = "Only services of this health: `healthy`, `degraded`, `impaired`, `critical` or `unknown`"),
+        ("q" = Option<String>, Query, description = "Only services whose name has this in it, in upper or lower case"),
         ("limit" = Option<usize>, Query, description = "At most this many, 1 to 10000; 1000 unless told"),
     ),
     responses(
@@ -85,24 +110,71 @@ pub(crate) struct RecentWindow {
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn services(State(state): State<AppState>, uri: Uri) -> Result<Json<Services>, Problem> {
-    let params = Params::of(&uri, &["namespace", "limit"])?;
+pub(crate) async fn services(State(state): State<AppState>, uri: Uri) -> Result<Response, Problem> {
+    let params = Params::of(&uri, &["namespace", "team", "swimlane", "region", "state", "q", "limit"])?;
     let limit = params.limit(1000, 10_000)?;
+    if let Some(unknown) = params.text("state").filter(|state| !STATES.contains(state)) {
+        let detail = format!("there is no state {unknown:?}: one of {}", STATES.join(", "));
+        return Err(Problem::bad_request(detail).with_suggestions(super::params::nearest(unknown, STATES.into_iter())));
+    }
     super::blocking(state, move |state| {
-        let all = state.inner().parts.history.services()?;
-        let wanted = |s: &&ServiceNow| s.key.tenant == crate::TENANT && params.text("namespace").is_none_or(|n| n == s.key.namespace);
-        let services = all.iter().filter(wanted).take(limit).map(|s| overview(state, s)).collect::<Result<_, _>>()?;
-        Ok(Json(Services { services, total: all.iter().filter(wanted).count() }))
+        let seen = state.inner().fleet.seen(state)?;
+        let part = params.text("q").map(str::to_lowercase);
+        let is = |name: &str, value: &str| params.text(name).is_none_or(|wanted| wanted == value);
+        let has = |name: &str, values: &BTreeSet<String>| params.text(name).is_none_or(|wanted| values.contains(wanted));
+        let wanted = |entry: &&std::sync::Arc<Entry>| {
+            let key = &entry.now.key;
+            is("namespace", &key.namespace)
+                && is("team", &entry.team)
+                && is("state", &entry.state)
+                && has("swimlane", &entry.swimlanes)
+                && has("region", &entry.regions)
+                && part.as_ref().is_none_or(|part| key.service.to_lowercase().contains(part))
+        };
+        let all: Vec<&RawValue> = seen.entries.iter().filter(wanted).map(|entry| &*entry.json).collect();
+        let total = all.len();
+        let body = serde_json::to_vec(&Services { services: all.into_iter().take(limit).collect(), total })?;
+        Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
     })
     .await
 }
 
-fn overview(state: &AppState, service: &ServiceNow) -> Result<Service, Problem> {
+/// Words for health.
+const STATES: [&str; 5] = ["healthy", "degraded", "impaired", "critical", "unknown"];
+
+/// The word for a level.
+pub(super) fn state_of(level: Option<u8>) -> &'static str {
+    level.and_then(|level| STATES.get(usize::from(level)).copied()).unwrap_or(golden_pipeline::signal::health::UNKNOWN)
+}
+
+/// Values of a dimension in the newest two windows of a service. The records of a window may come in two transactions, and the newest may
+/// not be whole yet.
+pub(crate) fn values(state: &AppState, service: &ServiceNow, dimension: &str) -> Result<BTreeSet<String>, Problem> {
+    let parts = &state.inner().parts;
+    let groupings = &parts.settings.groupings;
+    let Some(place) = groupings.dimensions().iter().position(|name| name == dimension) else { return Ok(BTreeSet::new()) };
+    // The grouping with the fewest dimensions says it with the fewest records.
+    let carries = groupings.list().iter().filter_map(|of| Some((of, of.dimensions.iter().position(|at| *at == place)?)));
+    let Some((grouping, at)) = carries.min_by_key(|(of, _)| of.dimensions.len()) else { return Ok(BTreeSet::new()) };
+    let (from, to) = (service.window_start.plus(-service.window_nanos), service.window_start.plus(1));
+    Ok(parts.history.values(&service.key, &grouping.name, at, from, to)?)
+}
+
+pub(crate) fn overview(
+    service: &ServiceNow,
+    stale: bool,
+    (team, criticality): (&str, &str),
+    (swimlanes, regions): (&BTreeSet<String>, &BTreeSet<String>),
+) -> Result<Service, Problem> {
     let record = record_of(service)?;
-    let stale = is_stale(state, service);
     let latency = record.latency.as_ref().and_then(|l| l.all.as_ref());
-    let recent =
-        service.trail.iter().map(|r| RecentWindow { window_start: rfc3339(r.window_start), requests: r.requests, errors: r.errors });
+    let recent = service.trail.iter().map(|r| RecentWindow {
+        window_start: rfc3339(r.window_start),
+        requests: r.requests,
+        errors: r.errors,
+        p99_ms: r.p99.map(ms),
+        level: r.level,
+    });
     Ok(Service {
         namespace: service.key.namespace.clone(),
         service: service.key.service.clone(),
@@ -114,12 +186,17 @@ fn overview(state: &AppState, service: &ServiceNow) -> Result<Service, Problem> 
         errors: record.errors.count,
         availability_ratio: record.availability_ratio,
         p50_ms: latency.and_then(|l| l.p50),
+        p95_ms: latency.and_then(|l| l.p95),
         p99_ms: latency.and_then(|l| l.p99),
         saturation_ratio: record.saturation.as_ref().map(|saturation| saturation.ratio),
         saturated_resource: record.saturation.as_ref().map(|saturation| saturation.resource.to_string()),
         health: health_now(&published(&record), stale),
         completeness: record.completeness,
         stale,
+        team: team.to_owned(),
+        criticality: criticality.to_owned(),
+        swimlanes: swimlanes.iter().cloned().collect(),
+        regions: regions.iter().cloned().collect(),
         recent: recent.collect(),
     })
 }

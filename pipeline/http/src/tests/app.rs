@@ -7,8 +7,8 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use golden_pipeline::aggregate::Aggregate;
 use golden_pipeline::decode::{Wanted, decoder};
 use golden_pipeline::emit::prometheus::Format as MetricsFormat;
-use golden_pipeline::event::{Event, StatusClass};
-use golden_pipeline::history::{FORMAT, History, HistoryStage, LATE_STAGE, SIGNALS_STAGE, store_name};
+use golden_pipeline::event::{Event, StatusClass, Trace};
+use golden_pipeline::history::{FORMAT, History, HistoryStage, LATE_STAGE, Retention, SIGNALS_STAGE, store_name};
 use golden_pipeline::identity::{Identity, put_key};
 use golden_pipeline::names::{self, Topics};
 use golden_pipeline::outcome::{self, Outcome};
@@ -138,11 +138,15 @@ pub(super) struct Published {
     pub rule: (u64, String),
     /// A line of a rule that is tried, which gives this level.
     pub shadow: Option<u8>,
+    /// By how much each request takes longer than the one before, ns; the first takes 5 ms.
+    pub spread: u64,
+    /// Trace of every request.
+    pub trace: Option<u128>,
 }
 
 pub(super) fn published(service: &str, start: i64, requests: u64) -> Published {
     let (namespace, rule) = (String::new(), (0, DEFAULT_RULE_SHA256.to_owned()));
-    Published { service: service.into(), namespace, start, requests, level: 0, operation: None, rule, shadow: None }
+    Published { service: service.into(), namespace, start, requests, level: 0, operation: None, rule, shadow: None, spread: 0, trace: None }
 }
 
 impl Published {
@@ -155,13 +159,13 @@ impl Published {
     }
 
     /// The integers: the requests, two of which failed.
-    fn aggregate(&self) -> Vec<u8> {
+    pub(super) fn aggregate(&self) -> Vec<u8> {
         let mut aggregate = Aggregate::default();
         for n in 0..self.requests {
             let outcome = if n < 2 { Outcome::Error } else { Outcome::Ok };
             let event = Event {
                 event_time: EventTime(self.start),
-                duration: Some(5_000_000),
+                duration: Some(5_000_000 + n * self.spread),
                 service: &self.service,
                 namespace: "",
                 operation: "",
@@ -172,7 +176,7 @@ impl Published {
                 host: "",
                 tags: &[],
                 weight: 1,
-                trace: None,
+                trace: self.trace.map(|trace_id| Trace { trace_id, span_id: n, sampled: true }),
                 dedup: None,
                 raw: &[],
             };
@@ -188,7 +192,8 @@ impl Published {
         let (start, end) = (crate::instant::rfc3339(EventTime(*start)), crate::instant::rfc3339(EventTime(start + MINUTE)));
         let state = ["healthy", "degraded", "impaired", "critical"][usize::from(*level)];
         let service = Value::from(service.as_str());
-        let dimensions = self.operation.as_ref().map(|operation| format!("\"operation\":{operation:?}")).unwrap_or_default();
+        let dimensions =
+            self.operation.as_ref().map(|operation| format!("\"operation\":{}", Value::from(operation.as_str()))).unwrap_or_default();
         let grouping = self.grouping();
         if let Some(shadow) = self.shadow {
             return format!(
@@ -259,6 +264,12 @@ impl App {
             vitals: vitals.clone(),
             router: setup.router,
             limits: setup.limits,
+            retention: Retention::default(),
+            page: crate::Page {
+                trace_link: Some("https://traces.example/{trace_id}".into()),
+                version: "1.2.3".into(),
+                ..crate::Page::default()
+            },
         };
         Self { router: router(AppState::new(parts).unwrap(), Doors { ingest: true, api: true }), log, topics, stores, vitals, board }
     }
@@ -308,7 +319,7 @@ impl App {
         let (stage_name, schema) = if late { (LATE_STAGE, names::SCHEMA_LATE) } else { (SIGNALS_STAGE, names::SCHEMA_SIGNALS) };
         for partition in 0..PARTITIONS {
             let mut store = self.stores.open(&store_name(stage_name), partition, FORMAT).unwrap();
-            let mut stage = if late { HistoryStage::late(7 * 24 * 60 * MINUTE) } else { HistoryStage::signals(7 * 24 * 60 * MINUTE) };
+            let mut stage = if late { HistoryStage::late(7 * 24 * 60 * MINUTE) } else { HistoryStage::signals(Retention::default()) };
             stage.restore(&*store, &[]).unwrap();
             let mut buffer = BatchBuffer::default();
             buffer.start(&Partition::new(&self.topics.public, partition));

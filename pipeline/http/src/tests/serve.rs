@@ -26,7 +26,11 @@ async fn it_answers_refuses_large_heads_and_stops_when_told() {
     let large = exchange(format!("{head}x: {}\r\n\r\n", "y".repeat(40_000))).await;
     assert!(large.starts_with("HTTP/1.1 431"), "{large}");
 
-    // An idle connection does not hold up the end.
+    // Neither a stream nor an idle connection holds up the end.
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /api/v1/stream HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut some = [0; 64];
+    assert!(stream.read(&mut some).await.unwrap() > 0);
     let idle = TcpStream::connect(address).await.unwrap();
     stop.send(()).unwrap();
     assert!(tasks.join_next().await.unwrap().unwrap().is_ok());
