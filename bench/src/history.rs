@@ -190,10 +190,7 @@ fn get(address: SocketAddr, path: &str) -> Result<Vec<u8>> {
     Ok(answer.split_off(body + 4))
 }
 
-fn named<T: Send + 'static>(
-    name: &str,
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<std::thread::JoinHandle<Result<T>>> {
+fn named<T: Send + 'static>(name: &str, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<std::thread::JoinHandle<Result<T>>> {
     Ok(std::thread::Builder::new().name(name.to_owned()).spawn(work)?)
 }
 
