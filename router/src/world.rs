@@ -3,12 +3,12 @@
 use crate::control::give;
 use crate::controller::Controller;
 use crate::controller::observe::SCHEMA;
-use crate::worker::state::Beside;
 use crate::deployment::{Colour, Deployment};
 use crate::health::{Answer, Answers, Health, Items};
 use crate::marks::{Cut, SCHEMA_CUT};
 use crate::orders::{Entry, FlipKind, Order, Orders, Start};
 use crate::settings::{Checks, ColourTopics, ControllerSettings};
+use crate::worker::state::Beside;
 use platform_core::clock::Clock;
 use platform_core::growth::{
     COLOUR_HEADER, EPOCH_HEADER, GROWTH_HEADER, Growth, HASH_HEADER, IDENTITY_HEADER, REVISION_HEADER, SUMS_HEADER, Sums,

@@ -405,7 +405,9 @@ impl World {
     fn notice(&mut self, per_mille: u64) {
         let orders = self.orders();
         for place in (0..self.processes.len()).rev() {
-            let Some(process) = self.processes.get(place).filter(|process| !(process.frozen || process.stopping || process.paused_until.is_some())) else {
+            let Some(process) =
+                self.processes.get(place).filter(|process| !(process.frozen || process.stopping || process.paused_until.is_some()))
+            else {
                 continue;
             };
             let now: Vec<Deployed> =
