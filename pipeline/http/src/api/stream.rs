@@ -191,9 +191,9 @@ impl Stream {
 
 /// Appends an event. JSON has no line breaks outside of texts, where they are escaped.
 fn put(text: &mut String, name: &str, id: Option<&str>, data: &str) {
-    let _ = write!(text, "event: {name}\n");
+    let _ = writeln!(text, "event: {name}");
     if let Some(id) = id {
-        let _ = write!(text, "id: {id}\n");
+        let _ = writeln!(text, "id: {id}");
     }
     let _ = write!(text, "data: {data}\n\n");
 }
