@@ -81,7 +81,8 @@ fn results(hours: i64) -> Vec<Result> {
         for (every, back) in [(5, 3), (17, 50), (29, 200), (101, 600)] {
             if minute % every == 0 && minute >= back {
                 let operation = operations[dice.roll(4) as usize];
-                all.push(result(&mut dice, (minute - back) * MINUTE, operation, 1 + dice.roll(3)));
+                let revision = 1 + dice.roll(3);
+                all.push(result(&mut dice, (minute - back) * MINUTE, operation, revision));
             }
         }
         if minute % 50 == 0 && minute > 0 {
