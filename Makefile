@@ -65,6 +65,7 @@ bench: build ## speed and memory against a plain reference, as ratios (docs/benc
 	$(CARGO_TARGET_DIR)/release/golden-bench memory --golden $(GOLDEN) --dir $(BENCH_DIR)
 	$(CARGO_TARGET_DIR)/release/golden-bench scrape
 	$(CARGO_TARGET_DIR)/release/golden-bench push
+	$(CARGO_TARGET_DIR)/release/golden-bench history --dir $(BENCH_DIR)/history
 
 bench-kafka: build ## speed and latency from a Kafka broker of its own: PEERS=folder of built peers; needs Java 17 and Maven
 	mkdir -p $(BENCH_DIR)

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 mod check;
 mod decode;
+mod history;
 mod kafka;
 mod load;
 mod measure;
@@ -39,6 +40,8 @@ enum Step {
     Router(kafka::forward::ForwardBench),
     /// What sending the metrics of many series costs in one window.
     Push(push::PushBench),
+    /// How long questions about a day and about a fleet wait while windows come in.
+    History(history::HistoryBench),
     /// Write generated events to standard output.
     Generate(load::Load),
     /// Decode a file of events and do nothing with them.
@@ -64,6 +67,7 @@ fn main() -> Result<()> {
         Step::Router(step) => step.run(),
         Step::Forward(step) => step.run(),
         Step::Push(step) => step.run(),
+        Step::History(step) => step.run(),
         Step::Generate(load) => load.write(),
         Step::Decode(step) => step.run(),
         Step::Measure(step) => step.run(),

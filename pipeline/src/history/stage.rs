@@ -353,20 +353,21 @@ impl HistoryStage {
             ten_minutes: was_tens.max(hour(ten_minutes)),
             hours: was_hours.max(keys::day_of(hour(hours))),
         };
-        for (kind, limit) in [(0, &mut reach.records), (1, &mut reach.ten_minutes), (2, &mut reach.hours)] {
-            let free = self.gone(kind, *limit);
-            self.size = self.size.saturating_sub(free);
-            // A day of each stays, so that there is always something to show.
-            let most = keys::day_of(hour(keys::DAY));
+        if reach == self.standing.reach && self.size <= bytes {
+            return Ok(());
+        }
+        // A day of each stays, so that there is always something to show.
+        let most = keys::day_of(hour(keys::DAY));
+        let limits = [(0, was_records, &mut reach.records), (1, was_tens, &mut reach.ten_minutes), (2, was_hours, &mut reach.hours)];
+        for (kind, was, limit) in limits {
+            if *limit > was {
+                self.forget(kind, *limit);
+            }
             while self.size > bytes && *limit < most {
-                let Some(oldest) = self.sizes.iter().find(|(_, bytes)| bytes.get(kind).is_some_and(|bytes| *bytes > 0)) else { break };
-                let oldest = *oldest.0;
-                *limit = if kind == 2 { keys::day_of(oldest).plus(keys::DAY) } else { oldest.plus(keys::HOUR) }.min(most).max(*limit);
-                if oldest >= *limit {
-                    break;
-                }
-                let free = self.gone(kind, *limit);
-                self.size = self.size.saturating_sub(free);
+                let has = |of: &(&EventTime, &Bytes)| of.1.get(kind).is_some_and(|bytes| *bytes > 0);
+                let Some((oldest, _)) = self.sizes.range(*limit..most).find(has) else { break };
+                *limit = if kind == 2 { keys::day_of(*oldest).plus(keys::DAY) } else { oldest.plus(keys::HOUR) };
+                self.forget(kind, *limit);
             }
         }
         if reach != self.standing.reach {
@@ -375,16 +376,14 @@ impl HistoryStage {
         Ok(())
     }
 
-    /// Takes the bytes of a kind before an hour out of the count, and gives how many they were.
-    fn gone(&mut self, kind: usize, before: EventTime) -> u64 {
-        let mut gone = 0;
+    /// Takes the bytes of a kind before an hour out of the count.
+    fn forget(&mut self, kind: usize, before: EventTime) {
         for (hour, bytes) in self.sizes.range_mut(..before) {
             if let Some(bytes) = bytes.get_mut(kind).filter(|bytes| **bytes > 0) {
-                gone += std::mem::take(bytes);
+                self.size = self.size.saturating_sub(std::mem::take(bytes));
                 self.resized.insert(*hour);
             }
         }
-        gone
     }
 
     /// Keeps the sums of the window's hour.

@@ -224,9 +224,9 @@ fn what_lies_behind_the_retention_is_gone_and_does_not_come_back() {
         let mut store = Shared::default();
         let metadata = fold(&mut store, &records, every);
         let kinds: Vec<u8> = store.0.lock().unwrap().0.keys().map(|k| k[0]).collect();
-        let kept = [1, 2, 3, 4, 4, 4, 5, 6, 6, 7, 7, 8, 8, 9];
+        let there = [1, 2, 3, 4, 4, 4, 5, 6, 6, 7, 7, 8, 8, 9];
         assert_eq!(
-            kinds, kept,
+            kinds, there,
             "one record, one service, one hour; sums of all hours, rolled up but for the last, their bytes, the standing"
         );
         // Built again from nothing: from the first record of the oldest hour held.

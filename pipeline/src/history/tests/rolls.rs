@@ -81,7 +81,8 @@ fn results(hours: i64) -> Vec<Result> {
         for (every, back) in [(5, 3), (17, 50), (29, 200), (101, 600)] {
             if minute % every == 0 && minute >= back {
                 let operation = operations[dice.roll(4) as usize];
-                all.push(result(&mut dice, (minute - back) * MINUTE, operation, 1 + dice.roll(3)));
+                let revision = 1 + dice.roll(3);
+                all.push(result(&mut dice, (minute - back) * MINUTE, operation, revision));
             }
         }
         if minute % 50 == 0 && minute > 0 {
@@ -256,26 +257,23 @@ fn the_bytes_that_are_counted_are_those_that_are_there_and_stay_within_the_bound
     let all = folded(Retention::default(), &sparse, 60, 7);
     let unbounded = history(&all).sizes().unwrap();
     let total = |of: &Sizes| of.records.bytes + of.ten_minutes.bytes + of.hours.bytes;
-    for bytes in [u64::MAX, total(&unbounded) * 2 / 3, total(&unbounded) / 3] {
-        let store = folded(Retention { bytes, ..Retention::default() }, &sparse, 60, 7);
+    for bound in [u64::MAX, total(&unbounded) * 2 / 3, total(&unbounded) / 3] {
+        let store = folded(Retention { bytes: bound, ..Retention::default() }, &sparse, 60, 7);
         let sizes = history(&store).sizes().unwrap();
         for (kind, held) in [(1, sizes.records), (6, sizes.ten_minutes), (7, sizes.hours)] {
             let content = store.0.lock().unwrap();
             let there: usize = content.0.iter().filter(|(key, _)| key[0] == kind).map(|(key, value)| key.len() + value.len()).sum();
-            assert_eq!(there as u64, held.bytes, "kind {kind} of {bytes}");
+            assert_eq!(there as u64, held.bytes, "kind {kind} of {bound}");
         }
-        assert!(total(&sizes) <= bytes, "{} of {bytes}", total(&sizes));
+        assert!(total(&sizes) <= bound, "{} of {bound}", total(&sizes));
         let (_, last) = sizes.records.hours.unwrap();
         assert!(sizes.records.hours.unwrap().0 <= last.plus(-DAY + HOUR), "the newest day stays");
         // What is left is still exact.
         let reach = history(&store).reach(&key("cart")).unwrap();
         let asked = asked("service", reach.hours.0.max(0), 12 * DAY, HOUR);
-        assert_eq!(bytes_of_range(&store, &asked), bytes(&expected(&sparse, &asked)).len());
+        let found = history(&store).range(&key("cart"), &asked).unwrap();
+        assert_eq!(bytes(&found), bytes(&expected(&sparse, &asked)));
     }
-}
-
-fn bytes_of_range(store: &Shared, asked: &Asked<'_>) -> usize {
-    bytes(&history(store).range(&key("cart"), asked).unwrap()).len()
 }
 
 #[test]
