@@ -49,7 +49,8 @@ export function Rule({ x, namespace, team }: { x: Explained; namespace: string |
   const has = !x.rule.default || all?.services.some((s) => s.service === x.service && s.namespace === x.namespace);
   const { data, problem } = useAsk<OverridesOfService>(has ? `/api/v1/overrides/${encodeURIComponent(x.service)}` : null, { namespace }, 0, `${x.rule.sha256} ${all?.in_force}`);
   const files = data?.files ?? [];
-  const own = files.find((f) => f.sha256 === x.rule.sha256) ?? null;
+  // A file may say nothing of health; then the default rule is in force, and the draft goes into that file all the same.
+  const own = files.find((f) => f.sha256 === x.rule.sha256) ?? files.filter((f) => Date.parse(f.from_window) <= Date.now()).sort((a, b) => b.version - a.version)[0] ?? null;
   const trouble = problem instanceof Problem && problem.status !== 404 ? problem : null;
   const coming = files.filter((f) => Date.parse(f.from_window) > Date.now());
   return (
