@@ -71,6 +71,9 @@ struct Side {
     results: BTreeSet<u64>,
 }
 
+/// Newest published window, whose and since when, and cuts by flip.
+type Published = (u64, Option<(Deployment, i64)>, BTreeMap<u64, u64>);
+
 pub(crate) struct World {
     clock: Arc<SimClock>,
     memory: MemoryLog,
@@ -78,8 +81,8 @@ pub(crate) struct World {
     sides: BTreeMap<Colour, (Deployment, u32, Side)>,
     idle: bool,
     answers: Arc<Asked>,
-    /// By partition: newest published window, whose and since when, and cuts by flip.
-    published: Vec<(u64, Option<(Deployment, i64)>, BTreeMap<u64, u64>)>,
+    /// By partition.
+    published: Vec<Published>,
     /// True time, which the clock of the log may be off from.
     now: i64,
 }
