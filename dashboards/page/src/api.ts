@@ -166,8 +166,14 @@ export class Problem extends Error {
     readonly detail: string,
     readonly diagnostics: Diagnostic[] = [],
     readonly suggestions: string[] = [],
+    readonly retryAfter: number | null = null,
   ) {
     super(detail || title);
+  }
+
+  // Too much is under way just now; the same question has an answer a little later.
+  get busy(): boolean {
+    return this.status === 429 || this.status === 503;
   }
 
   // Nobody answered: the connection failed, or something before the server did.
@@ -203,8 +209,8 @@ async function answer<T>(request: Promise<Response>): Promise<T> {
     if (response.ok) throw new Problem(response.status, "no JSON", "the answer is not JSON");
   }
   if (response.ok) return body as T;
-  const said = (body ?? {}) as { title?: string; detail?: string; diagnostics?: Diagnostic[]; suggestions?: string[] };
-  throw new Problem(response.status, said.title ?? `status ${response.status}`, said.detail ?? text.slice(0, 200), said.diagnostics, said.suggestions);
+  const said = (body ?? {}) as { title?: string; detail?: string; diagnostics?: Diagnostic[]; suggestions?: string[]; retry_after?: number | null };
+  throw new Problem(response.status, said.title ?? `status ${response.status}`, said.detail ?? text.slice(0, 200), said.diagnostics, said.suggestions, said.retry_after ?? null);
 }
 
 export function get<T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<T> {

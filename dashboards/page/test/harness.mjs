@@ -104,6 +104,8 @@ export async function open(url, path, { width = 1280, height = 900, theme = "lig
   });
   page.on("console", (message) => {
     if (message.type() !== "error" && message.type() !== "warning") return;
+    // Too much at once is no trouble: the page asks again.
+    if (/status of (429|503)/.test(message.text())) return;
     if (failing?.test(message.location().url) && message.text().startsWith("Failed to load resource")) return;
     troubles.push(`console: ${message.text()} ${message.location().url}`);
   });

@@ -10,6 +10,7 @@ export function Note({ title, children, kind = "quiet", top = false }: { title: 
 // Waits, failure or nothing of one question.
 export function Waiting({ what, problem, again, top = false }: { what: string; problem: Problem | null; again?: () => void; top?: boolean }) {
   if (problem === null) return <div className="note quiet wait" role="status">Loading {what} …</div>;
+  if (problem.busy) return <div className="note quiet wait" role="status">golden is busy; {what} will be asked for again in a moment.</div>;
   const title = problem.away ? `No answer: ${what} cannot be loaded` : `${what[0]?.toUpperCase()}${what.slice(1)}: ${problem.title}`;
   return (
     <Note title={title} kind="bad" top={top}>
