@@ -976,7 +976,7 @@ impl Close {
         put_i64(&mut meta, self.closed_through.0);
         put_i64(&mut meta, self.purged_through.0);
         put_u64(&mut meta, u64::from(self.next_chunk));
-        meta.push(u8::from(self.passing_over) | u8::from(self.torn) << 1);
+        meta.push(u8::from(self.passing_over) | u8::from(self.torn) << 1 | u8::from(self.before.is_some()) << 2);
         put_u64(&mut meta, self.next.0);
         meta.push(u8::from(self.message.is_some()));
         if let Some(message) = &self.message {
@@ -984,6 +984,9 @@ impl Close {
         }
         self.origins.encode(&mut meta);
         put_u64(&mut meta, self.control.0);
+        if let Some(before) = &self.before {
+            before.encode(&mut meta);
+        }
         changes.put(&keys::meta(), meta);
     }
 
@@ -1000,8 +1003,9 @@ impl Close {
         self.next = Offset(from.u64()?);
         self.message = if from.u8()? == 1 { Some(Origin::decode(&mut from)?) } else { None };
         self.origins = Origins::decode(&mut from)?;
-        // What was written before there was a control log ends here.
-        self.control = if from.is_empty() { Offset(0) } else { Offset(from.u64()?) };
+        self.control = Offset(from.u64()?);
+        // Restored from nothing once, and the message from which on everything is applied has not come yet.
+        self.before = if flags & 4 != 0 { Some(Origin::decode(&mut from)?) } else { None };
         self.restore_windows(store)?;
         self.gauges.restore(self.closed_through, store)?;
         self.restore_levels(store)?;

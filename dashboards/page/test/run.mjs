@@ -1,6 +1,6 @@
 // The page in a real browser, against a real `golden`: GOLDEN=path/to/golden node test/run.mjs [ONLY=part of a test's name]
 //
-// Two processes are started. `shop` is the demo, with a release that fails, and two versions of overrides published into it; `bare` begins
+// Two processes are started. `shop` is the demo, with a release that fails, and two more versions of overrides published into it; `bare` begins
 // empty, gets hostile names and thousands of services, is killed and comes back. Bounds are wide, for machines may be busy; on a quiet one
 // all of it takes two to three minutes, the shop's timetable included.
 import assert from "node:assert/strict";
@@ -38,6 +38,7 @@ objectives:
 
 const data = join(folder, "shop");
 const shop = await golden(["--demo", "--flip", "--data", data, "--listen", "127.0.0.1:0"]);
+// The second version: the first one is what a demo publishes of its own.
 await publish({ "shop/cart.yaml": CART("requestCount < 60 ? 0 : availability > 99.0 ? 0 : 3") }, join(data, "bundles"));
 const settings = join(folder, "bare.yaml");
 writeFileSync(settings, "pipeline: {window: 10s, bound: 1s, hold: 5s}\nruntime: {commit_interval: 100ms}\nlog: {partitions: 2}\npage: {trace_link: 'https://traces.example.com/{trace_id}'}\n");
@@ -224,11 +225,11 @@ test("every part of a service shows something", async () => {
 });
 
 test("the rule of a team is shown with what its versions changed, and the budget of what it promises", async () => {
-  await eventually("two versions in force", 120, async () => (await shop.get("/api/v1/services/cart/explain")).rule.version === 2);
+  await eventually("the newest version in force", 120, async () => (await shop.get("/api/v1/services/cart/explain")).rule.version === 3);
   const page = await open(shop.url, "/?service=cart&range=15m");
   await settled(page);
   assert.match(await page.locator("#rule .expression").innerText(), /latencyP99 > 500ms/);
-  assert.match(await page.locator("#rule").innerText(), /shop\/cart\.yaml.*version 2/);
+  assert.match(await page.locator("#rule").innerText(), /shop\/cart\.yaml.*version 3/);
   assert.equal(await page.locator("#rule .versions .add").count(), 1);
   assert.equal(await page.locator("#rule .versions .del").count(), 1);
   assert.match(await page.locator("#budget").innerText(), /99\.90 % of requests do not fail/);

@@ -741,7 +741,30 @@ fn from_nothing(settings: &CloseSettings, messages: &[Vec<u8>], kept: &Run) -> R
         run.close.skip_output();
     }
     run.save();
-    run
+    // And is restarted before anything new has come.
+    let mut close = Close::new(settings.clone(), 0, Rules::none(), Arc::default());
+    close.restore(&run.store, &kept.close.metadata()).unwrap();
+    Run { close, ..run }
+}
+
+#[test]
+fn a_restart_before_the_first_message_that_a_restore_from_nothing_applies_forgets_nothing() {
+    let settings = two_sources();
+    let mut messages = vec![message(&[range(1, 0, 1, 10)], &[])];
+    // The other one is away for longer than `hold`: the watermark goes on without it, and nothing is kept.
+    messages.extend((1..60).map(|n| message(&[range(0, n, n + 1, 60 * i64::try_from(n).unwrap())], &[])));
+    // It comes back far behind: the watermark stays where it was, and what is read again, of little more than `hold`, does not say where.
+    messages.extend((1..21).map(|n| message(&[range(1, n, n + 1, 20)], &[])));
+    let mut kept = straight(&settings, &messages);
+    let mut run = from_nothing(&settings, &messages, &kept);
+    let back = message(&[range(1, 21, 22, 21)], &[folded(0, "a/x", 1)]);
+    for run in [&mut run, &mut kept] {
+        run.out = Out::default();
+        run.step(&back);
+    }
+    assert_eq!(run.close.sources.watermark(), kept.close.sources.watermark());
+    assert_eq!(run.close.closed_through, kept.close.closed_through);
+    assert_eq!(run.out.texts, kept.out.texts);
 }
 
 #[test]
