@@ -132,12 +132,13 @@ impl Observer {
     /// # Errors
     /// When the public topic or what is committed cannot be read.
     pub fn probe(&mut self, orders: &Orders, now: Duration) -> Result<Probe, LogError> {
-        let (count, public) = self.look_at_public(orders)?;
+        let routed = self.look_at_workers()?;
+        let (count, public) = self.look_at_public(orders, &routed)?;
         let answers = self.health.answers();
         let mut probe = Probe { at: now, time: 0, partitions: count, colours: BTreeMap::new(), public, answers };
         for colour in Colour::ALL {
             let Some(start) = orders.running(colour) else { continue };
-            match self.look_at(start.deployment) {
+            match self.look_at(start.deployment, &routed) {
                 Ok(seen) => drop(probe.colours.insert(colour, seen)),
                 // A colour may not be there yet.
                 Err(LogError::UnknownTopic(_)) => drop(self.signals.remove(&colour)),
@@ -156,7 +157,24 @@ impl Observer {
         Ok(probe)
     }
 
-    fn look_at(&mut self, deployment: Deployment) -> Result<ColourSeen, LogError> {
+    /// Where router workers stand in the results of each colour that has any, and what they say beside it.
+    fn look_at_workers(&self) -> Result<BTreeMap<Partition, Committed>, LogError> {
+        let mut routed = BTreeMap::new();
+        for topics in self.settings.colours.values() {
+            let count = match self.log.partitions(&topics.signals) {
+                Err(LogError::UnknownTopic(_)) => continue,
+                count => count?,
+            };
+            for partition in (0..count).map(|index| Partition::new(&topics.signals, index)) {
+                if let Some(committed) = self.log.committed(&self.settings.router_group, &partition)? {
+                    routed.insert(partition, committed);
+                }
+            }
+        }
+        Ok(routed)
+    }
+
+    fn look_at(&mut self, deployment: Deployment, routed: &BTreeMap<Partition, Committed>) -> Result<ColourSeen, LogError> {
         let Self { log, settings, signals, .. } = self;
         let topics =
             settings.colours.get(&deployment.colour).ok_or_else(|| LogError::UnknownTopic(Topic::new(deployment.colour.name())))?;
@@ -186,13 +204,13 @@ impl Observer {
         let mut partitions = Vec::new();
         for (index, windows) in (0..counts.0.min(counts.1)).zip(seen.iter()) {
             let partials = Partition::new(&topics.partials, index);
-            let routed = log.committed(&settings.router_group, &Partition::new(&topics.signals, index))?;
+            let routed = routed.get(&Partition::new(&topics.signals, index));
             partitions.push(InputSeen {
                 end: log.bounds(&partials)?.1.0,
                 position: log.committed(&group, &partials)?.map(|committed| committed.offset.0),
                 windows: windows.of(deployment),
-                router: routed.as_ref().map(|committed| committed.offset.0),
-                torn: routed.as_ref().and_then(beside).is_some_and(|beside| beside.torn),
+                router: routed.map(|committed| committed.offset.0),
+                torn: routed.and_then(beside).is_some_and(|beside| beside.torn),
             });
         }
         Ok(ColourSeen { deployment, counts, partitions })
@@ -200,7 +218,7 @@ impl Observer {
 
     /// How far each partition is published stands beside the positions of router workers. The topic itself, which is large, is read for the
     /// marks of flips that are not over, and only while there is one.
-    fn look_at_public(&mut self, orders: &Orders) -> Result<(u32, Vec<PublicSeen>), LogError> {
+    fn look_at_public(&mut self, orders: &Orders, routed: &BTreeMap<Partition, Committed>) -> Result<(u32, Vec<PublicSeen>), LogError> {
         let Self { log, settings, public, .. } = self;
         let count = log.partitions(&settings.public)?;
         let open = orders.flips().iter().find(|flip| flip.receipt.is_none() || !flip.sealed).map(|flip| flip.at);
@@ -230,12 +248,8 @@ impl Observer {
         };
         for (index, partition) in (0..).zip(all.iter_mut()) {
             partition.end = log.bounds(&Partition::new(&settings.public, index))?.1.0;
-            for topics in settings.colours.values() {
-                let routed = match log.committed(&settings.router_group, &Partition::new(&topics.signals, index)) {
-                    Err(LogError::UnknownTopic(_)) => None,
-                    committed => committed?,
-                };
-                let newest = routed.as_ref().and_then(beside).and_then(|beside| Some((beside.progress, beside.of?)));
+            for committed in settings.colours.values().filter_map(|topics| routed.get(&Partition::new(&topics.signals, index))) {
+                let newest = beside(committed).and_then(|beside| Some((beside.progress, beside.of?)));
                 if let Some((window, (of, at))) = newest.filter(|(window, _)| partition.newest.is_none_or(|(known, ..)| *window > known)) {
                     partition.newest = Some((window, of, at));
                 }

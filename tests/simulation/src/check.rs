@@ -3,7 +3,7 @@
 
 use crate::Report;
 use crate::parts::topics;
-use crate::plan::{BOUND, HOLD, LEAD, PARTITIONS, SKEW, SOURCES, WINDOW, nanos, turns};
+use crate::plan::{BOUND, HOLD, LEAD, PARTITIONS, SKEW, SOURCES, START, WINDOW, nanos, turns};
 use crate::world::World;
 use crate::world::operators::window_of;
 use flips::{Flips, by};
@@ -242,6 +242,21 @@ fn each(world: &World, topic: &Topic, partitions: u32, mut each: impl FnMut(u32,
     for index in 0..partitions {
         world.log.visible(&Partition::new(topic, index), |record| each(index, record));
     }
+}
+
+/// Whether the newest window of each public partition ended at most so long before now, in ns.
+pub(crate) fn keeps_up(world: &World, behind: i64) -> bool {
+    let mut newest = [i64::MIN; PARTITIONS as usize];
+    each(world, &world.topics.public, PARTITIONS, |partition, record| {
+        if record.headers.get(SCHEMA) == Some(SCHEMA_PROGRESS.as_bytes())
+            && let Some(newest) = newest.get_mut(partition as usize)
+            && let Some(identity) = record.headers.get(IDENTITY)
+        {
+            *newest = (window_of(identity) ^ (1 << 63)).cast_signed().max(*newest);
+        }
+    });
+    let now = nanos(START) + i64::try_from(world.now().as_nanos()).unwrap_or(i64::MAX);
+    newest.iter().all(|start| start.saturating_add(nanos(WINDOW)).saturating_add(behind) >= now)
 }
 
 /// I1, I2, I3, I17, I18, and I14: what is not final in the end is missing here.

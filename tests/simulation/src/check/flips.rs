@@ -244,9 +244,10 @@ pub(super) fn agree(world: &World, flips: &Flips, source: &[Vec<super::Seen>], r
             let said = all.entry((partition, window)).or_default().entry(of).or_default();
             if schema == Some(SCHEMA_PROGRESS.as_bytes()) {
                 said.sums = record.headers.get(SUMS_HEADER).and_then(|bytes| Sums::decode(bytes).ok());
-            } else if schema == Some(SCHEMA_SIGNALS.as_bytes()) && said.sums.is_none() && record.headers.get(REVISION).is_none() {
+            } else if schema == Some(SCHEMA_SIGNALS.as_bytes()) && record.headers.get(REVISION).is_none() {
+                // Only results say that a window closed without some of its input. One that had none then, and has some now, did.
                 let growth = record.headers.get(GROWTH_HEADER).and_then(|bytes| Growth::decode(bytes).ok());
-                said.incomplete |= growth.is_none_or(|growth| !growth.complete);
+                said.incomplete |= said.sums.map_or(growth.is_none_or(|growth| !growth.complete), |sums| sums.finals == 0);
             }
         });
     }
