@@ -4,14 +4,15 @@ export type Word = "healthy" | "degraded" | "impaired" | "critical" | "unknown";
 
 export interface Health { level: number | null; state: Word; reason: string; previous: number | null }
 
-export interface RecentWindow { window_start: string; requests: number; errors: number; p99_ms?: number | null; level?: number | null }
+// Lists of equal length, oldest window first.
+export interface RecentWindows { requests: number[]; errors: number[] }
 
 export interface Service {
   namespace: string; service: string; window_start: string; window_end: string; revision: number;
   requests: number; requests_per_second: number; errors: number; availability_ratio: number | null;
   p50_ms: number | null; p95_ms?: number | null; p99_ms: number | null;
   saturation_ratio: number | null; saturated_resource: string | null;
-  health: Health; completeness: number; stale: boolean; recent: RecentWindow[];
+  health: Health; completeness: number; stale: boolean; recent: RecentWindows;
   team?: string; criticality?: string; swimlanes?: string[]; regions?: string[];
 }
 

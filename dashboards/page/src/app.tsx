@@ -1,5 +1,6 @@
 // The frame of every view: where one is, how fresh it is, theme, help.
 import { useEffect, useState } from "react";
+import { flushSync } from "react-dom";
 import { Fleet } from "./fleet/fleet.tsx";
 import { Help } from "./help.tsx";
 import { useKeys } from "./keys.ts";
@@ -32,11 +33,11 @@ function Freshness() {
 
 const THEMES = { system: "System", light: "Light", dark: "Dark" };
 
-// The search stands in the fleet; from another view it is gone to first.
+// The search stands in the fleet; from another view it is gone to first, and drawn at once: the next key is already meant for the field.
 function find(): void {
   const field = () => document.querySelector<HTMLInputElement>("input[type=search]");
-  if (field() === null) go("/");
-  requestAnimationFrame(() => field()?.select());
+  if (field() === null) flushSync(() => go("/"));
+  field()?.select();
 }
 
 export function App() {

@@ -1,11 +1,12 @@
 // The last windows of a service as bars: requests, and on them in red the share that failed. Two paths, for there are many of these.
-import type { RecentWindow } from "../api.ts";
+import type { RecentWindows } from "../api.ts";
 import { many } from "../text.ts";
 
 const WIDTH = 5;
 
-export function Spark({ recent, slots, height = 26 }: { recent: RecentWindow[]; slots: number; height?: number }) {
-  const last = recent.slice(-slots);
+export function Spark({ recent, slots, height = 26 }: { recent: RecentWindows; slots: number; height?: number }) {
+  const errorsOf = recent.errors.slice(-slots);
+  const last = recent.requests.slice(-slots).map((requests, n) => ({ requests, errors: errorsOf[n] ?? 0 }));
   const most = Math.max(1, ...last.map((w) => w.requests));
   const errors = last.reduce((sum, w) => sum + w.errors, 0);
   let [all, bad] = ["", ""];

@@ -4,7 +4,6 @@ use super::params::Params;
 pub(crate) use super::record::is_stale;
 use super::record::{Health, health_now, published, record_of};
 use crate::fleet::Entry;
-use crate::instant::rfc3339;
 use crate::problem::Problem;
 use crate::state::AppState;
 use axum::extract::State;
@@ -12,6 +11,7 @@ use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
 use golden_pipeline::history::ServiceNow;
 use golden_pipeline::signal::latency::ms;
+use platform_core::time::SECOND;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
@@ -73,23 +73,23 @@ pub(crate) struct Service {
     pub swimlanes: Vec<String>,
     /// Values of the dimension `region` in its newest two windows, where a grouping has it.
     pub regions: Vec<String>,
-    /// Its last windows, oldest first.
-    pub recent: Vec<RecentWindow>,
+    /// Its last windows.
+    pub recent: RecentWindows,
 }
 
-/// One window.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct RecentWindow {
-    /// Start of the window, RFC 3339.
-    pub window_start: String,
+/// The last windows of a service, oldest first: one list for each thing, all equally long, because a fleet's answer has thousands of these.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(crate) struct RecentWindows {
+    /// Starts of the windows, s since 1970.
+    pub starts: Vec<i64>,
     /// Requests.
-    pub requests: u64,
+    pub requests: Vec<u64>,
     /// Errors.
-    pub errors: u64,
-    /// 99th percentile of latency in ms; null when no event had a duration.
-    pub p99_ms: Option<f64>,
-    /// Level of health, 0 to 3; null where it was unknown.
-    pub level: Option<u8>,
+    pub errors: Vec<u64>,
+    /// 99th percentiles of latency in ms; null when no event had a duration.
+    pub p99_ms: Vec<Option<f64>>,
+    /// Levels of health, 0 to 3; null where it was unknown.
+    pub levels: Vec<Option<u8>>,
 }
 
 /// Lists services with the signals of their newest window.
@@ -168,13 +168,14 @@ pub(crate) fn overview(
 ) -> Result<Service, Problem> {
     let record = record_of(service)?;
     let latency = record.latency.as_ref().and_then(|l| l.all.as_ref());
-    let recent = service.trail.iter().map(|r| RecentWindow {
-        window_start: rfc3339(r.window_start),
-        requests: r.requests,
-        errors: r.errors,
-        p99_ms: r.p99.map(ms),
-        level: r.level,
-    });
+    let mut recent = RecentWindows::default();
+    for window in &service.trail {
+        recent.starts.push(window.window_start.0.div_euclid(SECOND));
+        recent.requests.push(window.requests);
+        recent.errors.push(window.errors);
+        recent.p99_ms.push(window.p99.map(ms));
+        recent.levels.push(window.level);
+    }
     Ok(Service {
         namespace: service.key.namespace.clone(),
         service: service.key.service.clone(),
@@ -197,6 +198,6 @@ pub(crate) fn overview(
         criticality: criticality.to_owned(),
         swimlanes: swimlanes.iter().cloned().collect(),
         regions: regions.iter().cloned().collect(),
-        recent: recent.collect(),
+        recent,
     })
 }

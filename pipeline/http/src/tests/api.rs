@@ -23,10 +23,9 @@ async fn services_are_listed_with_their_newest_window() {
         "requests": 210, "requests_per_second": 3.5, "errors": 2, "availability_ratio": 0.99, "p50_ms": 5.215, "p95_ms": 8.0, "p99_ms": 78.335,
         "saturation_ratio": null, "saturated_resource": null, "health": {"level": 3, "state": "critical", "reason": "rule", "previous": 0}, "completeness": 1.0, "stale": false,
         "team": "", "criticality": "", "swimlanes": [], "regions": [],
-        "recent": [
-            {"window_start": "2022-08-22T03:51:00Z", "requests": 100, "errors": 2, "p99_ms": 78.335, "level": 0},
-            {"window_start": "2022-08-22T03:52:00Z", "requests": 210, "errors": 2, "p99_ms": 78.335, "level": 3},
-        ],
+        "recent": {
+            "starts": [1_661_140_260, 1_661_140_320], "requests": [100, 210], "errors": [2, 2], "p99_ms": [78.335, 78.335], "levels": [0, 3],
+        },
     });
     assert_eq!(*cart, expected);
     assert_eq!(app.get("/api/v1/services?limit=1").await.json()["services"].as_array().unwrap().len(), 1);
