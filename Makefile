@@ -22,7 +22,7 @@ FLIPS ?= 200
 PLANTED := RUSTFLAGS='--cfg planted' CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/planted cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help page browser run test test-fast simulate simulate-planted faults flips check fmt bench bench-kafka bench-router docs dashboards demo-stack setup prometheus build
+.PHONY: help page browser run test test-fast simulate simulate-planted faults flips check fmt bench bench-kafka bench-router docs dashboards demo-stack setup packages prometheus build
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +30,7 @@ help: ## lists the targets
 run: build ## sets up, builds, and starts the demo; prints the links to open
 	$(GOLDEN) run --demo
 
-test: setup prometheus browser ## the whole suite, and all that it needs
+test: setup ## the whole suite, and all that it needs
 	cargo test $(CARGO_FLAGS)
 	$(PLANTED) test --release --locked -p golden-simulation
 
@@ -43,13 +43,13 @@ simulate: ## the pipeline on simulated brokers while everything goes wrong: make
 simulate-planted: ## plants one mistake after the other and says at which seed each is found
 	$(PLANTED) run --release --locked -p golden-simulation -- --planted --seeds 5000
 
-faults: setup ## the matrix of faults on three Kafka brokers, half an hour, into docs/faults.md; needs Java 17, Maven, openssl
+faults: packages ## the matrix of faults on three Kafka brokers, half an hour, into docs/faults.md; needs Java 17, Maven, openssl
 	cargo test $(CARGO_FLAGS) --test service --test broker -- --ignored --nocapture --skip flips::
 
-flips: setup ## planned flips and flips of need on three Kafka brokers while things die, into docs/flips.md: make flips FLIPS=200 FROM=1
+flips: packages ## planned flips and flips of need on three Kafka brokers while things die, into docs/flips.md: make flips FLIPS=200 FROM=1
 	FLIPS=$(FLIPS) FROM=$(FROM) cargo test $(CARGO_FLAGS) --test service -- flips:: --ignored --nocapture
 
-check: setup prometheus ## formatting, lints, documentation, boards and rules; licences where cargo-deny is installed
+check: packages prometheus ## formatting, lints, documentation, boards and rules; licences where cargo-deny is installed
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --no-deps
@@ -90,11 +90,13 @@ demo-stack: build prometheus ## the demo with Prometheus, Alertmanager and, wher
 docs: ## the documentation of the code
 	cargo doc $(CARGO_FLAGS) --no-deps --open
 
-setup: ## system packages for building; as root or with sudo, else it says what to install
+setup: packages prometheus browser ## all that building and the tests need, Chromium for the page's tests too, where it can be had
+
+packages: ## system packages for building alone; as root or with sudo, else it says what to install
 	@./setup.sh
 
 prometheus: ## Prometheus and Alertmanager for tests and the demo, built once; needs Go 1.26
 	@if command -v go >/dev/null; then tests/prometheus/prometheus-stack install >/dev/null; fi
 
-build: setup
+build: packages
 	cargo build $(CARGO_FLAGS)
