@@ -20,7 +20,7 @@ mod tests;
 /// What lies behind the keys.
 mod value;
 
-pub use range::{Asked, Held, RangeError, Reach, Sizes, Sums};
+pub use range::{Asked, Held, Most, RangeError, Reach, Sizes, Sums};
 pub use read::{History, Page, Query, ServiceKey, ServiceNow};
 pub use roll::{Detail, Rolled, Stretch, Worst};
 pub use stage::{HistoryStage, Retention};

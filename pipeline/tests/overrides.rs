@@ -74,7 +74,7 @@ fn said(version: u64) -> Activate {
 
 /// Rules that are in force always, without a log.
 fn fixed(live: &[(&str, &str)], shadow: &[(&str, &str)]) -> Arc<Rules> {
-    Rules::fixed(Activation::compile(Offset(0), EventTime::MIN, said(1), files(live), files(shadow)).unwrap())
+    Rules::fixed([Activation::compile(Offset(0), EventTime::MIN, said(1), files(live), files(shadow)).unwrap()])
 }
 
 /// A control log at a time that is told.

@@ -56,7 +56,7 @@ pub(super) fn recount(args: &RecountArgs) -> Outcome {
     let times = (args.from.as_str(), args.to.as_str());
     let source = Source::open(args.settings.config.as_deref(), args.data.as_deref(), times, args.service.as_deref())?;
     let others = Activation::compile(Offset(0), EventTime::MIN, unpublished(), tree.files, Files::new()).map_err(Failure::failed)?;
-    let others = EventRules::new(Rules::fixed(others), &source.checked.groupings, Lead::default());
+    let others = EventRules::new(Rules::fixed([others]), &source.checked.groupings, Lead::default());
     let counting = |rules| Verify::counting(source.checked.clone(), "default", source.span.clone(), rules);
     let (mut before, mut after) = (counting(source.rules_in_force()?), counting(others));
     source.events(&mut [&mut before, &mut after])?;

@@ -33,12 +33,17 @@ use axum::extract::rejection::PathRejection;
 use golden_pipeline::history::{History, ServiceNow};
 use params::nearest;
 
-/// Runs what blocks on a thread that may.
+/// Runs what blocks on a thread that may. It keeps the request's place until it is done, even when the client goes away before that.
 async fn blocking<T: Send + 'static>(
     state: AppState,
     work: impl FnOnce(&AppState) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(move || work(&state)).await?
+    let place = crate::crowd::place_of_this_request();
+    tokio::task::spawn_blocking(move || {
+        let _place = place;
+        work(&state)
+    })
+    .await?
 }
 
 fn service_name(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {

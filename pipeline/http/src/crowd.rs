@@ -2,12 +2,13 @@
 //!
 //! A client is an address: behind a proxy all are one. Counts are of what is under way, not of what was asked before, so whoever waits for
 //! answers is never refused. Questions that read much wait for each other, so that they never take more than a few processors' worth from
-//! the pipeline; who would wait too long is asked to come again.
+//! the pipeline; who would wait too long is asked to come again. A request is under way until its work is done, also when nobody waits for
+//! its answer any more: who hangs up and asks anew gains nothing.
 
 use crate::problem::Problem;
 use crate::serve::Peer;
 use crate::state::AppState;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 /// How much clients may have under way. The defaults suit one machine.
@@ -23,10 +24,14 @@ use tokio::time::timeout;
 pub struct CrowdLimits {
     /// Pages and plain requests of one client.
     pub pages: usize,
-    /// Questions of one client that read much: ranges, heat maps, timelines, exemplars.
+    /// Questions of one client that read much of the history or of the log.
     pub queries: usize,
-    /// Questions of all clients that are answered at once; others wait.
+    /// Requests of one client that may wait for windows.
+    pub waits: usize,
+    /// Questions to the history, of all clients, that are answered at once; others wait.
     pub queries_at_once: usize,
+    /// Questions that read the log, of all clients, that are answered at once; others wait.
+    pub logs_at_once: usize,
     /// Streams of one client.
     pub streams: usize,
     /// Streams of all clients.
@@ -40,16 +45,50 @@ pub struct CrowdLimits {
 impl Default for CrowdLimits {
     fn default() -> Self {
         let (turn, look) = (Duration::from_secs(3), Duration::from_secs(1));
-        Self { pages: 64, queries: 16, queries_at_once: 4, streams: 16, all_streams: 256, turn, look }
+        Self { pages: 64, queries: 16, waits: 64, queries_at_once: 4, logs_at_once: 2, streams: 16, all_streams: 256, turn, look }
     }
 }
 
 /// What a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
+    /// Plain.
     Page,
-    Query,
+    /// Reads much.
+    Query(Reads),
+    /// Waits for windows.
+    Wait,
+    /// Lasts as long as its reader.
     Stream,
+}
+
+/// What a question reads. Reading a log may take seconds where that is Kafka; it must not hold up those who ask the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reads {
+    History,
+    Log,
+}
+
+impl Kind {
+    /// The kind of a route, by the path that it was declared with: names of services are free, so they must not matter.
+    pub(crate) fn of(route: &str) -> Self {
+        match route.strip_prefix("/api/v1/").unwrap_or_default() {
+            "stream" => Self::Stream,
+            "services/{service}/value" => Self::Wait,
+            "services/{service}/range"
+            | "services/{service}/heatmap"
+            | "services/{service}/timeline"
+            | "services/{service}/exemplars"
+            | "services/{service}/signals"
+            | "services/{service}/explain"
+            | "services/{service}/slo"
+            | "overrides/{service}/shadow"
+            | "slo"
+            | "late" => Self::Query(Reads::History),
+            "dead-letters" | "router/receipts/{id}" | "router/diff" | "router/log" => Self::Query(Reads::Log),
+            _ => Self::Page,
+        }
+    }
 }
 
 type Counts = BTreeMap<(Kind, IpAddr), usize>;
@@ -58,17 +97,32 @@ type Counts = BTreeMap<(Kind, IpAddr), usize>;
 pub(crate) struct Crowd {
     limits: CrowdLimits,
     counts: Arc<Mutex<Counts>>,
-    turns: Semaphore,
+    history: Arc<Semaphore>,
+    log: Arc<Semaphore>,
 }
 
 /// One request under way, until this is dropped.
 pub(crate) struct Place {
     counts: Arc<Mutex<Counts>>,
     key: (Kind, IpAddr),
+    /// Its turn, where it reads much.
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+tokio::task_local! {
+    /// The place of the request that is being answered.
+    static PLACE: Arc<Place>;
+}
+
+/// The place of the request that is being answered: work that goes on without it takes this along. `None` for what is not counted.
+pub(crate) fn place_of_this_request() -> Option<Arc<Place>> {
+    PLACE.try_with(Arc::clone).ok()
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        // First the turn: who sees the place free finds the turn free too.
+        self.turn = None;
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let left = counts.get(&self.key).map_or(0, |count| count - 1);
         // Only who has something under way is remembered.
@@ -82,7 +136,8 @@ impl Drop for Place {
 
 impl Crowd {
     pub(crate) fn new(limits: CrowdLimits) -> Self {
-        Self { limits, counts: Arc::default(), turns: Semaphore::new(limits.queries_at_once) }
+        let turns = |at_once| Arc::new(Semaphore::new(at_once));
+        Self { limits, counts: Arc::default(), history: turns(limits.queries_at_once), log: turns(limits.logs_at_once) }
     }
 
     /// A place among the requests of a client.
@@ -90,7 +145,9 @@ impl Crowd {
         let address = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address);
         let (most, what) = match kind {
             Kind::Page => (self.limits.pages, "requests"),
-            Kind::Query => (self.limits.queries, "questions about time"),
+            Kind::Query(Reads::History) => (self.limits.queries, "questions to the history"),
+            Kind::Query(Reads::Log) => (self.limits.queries, "questions to the log"),
+            Kind::Wait => (self.limits.waits, "requests that wait for windows"),
             Kind::Stream => (self.limits.streams, "streams"),
         };
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -110,29 +167,38 @@ impl Crowd {
         }
         *count += 1;
         drop(counts);
-        Ok(Place { counts: Arc::clone(&self.counts), key: (kind, address) })
+        Ok(Place { counts: Arc::clone(&self.counts), key: (kind, address), turn: None })
+    }
+
+    /// Waits for the turn of a question, not for long.
+    async fn turn(&self, reads: Reads) -> Result<OwnedSemaphorePermit, Problem> {
+        let turns = Arc::clone(if reads == Reads::History { &self.history } else { &self.log });
+        let Ok(Ok(turn)) = timeout(self.limits.turn, turns.acquire_owned()).await else {
+            let detail =
+                "other questions are being answered, for some seconds already: ask again, or for less (a shorter range, a smaller limit)";
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).with_retry_after(2));
+        };
+        Ok(turn)
     }
 }
 
 /// Lets a request in, or says to come again.
 pub(crate) async fn enter(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    let is_query = ["/range", "/heatmap", "/timeline", "/exemplars"].iter().any(|end| path.ends_with(end));
-    // Streams, and answers that wait for windows, last long and are counted apart.
-    if path.ends_with("/stream") || path.ends_with("/value") {
+    let kind = request.extensions().get::<MatchedPath>().map_or(Kind::Page, |route| Kind::of(route.as_str()));
+    // A stream's place is that of its body, which outlives the answer's head.
+    if kind == Kind::Stream {
         return next.run(request).await;
     }
     let crowd = &state.inner().crowd;
-    let _place = match crowd.place(if is_query { Kind::Query } else { Kind::Page }, request.extensions().get()) {
+    let mut place = match crowd.place(kind, request.extensions().get()) {
         Ok(place) => place,
         Err(problem) => return problem.into_response(),
     };
-    if !is_query {
-        return next.run(request).await;
+    if let Kind::Query(reads) = kind {
+        match crowd.turn(reads).await {
+            Ok(turn) => place.turn = Some(turn),
+            Err(problem) => return problem.into_response(),
+        }
     }
-    let Ok(Ok(_turn)) = timeout(crowd.limits.turn, crowd.turns.acquire()).await else {
-        let detail = "other questions about time are being answered, for some seconds already: ask again, or for shorter ranges";
-        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).with_retry_after(2).into_response();
-    };
-    next.run(request).await
+    PLACE.scope(Arc::new(place), next.run(request)).await
 }

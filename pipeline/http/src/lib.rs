@@ -27,6 +27,8 @@ mod pages;
 mod problem;
 /// The loop that accepts connections.
 mod serve;
+/// Answers that are the same for everybody.
+mod shared;
 /// What the handlers share.
 mod state;
 #[cfg(test)]
@@ -40,6 +42,7 @@ pub use state::{
 };
 
 pub use axum::Router;
+use axum::response::IntoResponse as _;
 use axum::routing::{get, post};
 use problem::Problem;
 
@@ -57,8 +60,11 @@ pub struct Doors {
 
 /// The routes of a process.
 pub fn router(state: AppState, doors: Doors) -> Router {
+    let crowd = || axum::middleware::from_fn_with_state(state.clone(), crowd::enter);
     let mut router = Router::new()
         .route("/api/v1/status", get(api::status::status))
+        .route_layer(crowd())
+        // Below are those that are not counted: probes, scrapes, and events, which have a budget of their own.
         .route("/metrics", get(ops::metrics))
         .route("/-/healthy", get(ops::healthy))
         .route("/-/ready", get(ops::ready));
@@ -100,7 +106,7 @@ pub fn router(state: AppState, doors: Doors) -> Router {
             .route("/api/v1/history", get(api::history::history))
             .route("/api/v1/dead-letters", get(api::dead_letters::dead_letters))
             .merge(pages::routes())
-            .route_layer(axum::middleware::from_fn_with_state(state.clone(), crowd::enter));
+            .route_layer(crowd());
         router = router.merge(api);
     }
     router
@@ -113,11 +119,19 @@ pub fn router(state: AppState, doors: Doors) -> Router {
         .with_state(state)
 }
 
-/// What answers while the process waits for its log: it lives, it is not ready, and says why.
+/// What answers while the process waits for its log: it lives, it is not ready, and says why. Programs get a problem, people and probes a line.
 pub fn lobby(why: impl Fn() -> String + Clone + Send + Sync + 'static) -> Router {
-    let starting = move || {
-        let text = format!("not ready: {}\n", why());
-        async move { (axum::http::StatusCode::SERVICE_UNAVAILABLE, [(axum::http::header::RETRY_AFTER, "5")], text) }
+    const RETRY_AFTER: u64 = 5;
+    let starting = move |uri: axum::http::Uri| {
+        let why = why();
+        async move {
+            let status = axum::http::StatusCode::SERVICE_UNAVAILABLE;
+            if uri.path().starts_with("/-/") || uri.path() == "/" {
+                return (status, [(axum::http::header::RETRY_AFTER, RETRY_AFTER)], format!("not ready: {why}\n")).into_response();
+            }
+            let detail = format!("this process waits for its log ({why}): ask again");
+            Problem::new(status, "not ready", detail).with_retry_after(RETRY_AFTER).into_response()
+        }
     };
     Router::new().route("/-/healthy", get(ops::healthy)).fallback(starting).layer(axum::middleware::from_fn(headers::add))
 }

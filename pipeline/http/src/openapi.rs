@@ -1,10 +1,13 @@
 //! The description of the API, made from the handlers themselves. A copy lies beside this file; a test holds the two together.
 
+use crate::crowd::Kind;
 use crate::{api, ingest, ops};
-use utoipa::OpenApi;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{Modify, OpenApi};
 
 #[derive(OpenApi)]
 #[openapi(
+    modifiers(&Refusals),
     info(
         title = "golden-signals",
         version = "1",
@@ -59,6 +62,36 @@ use utoipa::OpenApi;
     )
 )]
 struct Description;
+
+/// Adds what every route of the API may answer: 400, for one, to a parameter that it does not know; 429, since it is counted for its client
+/// (`crowd.rs`); and 503 where questions wait for their turn.
+struct Refusals;
+
+impl Modify for Refusals {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        for (path, item) in &mut description.paths.paths {
+            let all = [&mut item.get, &mut item.post].into_iter().flatten();
+            for operation in all.filter(|of| of.tags.iter().flatten().all(|tag| tag != "ingest") && path.starts_with("/api/")) {
+                let mut add = |status: &str, why| {
+                    operation.responses.responses.entry(status.to_owned()).or_insert_with(|| RefOr::T(refusal(why)));
+                };
+                add("400", "The request cannot be understood: `detail` says why");
+                add("429", "The client has as much under way as it may have: `detail` says what, `Retry-After` when to come again");
+                if matches!(Kind::of(path), Kind::Query(_)) {
+                    add(
+                        "503",
+                        "Other questions are being answered, or nothing can be read just now: `Retry-After` says when to come again",
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn refusal(why: &str) -> Response {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    ResponseBuilder::new().description(why).content("application/problem+json", content).build()
+}
 
 /// The document, as text.
 pub(crate) fn json() -> String {

@@ -9,9 +9,15 @@ use platform_core::store::StoreError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+/// The type of all problems: what a program may decide by is the status, what a person needs is the detail.
+pub(crate) const BLANK: &str = "about:blank";
+
 /// What went wrong and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Problem {
+    /// `about:blank`: the title and the status say all there is.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
     /// Says the kind of error in a few words; the same for the same kind.
     pub title: String,
     /// The HTTP status again.
@@ -33,6 +39,7 @@ pub(crate) struct Problem {
 impl Problem {
     pub(crate) fn new(status: StatusCode, title: &str, detail: impl Into<String>) -> Self {
         Self {
+            kind: BLANK,
             title: title.into(),
             status: status.as_u16(),
             detail: detail.into(),
@@ -44,6 +51,11 @@ impl Problem {
 
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "the request cannot be understood", detail)
+    }
+
+    /// `detail` says what to narrow.
+    pub(crate) fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "the question is too large", detail)
     }
 
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {

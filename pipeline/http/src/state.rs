@@ -3,9 +3,10 @@
 use crate::crowd::{Crowd, CrowdLimits};
 use crate::fleet::Fleet;
 use crate::ingest::Budget;
+use crate::shared::Shared;
 use golden_pipeline::decode::Decoder;
 use golden_pipeline::emit::prometheus::Format as MetricsFormat;
-use golden_pipeline::history::{History, Retention};
+use golden_pipeline::history::{History, Most, Retention};
 use golden_pipeline::names::Topics;
 use golden_pipeline::overrides::board::Board;
 use golden_pipeline::settings::Checked;
@@ -80,6 +81,8 @@ pub struct Limits {
     pub stale_after: Duration,
     /// How much clients may have under way.
     pub crowd: CrowdLimits,
+    /// How much one answer about time may take.
+    pub answer: Most,
 }
 
 impl Default for Limits {
@@ -90,6 +93,7 @@ impl Default for Limits {
             body_wait: Duration::from_secs(30),
             stale_after: Duration::from_secs(180),
             crowd: CrowdLimits::default(),
+            answer: Most::default(),
         }
     }
 }
@@ -259,6 +263,10 @@ pub(crate) struct Inner {
     pub budget: Arc<Budget>,
     /// All services, ready to be sent.
     pub fleet: Fleet,
+    /// How the pipeline is doing, as JSON: it asks the log about every partition.
+    pub status: Shared<String>,
+    /// What the router says, as JSON; empty where there is none, or it cannot be known.
+    pub router: Shared<String>,
     /// Who has what under way.
     pub crowd: Crowd,
     /// When this process began, in ns since 1970: ids of events count from here.
@@ -290,11 +298,25 @@ impl AppState {
             turn: AtomicU32::new(0),
             budget,
             fleet: Fleet::default(),
+            status: Shared::default(),
+            router: Shared::default(),
             crowd,
             begun,
             backtests,
             waiting: Semaphore::new(WAITING),
         })))
+    }
+
+    /// How the pipeline is doing, as JSON, at most a second old. Blocks while the log is asked.
+    pub(crate) fn status(&self) -> Arc<String> {
+        let vitals = &self.0.parts.vitals;
+        self.0.status.get(self.0.parts.clock.monotonic(), || serde_json::to_string(&vitals.status()).unwrap_or_default())
+    }
+
+    /// What the router says, as JSON, at most a second old.
+    pub(crate) fn router(&self) -> Arc<String> {
+        let said = || self.0.parts.router.as_ref().and_then(|door| door.status().ok()).map(|said| said.to_string());
+        self.0.router.get(self.0.parts.clock.monotonic(), || said().unwrap_or_default())
     }
 
     pub(crate) fn inner(&self) -> &Inner {

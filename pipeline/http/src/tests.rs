@@ -2,6 +2,8 @@
 
 mod api;
 mod app;
+mod crowd;
+mod description;
 mod ingest;
 mod overrides;
 mod pages;

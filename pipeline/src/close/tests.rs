@@ -485,7 +485,7 @@ fn ruled(path: &str, text: &str) -> Arc<Rules> {
         rejected: vec![],
     };
     let files = Files::from([(path.to_owned(), text.as_bytes().to_vec())]);
-    Rules::fixed(Activation::compile(Offset(0), EventTime::MIN, said, files, Files::new()).unwrap())
+    Rules::fixed([Activation::compile(Offset(0), EventTime::MIN, said, files, Files::new()).unwrap()])
 }
 
 #[test]

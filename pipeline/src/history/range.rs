@@ -7,7 +7,7 @@
 use super::keys::{self, DAY, HOUR, TEN_MINUTES};
 use super::read::{History, ServiceKey, locked, partition};
 use super::roll::{Detail, Rolled, Tens};
-use super::stage::{Standing, bytes_of};
+use super::stage::{Bytes, Standing, bytes_of};
 use super::value::StoredRef;
 use crate::emit::json::rfc3339;
 use platform_core::codec::CodecError;
@@ -15,12 +15,23 @@ use platform_core::store::{Store, StoreError};
 use platform_core::time::{EventTime, SECOND};
 use std::collections::BTreeMap;
 
-/// Most values read for one answer.
-const MOST_READ: usize = 250_000;
-/// Most sums held for one answer.
-const MOST_SUMS: usize = 50_000;
 /// Most hours looked at for one answer: 14 months.
 const MOST_HOURS: i64 = 24 * 31 * 14;
+
+/// How much one answer may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Most {
+    /// Values read.
+    pub reads: usize,
+    /// Sums held.
+    pub sums: usize,
+}
+
+impl Default for Most {
+    fn default() -> Self {
+        Self { reads: 250_000, sums: 50_000 }
+    }
+}
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +48,8 @@ pub struct Asked<'a> {
     pub wanted: &'a [Option<String>],
     /// What of the windows is wanted.
     pub detail: Detail,
+    /// How much the answer may take.
+    pub most: Most,
 }
 
 /// Sums by dimension values, then by start of the step. Steps without a window are absent.
@@ -60,11 +73,11 @@ pub enum RangeError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// More would have to be read than one answer may take.
-    #[error("more than {MOST_READ} stored values would have to be read")]
-    Reads,
+    #[error("more than {0} stored values would have to be read")]
+    Reads(usize),
     /// More would have to be held than one answer may take.
-    #[error("there are more than {MOST_SUMS} sums, of all groups and steps together")]
-    Sums,
+    #[error("there are more than {0} sums, of all groups and steps together")]
+    Sums(usize),
     /// What the steps need is not there any more.
     #[error("before {} there are only sums of {} s", rfc3339(*.until), .seconds)]
     Coarser {
@@ -109,11 +122,11 @@ impl History {
         }
         while hour < asked.to {
             let until = found.take(&**locked(store), hour, reach)?;
-            if found.read > MOST_READ {
-                return Err(RangeError::Reads);
+            if found.read > asked.most.reads {
+                return Err(RangeError::Reads(asked.most.reads));
             }
-            if found.held > MOST_SUMS {
-                return Err(RangeError::Sums);
+            if found.held > asked.most.sums {
+                return Err(RangeError::Sums(asked.most.sums));
             }
             hour = until;
         }
@@ -238,10 +251,10 @@ impl Found<'_> {
         behind: &[u8],
         mut take: impl FnMut(&mut Self, &[u8], &[u8]) -> Result<(), CodecError>,
     ) -> Result<(), RangeError> {
-        let mut damage = None;
+        let (mut damage, most) = (None, self.asked.most);
         store.scan(first, behind, &mut |key, value| {
             self.read += 1;
-            if self.read <= MOST_READ && self.held <= MOST_SUMS && damage.is_none() {
+            if self.read <= most.reads && self.held <= most.sums && damage.is_none() {
                 damage = take(self, key, value).err();
             }
         })?;
@@ -258,7 +271,7 @@ pub struct Held {
     pub bytes: u64,
 }
 
-/// What the store of signals takes, over all partitions.
+/// What the stores take, over all partitions. Sums of hours for error budgets are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sizes {
     /// Single windows.
@@ -267,6 +280,10 @@ pub struct Sizes {
     pub ten_minutes: Held,
     /// Sums of hours.
     pub hours: Held,
+    /// Lines of the late ledger, in a store of their own.
+    pub late: Held,
+    /// Bytes of what is kept of each service's newest windows.
+    pub services: u64,
     /// Groupings of services and hours that are not rolled up.
     pub open: u64,
     /// Records that came for windows that were thrown away already; they changed nothing.
@@ -295,18 +312,28 @@ impl History {
             all.missed += Standing::read(&**store)?.missed;
             let (from, to) = keys::all_open();
             store.scan(&from, &to, &mut |_, _| all.open += 1)?;
-            let (from, to) = keys::sizes();
-            let mut damage = None;
-            store.scan(&from, &to, &mut |key, value| match (keys::hour_of_key(key), bytes_of(value)) {
-                (Ok(hour), Ok([records, ten_minutes, hours])) => {
-                    all.records.take(hour, records);
-                    all.ten_minutes.take(hour, ten_minutes);
-                    all.hours.take(hour, hours);
-                }
-                (Err(error), _) | (_, Err(error)) => damage = Some(error),
+            let (from, to) = keys::all_services();
+            store.scan(&from, &to, &mut |key, value| all.services += (key.len() + value.len()) as u64)?;
+            each_size(&**store, |hour, [records, ten_minutes, hours]| {
+                all.records.take(hour, records);
+                all.ten_minutes.take(hour, ten_minutes);
+                all.hours.take(hour, hours);
             })?;
-            damage.map_or(Ok(()), |error: CodecError| Err(StoreError(error.to_string())))?;
+        }
+        for store in &self.late {
+            each_size(&**locked(store), |hour, [lines, ..]| all.late.take(hour, lines))?;
         }
         Ok(all)
     }
+}
+
+/// The bytes of each hour of a store.
+fn each_size(store: &dyn Store, mut take: impl FnMut(EventTime, Bytes)) -> Result<(), StoreError> {
+    let (from, to) = keys::sizes();
+    let mut damage = None;
+    store.scan(&from, &to, &mut |key, value| match (keys::hour_of_key(key), bytes_of(value)) {
+        (Ok(hour), Ok(bytes)) => take(hour, bytes),
+        (Err(error), _) | (_, Err(error)) => damage = Some(error),
+    })?;
+    damage.map_or(Ok(()), |error: CodecError| Err(StoreError(error.to_string())))
 }

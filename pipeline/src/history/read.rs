@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The stores of all partitions.
 pub struct History {
     pub(super) signals: Vec<Mutex<Box<dyn Store>>>,
-    late: Vec<Mutex<Box<dyn Store>>>,
+    pub(super) late: Vec<Mutex<Box<dyn Store>>>,
     /// All services, and the positions that the stores stood for when they were read.
     overview: Mutex<Option<Overview>>,
 }

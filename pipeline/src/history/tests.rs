@@ -308,6 +308,14 @@ fn late_lines_come_in_order_of_window_over_all_partitions() {
     let page = history.late("default", None, &query(0, HOUR, 3)).unwrap();
     assert_eq!(texts(&page), [0, 3, 4].map(|m| public("cart", m * MINUTE, 0, (m * MINUTE) as u64).json()));
     assert_eq!(page.next_from, Some(EventTime(5 * MINUTE)));
+    // What they take is counted apart.
+    let there = |partition: u32| -> usize {
+        let store = stores.0.lock().unwrap()[&(store_name(LATE_STAGE), partition)].clone();
+        let content = store.0.lock().unwrap();
+        content.0.iter().filter(|(key, _)| key[0] == 1).map(|(key, value)| key.len() + value.len()).sum()
+    };
+    let sizes = history.sizes().unwrap();
+    assert_eq!((sizes.late.bytes, sizes.records.bytes), ((there(0) + there(1)) as u64, 0));
 }
 
 #[test]

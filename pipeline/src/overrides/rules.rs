@@ -50,10 +50,10 @@ impl Rules {
         Arc::new(Self { shared: None, fixed: Vec::new() })
     }
 
-    /// One version for all windows: replays and backtests.
+    /// Versions that are all there is, oldest first: replays and tests.
     #[must_use]
-    pub fn fixed(activation: Activation) -> Arc<Self> {
-        Arc::new(Self { shared: None, fixed: vec![Arc::new(activation)] })
+    pub fn fixed(versions: impl IntoIterator<Item = Activation>) -> Arc<Self> {
+        Arc::new(Self { shared: None, fixed: versions.into_iter().map(Arc::new).collect() })
     }
 
     /// What the log of this topic says. `reach`: how old, in ns, a window can be that is still asked for.

@@ -9,7 +9,7 @@ use super::params::{Params, nearest};
 use crate::instant::rfc3339;
 use crate::problem::Problem;
 use crate::state::AppState;
-use axum::http::{StatusCode, Uri};
+use axum::http::Uri;
 use golden_pipeline::history::keys::{DAY, HOUR, TEN_MINUTES};
 use golden_pipeline::history::{Asked, Detail, RangeError, ServiceNow, Sums};
 use platform_core::time::{EventTime, SECOND};
@@ -88,10 +88,10 @@ impl Question {
     /// The sums that answer it, in steps of this length in ns.
     pub(super) fn sums(&self, state: &AppState, step: i64, detail: Detail) -> Result<Sums, Problem> {
         let Self { service, from, to, grouping, wanted, .. } = self;
-        let asked = Asked { from: *from, to: *to, step, grouping, wanted, detail };
+        let asked = Asked { from: *from, to: *to, step, grouping, wanted, detail, most: state.inner().parts.limits.answer };
         state.inner().parts.history.range(&service.key, &asked).map_err(|error| match error {
             RangeError::Store(error) => error.into(),
-            RangeError::Reads | RangeError::Sums | RangeError::Long | RangeError::Coarser { .. } => too_large(&error.to_string()),
+            RangeError::Reads(_) | RangeError::Sums(_) | RangeError::Long | RangeError::Coarser { .. } => too_large(&error.to_string()),
         })
     }
 
@@ -108,8 +108,7 @@ impl Question {
 
 /// Refuses what would take too much.
 fn too_large(why: &str) -> Problem {
-    let detail = format!("{why}: ask for a shorter range (from, to), a larger step, or one value of a dimension");
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "the question is too large", detail)
+    Problem::too_large(format!("{why}: ask for a shorter range (from, to), a larger step, or one value of a dimension"))
 }
 
 /// The step in ns; `until` is up to when there is nothing finer than `resolution`.

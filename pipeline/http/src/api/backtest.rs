@@ -85,6 +85,7 @@ pub(crate) struct Backtested {
         (status = 200, body = Backtested),
         (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
         (status = 429, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
@@ -130,7 +131,8 @@ fn tested(state: &AppState, order: Order) -> Result<Json<Backtested>, Problem> {
     let order = replay::Order { tenant: crate::TENANT, new: &new, against, service: order.service.as_deref(), range, levels: order.levels };
     let reports = replay::backtest(&parts.history, Judging::of(&parts.settings), &order).map_err(|error| match error {
         BacktestError::Store(error) => error.into(),
-        BacktestError::TooMany { .. } | BacktestError::Empty => Problem::bad_request(error.to_string()),
+        BacktestError::TooMany { .. } => Problem::too_large(error.to_string()),
+        BacktestError::Empty => Problem::bad_request(error.to_string()),
         BacktestError::Record(error) => error.into(),
     })?;
     Ok(Json(Backtested { reports }))

@@ -22,8 +22,14 @@ pub(crate) struct Kept {
     pub ten_minutes: KeptKind,
     /// Sums of hours.
     pub hours: KeptKind,
-    /// Bytes of all three.
+    /// Bytes of these three, which `bound_bytes` bounds.
     pub bytes: u64,
+    /// Lines of the late ledger, kept as long as single windows and not bounded in bytes.
+    pub late: KeptKind,
+    /// Bytes of what is kept of each service's newest windows; bounded by the number of services.
+    pub services_bytes: u64,
+    /// Bytes of all that is told here.
+    pub total_bytes: u64,
     /// Most bytes (`history.max_mib`): above it the oldest windows go first, then the oldest sums.
     pub bound_bytes: u64,
     /// How long each is kept, s of event time.
@@ -75,11 +81,15 @@ pub(crate) async fn history(State(state): State<AppState>, uri: Uri) -> Result<J
             to: held.hours.map(|(_, last)| rfc3339(last.plus(HOUR))),
             bytes: held.bytes,
         };
+        let bytes = sizes.records.bytes + sizes.ten_minutes.bytes + sizes.hours.bytes;
         Ok(Json(Kept {
             records: kind(sizes.records),
             ten_minutes: kind(sizes.ten_minutes),
             hours: kind(sizes.hours),
-            bytes: sizes.records.bytes + sizes.ten_minutes.bytes + sizes.hours.bytes,
+            bytes,
+            late: kind(sizes.late),
+            services_bytes: sizes.services,
+            total_bytes: bytes + sizes.late.bytes + sizes.services,
             bound_bytes: parts.retention.bytes,
             retention: KeptFor {
                 records_seconds: parts.retention.windows / SECOND,

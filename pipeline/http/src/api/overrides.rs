@@ -16,6 +16,7 @@ use golden_pipeline::overrides::activation::Activation;
 use golden_pipeline::overrides::rules::Timeline;
 use platform_core::time::EventTime;
 use serde::Serialize;
+use similar::{ChangeTag, TextDiff};
 use utoipa::ToSchema;
 
 /// All that is known of overrides.
@@ -129,6 +130,40 @@ pub(crate) struct File {
     pub sha256: String,
     /// The file.
     pub content: String,
+    /// What this file changed, line by line: against the one before in `files`; of a trial, against what is in force.
+    pub diff: Vec<DiffLine>,
+}
+
+/// A line of a file or of the one before it.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct DiffLine {
+    /// What became of it.
+    pub change: LineChange,
+    /// The line, without its end.
+    pub text: String,
+}
+
+/// What became of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LineChange {
+    /// It stands in both.
+    Kept,
+    /// It came.
+    Added,
+    /// It went.
+    Removed,
+}
+
+/// How a file came to be out of the one before it.
+fn diff(before: &str, after: &str) -> Vec<DiffLine> {
+    let change = |tag| match tag {
+        ChangeTag::Equal => LineChange::Kept,
+        ChangeTag::Insert => LineChange::Added,
+        ChangeTag::Delete => LineChange::Removed,
+    };
+    let line = |text: &str| text.trim_end_matches(['\r', '\n']).to_owned();
+    TextDiff::from_lines(before, after).iter_all_changes().map(|of| DiffLine { change: change(of.tag()), text: line(of.value()) }).collect()
 }
 
 /// Gives which version of overrides is in force, which come, and what was refused.
@@ -191,7 +226,8 @@ pub(crate) async fn of_service(
     let timeline = state.inner().parts.board.timeline();
     let files = files_of(&timeline, namespace, &service);
     let newest = timeline.versions().last();
-    let shadow = newest.and_then(|newest| Some(file(newest, newest.shadow(namespace, &service)?, newest.shadow_files())));
+    let before = files.last().map_or("", |file| &file.content);
+    let shadow = newest.and_then(|newest| Some(file(newest, newest.shadow(namespace, &service)?, newest.shadow_files(), before)));
     let path_of = |found: &str| found.rsplit('/').next().and_then(|name| name.strip_suffix(".yaml")) == Some(&*service);
     let rejected = newest.and_then(|newest| newest.said.rejected.iter().find(|r| path_of(&r.path)));
     if files.is_empty() && shadow.is_none() && rejected.is_none() {
@@ -232,8 +268,9 @@ fn files_of(timeline: &Timeline, namespace: &str, service: &str) -> Vec<File> {
         if files.last().map_or("", |last| &last.sha256) == sha256 {
             continue;
         }
-        files.push(match found {
-            Some(found) => file(version, found, version.files()),
+        let before = files.last().map_or("", |file| &file.content);
+        let next = match found {
+            Some(found) => file(version, found, version.files(), before),
             None => File {
                 version: version.said.version,
                 from_window: rfc3339(version.from),
@@ -242,13 +279,15 @@ fn files_of(timeline: &Timeline, namespace: &str, service: &str) -> Vec<File> {
                 path: String::new(),
                 sha256: String::new(),
                 content: String::new(),
+                diff: diff(before, ""),
             },
-        });
+        };
+        files.push(next);
     }
     files
 }
 
-fn file(version: &Activation, found: &Override, files: &golden_overrides::archive::Files) -> File {
+fn file(version: &Activation, found: &Override, files: &golden_overrides::archive::Files, before: &str) -> File {
     let of = |(path, content): (&String, &Vec<u8>)| (path.clone(), String::from_utf8_lossy(content).into_owned());
     let content = files.iter().find(|(_, content)| golden_overrides::archive::sha256(content) == found.sha256).map(of);
     let (path, content) = content.unwrap_or_default();
@@ -259,6 +298,7 @@ fn file(version: &Activation, found: &Override, files: &golden_overrides::archiv
         published_at: version.said.published_at.clone(),
         path,
         sha256: found.sha256.clone(),
+        diff: diff(before, &content),
         content,
     }
 }

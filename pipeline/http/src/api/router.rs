@@ -215,11 +215,11 @@ async fn asked(
     let door = state.inner().parts.router.clone();
     let door: Arc<dyn RouterDoor> =
         door.ok_or_else(|| Problem::not_found("this process is no router: ask one that has the role `router`"))?;
-    let said = tokio::task::spawn_blocking(move || ask(&*door)).await?;
-    said.map(|said| Json(Said(said))).map_err(|error| match error {
+    let refused = |error| match error {
         RouterError::Bad(detail) => Problem::bad_request(detail),
         RouterError::Unknown(detail) => Problem::not_found(detail),
         RouterError::Refused(detail) => Problem::new(StatusCode::CONFLICT, "refused", detail),
         RouterError::Away(detail) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not available", detail).with_retry_after(5),
-    })
+    };
+    super::blocking(state, move |_| ask(&*door).map(|said| Json(Said(said))).map_err(refused)).await
 }

@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use utoipa::ToSchema;
@@ -86,7 +87,7 @@ pub(crate) async fn stream(
         status: status.unwrap_or(neither),
         service: params.text("service").map(str::to_owned),
         known,
-        said: [String::new(), String::new()],
+        said: [Arc::default(), Arc::default()],
         looks: 0,
         ticks,
         peer: peer.cloned(),
@@ -105,7 +106,7 @@ struct Stream {
     /// Up to which change of the fleet it has seen everything.
     known: Option<u64>,
     /// The last status and router that it was told.
-    said: [String; 2],
+    said: [Arc<String>; 2],
     looks: u32,
     ticks: Interval,
     peer: Option<Peer>,
@@ -177,10 +178,8 @@ impl Stream {
     }
 
     fn tell_status(&mut self, text: &mut String) {
-        let parts = &self.state.inner().parts;
-        let status = serde_json::to_string(&parts.vitals.status()).unwrap_or_default();
-        let router = parts.router.as_ref().and_then(|door| door.status().ok()).map(|said| said.to_string()).unwrap_or_default();
-        for ((name, now), said) in [("status", status), ("router", router)].into_iter().zip(&mut self.said) {
+        let all = [("status", self.state.status()), ("router", self.state.router())];
+        for ((name, now), said) in all.into_iter().zip(&mut self.said) {
             if !now.is_empty() && now != *said {
                 put(text, name, None, &now);
                 *said = now;

@@ -6,7 +6,7 @@
 use super::door::Door;
 use super::refusal::Refusal;
 use super::verdict::{Rejected, Verdict};
-use crate::problem::{Problem, with_status};
+use crate::problem::{BLANK, Problem, with_status};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -27,6 +27,9 @@ pub(crate) struct Accepted {
 /// Some items were refused. The good ones were taken, durably; if there was none, nothing was.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PartlyRefused {
+    /// `about:blank`: the title and the status say all there is.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
     /// A few words.
     pub title: &'static str,
     /// The HTTP status again.
@@ -83,7 +86,7 @@ fn partly(verdict: Verdict) -> Response {
     let detail = explain(&verdict);
     let Verdict { accepted, skipped, rejected, rejected_total } = verdict;
     let title = "items were refused";
-    with_status(status, None, Json(PartlyRefused { title, status, detail, accepted, skipped, rejected, rejected_total }))
+    with_status(status, None, Json(PartlyRefused { kind: BLANK, title, status, detail, accepted, skipped, rejected, rejected_total }))
 }
 
 fn explain(verdict: &Verdict) -> String {

@@ -1,5 +1,6 @@
 //! A router over a log in memory, with the decoders of the pipeline.
 
+use crate::serve::Peer;
 use crate::{AppState, Doors, Limits, Parts, Status, Vitals, router};
 use axum::Router;
 use axum::body::Body;
@@ -134,6 +135,8 @@ pub(super) struct Published {
     pub level: u8,
     /// Name and value of a dimension, of grouping `service_operation`.
     pub operation: Option<String>,
+    /// A grouping of another name, and the values of its dimensions.
+    pub own: Option<(String, Vec<String>)>,
     /// Version and SHA-256 of the rule in force.
     pub rule: (u64, String),
     /// A line of a rule that is tried, which gives this level.
@@ -146,11 +149,26 @@ pub(super) struct Published {
 
 pub(super) fn published(service: &str, start: i64, requests: u64) -> Published {
     let (namespace, rule) = (String::new(), (0, DEFAULT_RULE_SHA256.to_owned()));
-    Published { service: service.into(), namespace, start, requests, level: 0, operation: None, rule, shadow: None, spread: 0, trace: None }
+    Published {
+        service: service.into(),
+        namespace,
+        start,
+        requests,
+        level: 0,
+        operation: None,
+        own: None,
+        rule,
+        shadow: None,
+        spread: 0,
+        trace: None,
+    }
 }
 
 impl Published {
-    fn grouping(&self) -> &'static str {
+    fn grouping(&self) -> &str {
+        if let Some((name, _)) = &self.own {
+            return name;
+        }
         match (self.shadow, &self.operation) {
             (Some(_), _) => "shadow",
             (None, Some(_)) => "service_operation",
@@ -206,6 +224,7 @@ impl Published {
     }
 }
 
+#[derive(Clone)]
 pub(super) struct App {
     pub router: Router,
     pub log: MemoryLog,
@@ -217,6 +236,7 @@ pub(super) struct App {
 
 #[derive(Default)]
 pub(super) struct Setup {
+    pub settings: PipelineSettings,
     pub refuse: Option<AppendError>,
     pub limits: Limits,
     pub late_by: i64,
@@ -239,6 +259,11 @@ impl Answer {
     }
 }
 
+/// A client with this address, of a server that goes on.
+pub(super) fn peer(address: [u8; 4]) -> Peer {
+    Peer { address: address.into(), closing: tokio::sync::watch::channel(false).1 }
+}
+
 pub(super) fn app() -> App {
     App::new(Setup::default())
 }
@@ -258,7 +283,7 @@ impl App {
             log: Arc::new(Refusing(log.clone(), setup.refuse)),
             topics: topics.clone(),
             history: History::open(&stores, PARTITIONS, PARTITIONS).unwrap(),
-            settings: PipelineSettings::default().check().unwrap(),
+            settings: setup.settings.check().unwrap(),
             clock: Arc::new(FixedClock(WINDOW + 2 * MINUTE + setup.late_by)),
             decoders: Box::new(|format| decoder(&Source::for_format(format), &Wanted::default())),
             vitals: vitals.clone(),
@@ -278,6 +303,13 @@ impl App {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes().to_vec() }
+    }
+
+    /// The same, as a client of its own.
+    pub(super) async fn get_as(&self, client: [u8; 4], path: &str) -> Answer {
+        let mut request = Request::get(path).body(Body::empty()).unwrap();
+        request.extensions_mut().insert(peer(client));
+        self.send(request).await
     }
 
     pub(super) async fn get(&self, path: &str) -> Answer {
@@ -336,7 +368,10 @@ impl App {
                     namespace: record.namespace.clone(),
                     service: record.service.clone(),
                     grouping: record.grouping().into(),
-                    dimensions: record.operation.iter().cloned().collect(),
+                    dimensions: record
+                        .own
+                        .as_ref()
+                        .map_or_else(|| record.operation.iter().cloned().collect(), |(_, values)| values.clone()),
                 };
                 let (mut encoded, mut headers) = (vec![], vec![]);
                 identity.encode(&mut encoded);

@@ -20,12 +20,12 @@ fn cart() -> Vec<Published> {
 }
 
 /// Puts a file in force, as version 4 by mina.
-fn activate(app: &App, content: &str) {
+pub(super) fn activate(app: &App, content: &str) {
     let said = json!({"version": 4, "bundle": "b", "live": "", "from_window": 0, "lead": 0, "published_by": "mina", "commit": "c0ffee"});
     let said = Activate::decode(said.to_string().as_bytes()).unwrap();
     let files = Files::from([("shop/cart.yaml".to_owned(), content.as_bytes().to_vec())]);
     let activation = Activation::compile(Offset(0), EventTime::MIN, said, files, Files::new()).unwrap();
-    app.board.refresh(&Rules::fixed(activation)).unwrap();
+    app.board.refresh(&Rules::fixed([activation])).unwrap();
 }
 
 async fn order(app: &App, order: Value) -> Value {
@@ -75,11 +75,60 @@ async fn orders_that_cannot_be_followed_are_refused_with_what_is_wrong() {
         (ordered(json!({"window": "soon"})), 400),
         (ordered(json!({"from": "noon"})), 400),
         (ordered(json!({"from": "2022-08-22T04:00:00Z", "to": "2022-08-22T03:00:00Z"})), 400),
-        (ordered(json!({"from": "2002-08-22T04:00:00Z"})), 400),
+        (ordered(json!({"from": "2002-08-22T04:00:00Z"})), 422),
         (format!("{}{}", ordered(json!({})), " ".repeat(1 << 20)), 413),
     ] {
         assert_eq!(app.post_json(BACKTEST, body.clone()).await.status.as_u16(), status, "{}", &body[..body.len().min(200)]);
     }
+}
+
+#[tokio::test]
+async fn a_backtest_of_too_much_is_refused_with_what_to_narrow() {
+    let app = app();
+    app.publish(&cart(), false);
+    let order = |window: &str| json!({"files": {"shop/cart.yaml": FILE}, "window": window}).to_string();
+    let refused = app.post_json(BACKTEST, order("10000d")).await;
+    assert_eq!((refused.status, refused.header("content-type")), (StatusCode::UNPROCESSABLE_ENTITY, "application/problem+json"));
+    assert!(refused.json()["detail"].as_str().unwrap().contains("take fewer services or a shorter time"), "{}", refused.json());
+    assert_eq!(app.post_json(BACKTEST, order("1d")).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn each_version_of_a_file_says_which_lines_it_changed() {
+    let app = app();
+    let version = |number: u64, content: &str| {
+        let said = json!({"version": number, "bundle": "b", "live": "", "from_window": 0, "lead": 0, "published_by": "mina", "commit": ""});
+        let said = Activate::decode(said.to_string().as_bytes()).unwrap();
+        let of = |path: &str, content: &str| Files::from([(path.to_owned(), content.as_bytes().to_vec())]);
+        let live = if content.is_empty() { Files::new() } else { of("shop/cart.yaml", content) };
+        let tried = of("shop/cart.yaml", "owner: shop\nhealth: '2'\n");
+        Activation::compile(Offset(0), EventTime::MIN, said, live, tried).unwrap()
+    };
+    let versions = [
+        version(1, "owner: shop\nhealth: '0'\n"),
+        version(2, "owner: shop\n# <why>\nhealth: '1'\n"),
+        version(3, "owner: shop\n# <why>\nhealth: '1'\n"),
+        version(4, ""),
+        version(5, "owner: shop\nhealth: '1'\n"),
+    ];
+    app.board.refresh(&Rules::fixed(versions)).unwrap();
+    let body = app.get("/api/v1/overrides/cart").await.json();
+    let lines = |file: &Value| -> Vec<String> {
+        let line = |of: &Value| format!("{} {}", of["change"].as_str().unwrap(), of["text"].as_str().unwrap());
+        file["diff"].as_array().unwrap().iter().map(line).collect()
+    };
+    let files: Vec<_> = body["files"].as_array().unwrap().iter().map(|file| (file["version"].as_u64().unwrap(), lines(file))).collect();
+    let expected = [
+        (1, &["added owner: shop", "added health: '0'"][..]),
+        (2, &["kept owner: shop", "removed health: '0'", "added # <why>", "added health: '1'"]),
+        (4, &["removed owner: shop", "removed # <why>", "removed health: '1'"]),
+        (5, &["added owner: shop", "added health: '1'"]),
+    ];
+    assert_eq!(
+        files.iter().map(|(version, lines)| (*version, lines.clone())).collect::<Vec<_>>(),
+        expected.map(|(version, lines)| (version, lines.iter().map(|line| (*line).to_owned()).collect()))
+    );
+    assert_eq!(lines(&body["shadow"]), ["kept owner: shop", "removed health: '1'", "added health: '2'"], "against what is in force");
 }
 
 #[tokio::test]

@@ -1,13 +1,14 @@
 //! Questions about spans of time: ranges, heat maps, timelines, exemplars, and what is kept.
 
 use super::app::{App, MINUTE, Published, Setup, WINDOW, app, published};
-use crate::{CrowdLimits, Limits};
+use crate::Limits;
 use axum::http::StatusCode;
 use golden_pipeline::aggregate::Aggregate;
+use golden_pipeline::history::Most;
+use golden_pipeline::settings::PipelineSettings;
 use golden_pipeline::signal::latency::summary_of_all;
 use platform_core::codec::Cursor;
 use serde_json::{Value, json};
-use std::time::Duration;
 
 const HOUR: i64 = 60 * MINUTE;
 
@@ -86,6 +87,40 @@ async fn a_range_by_operation_has_a_group_for_each_and_can_ask_for_one() {
 }
 
 #[tokio::test]
+async fn a_team_s_own_grouping_has_true_percentiles_in_each_of_its_groups_and_is_known_for_its_service_alone() {
+    let mut settings = PipelineSettings::default();
+    settings.groupings.insert("service_region".into(), vec!["region".into()]);
+    let app = App::new(Setup { settings, ..Setup::default() });
+    // Dimensions stand in the order of the settings, whatever the team's file says.
+    let own = |operation: &str, region: &str| Some(("journeys".to_owned(), vec![operation.to_owned(), region.to_owned()]));
+    let of = |operation: &str, region: &str, skip: usize| -> Vec<Published> {
+        windows("cart", 90).into_iter().skip(skip).map(|record| Published { own: own(operation, region), ..record }).collect()
+    };
+    let groups = [of("GET /", "eu", 0), of("GET /", "us", 10), of("POST /", "eu", 30)];
+    app.publish(&[groups.concat(), windows("cart", 90), windows("till", 90)].concat(), false);
+    let path = format!("range?grouping=journeys&step=600&from={}", (WINDOW - 89 * MINUTE) / 1_000_000_000);
+    let unknown = app.get(&format!("/api/v1/services/cart/{path}")).await;
+    assert_eq!(unknown.status, StatusCode::BAD_REQUEST, "nobody has named it yet");
+    super::overrides::activate(&app, "owner: shop\ngroupings: {journeys: [region, operation]}\n");
+
+    let body = app.get(&format!("/api/v1/services/cart/{path}")).await.json();
+    let found = body["groups"].as_array().unwrap();
+    assert_eq!(found.len(), 3, "{body}");
+    for (group, (records, names)) in found.iter().zip(groups.iter().zip([("GET /", "eu"), ("GET /", "us"), ("POST /", "eu")])) {
+        assert_eq!(group["dimensions"], json!({"operation": names.0, "region": names.1}));
+        assert_is(&group["total"], records);
+    }
+    let one = app.get(&format!("/api/v1/services/cart/{path}&region=us")).await.json();
+    assert_eq!(one["groups"].as_array().unwrap().len(), 1);
+    assert_is(&one["groups"][0]["total"], &groups[1]);
+    for (service, more) in [("till", ""), ("cart", "&svc_host=a")] {
+        assert_eq!(app.get(&format!("/api/v1/services/{service}/{path}{more}")).await.status, StatusCode::BAD_REQUEST, "{service}{more}");
+    }
+    let misspelt = app.get("/api/v1/services/cart/range?grouping=journey").await.json();
+    assert_eq!(misspelt["suggestions"][0], "journeys");
+}
+
+#[tokio::test]
 async fn questions_that_make_no_sense_or_are_too_large_say_what_would_do() {
     let app = app();
     app.publish(&windows("frontend", 3), false);
@@ -115,6 +150,31 @@ async fn questions_that_make_no_sense_or_are_too_large_say_what_would_do() {
     let detail = body["detail"].as_str().unwrap();
     let least: i64 = detail.split("step=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
     assert_eq!(app.get(&format!("/api/v1/services/frontend/range?from={month}&step={least}")).await.status, StatusCode::OK, "{detail}");
+}
+
+#[tokio::test]
+async fn what_would_read_or_hold_too_much_is_refused_with_what_to_narrow_and_narrowed_it_is_answered() {
+    for (answer, words) in [
+        (Most { reads: 40, sums: 50_000 }, "more than 40 stored values would have to be read"),
+        (Most { reads: 250_000, sums: 40 }, "there are more than 40 sums"),
+    ] {
+        let app = App::new(Setup { limits: Limits { answer, ..Limits::default() }, ..Setup::default() });
+        app.publish(&windows("cart", 60), false);
+        let newest = |minutes: i64| format!("from={}", (WINDOW - (minutes - 1) * MINUTE) / 1_000_000_000);
+        for route in ["range", "heatmap"] {
+            let path = format!("/api/v1/services/cart/{route}?step=60&{}", newest(60));
+            let refused = app.get(&path).await;
+            assert_eq!(
+                (refused.status, refused.header("content-type")),
+                (StatusCode::UNPROCESSABLE_ENTITY, "application/problem+json"),
+                "{path}"
+            );
+            let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+            assert!(detail.contains(words) && detail.contains("a shorter range (from, to), a larger step, or one value"), "{detail}");
+            let path = format!("/api/v1/services/cart/{route}?step=60&{}", newest(20));
+            assert_eq!(app.get(&path).await.status, StatusCode::OK, "{path}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -212,33 +272,14 @@ async fn what_is_kept_is_told_with_its_size_and_bound() {
     assert_eq!((&body["records"]["from"], &body["records"]["to"]), (&json!("2022-08-21T23:00:00Z"), &json!("2022-08-22T04:00:00Z")));
     let sum: u64 = ["records", "ten_minutes", "hours"].iter().map(|kind| body[kind]["bytes"].as_u64().unwrap()).sum();
     assert!(body["hours"]["bytes"].as_u64().unwrap() > 0 && body["bytes"] == sum);
-    assert_eq!((&body["retention"]["records_seconds"], &body["missed"]), (&json!(30 * 86_400), &json!(0)));
-}
-
-#[tokio::test]
-async fn a_client_may_have_so_much_under_way_and_no_more() {
-    let crowd = CrowdLimits { pages: 0, queries: 0, ..CrowdLimits::default() };
-    let app = App::new(Setup { limits: Limits { crowd, ..Limits::default() }, ..Setup::default() });
-    for path in ["/", "/api/v1/services", "/api/v1/services/cart/range"] {
-        let answer = app.get(path).await;
-        assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, "1"), "{path}");
-    }
-    assert_eq!(app.get("/-/healthy").await.status, StatusCode::OK, "probes are not counted");
-    assert_eq!(app.get("/metrics").await.status, StatusCode::OK);
-    let one = CrowdLimits { pages: 1, queries: 1, ..CrowdLimits::default() };
-    let app = App::new(Setup { limits: Limits { crowd: one, ..Limits::default() }, ..Setup::default() });
-    app.publish(&windows("cart", 3), false);
-    for _ in 0..5 {
-        assert_eq!(app.get("/api/v1/services/cart/range").await.status, StatusCode::OK, "places are given back");
-    }
-}
-
-#[tokio::test]
-async fn a_question_that_waits_too_long_for_its_turn_is_asked_to_come_again() {
-    let crowd = CrowdLimits { queries_at_once: 0, turn: Duration::from_millis(20), ..CrowdLimits::default() };
-    let app = App::new(Setup { limits: Limits { crowd, ..Limits::default() }, ..Setup::default() });
-    let answer = app.get("/api/v1/services/cart/range").await;
-    assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "2"));
+    assert!(body["services_bytes"].as_u64().unwrap() > 0 && body["late"]["bytes"] == 0);
+    app.publish(&windows("cart", 3), true);
+    let body = app.get("/api/v1/history").await.json();
+    let late = body["late"]["bytes"].as_u64().unwrap();
+    assert!(late > 0 && body["total_bytes"] == sum + late + body["services_bytes"].as_u64().unwrap(), "{body}");
+    // 30 days of windows, and 13 months of sums, unless told.
+    let retention = json!({"records_seconds": 30 * 86_400, "ten_minutes_seconds": 395 * 86_400, "hours_seconds": 395 * 86_400});
+    assert_eq!((&body["retention"], &body["missed"]), (&retention, &json!(0)));
 }
 
 #[tokio::test]

@@ -170,7 +170,7 @@ fn bytes(sums: &Sums) -> Vec<(&Vec<String>, EventTime, Vec<u8>)> {
 }
 
 fn asked(grouping: &str, from: i64, to: i64, step: i64) -> Asked<'_> {
-    Asked { from: EventTime(from), to: EventTime(to), step, grouping, wanted: &[], detail: Detail::ALL }
+    Asked { from: EventTime(from), to: EventTime(to), step, grouping, wanted: &[], detail: Detail::ALL, most: Most::default() }
 }
 
 #[test]
@@ -236,6 +236,24 @@ fn what_was_rolled_up_outlives_its_windows_and_finer_questions_are_refused() {
 }
 
 #[test]
+fn an_answer_takes_what_it_may_and_not_one_value_more() {
+    let results = results(9);
+    let store = folded(Retention::default(), &results, 50, usize::MAX);
+    let history = history(&store);
+    for (step, to) in [(MINUTE, HOUR), (10 * MINUTE, 3 * HOUR), (HOUR, 9 * HOUR)] {
+        let asked = asked("service_operation", 0, to, step);
+        let sums: usize = history.range(&key("cart"), &asked).unwrap().values().map(BTreeMap::len).sum();
+        let with = |reads, sums| history.range(&key("cart"), &Asked { most: Most { reads, sums }, ..asked });
+        assert!(with(usize::MAX, sums).is_ok(), "{step}");
+        assert!(matches!(with(usize::MAX, sums - 1), Err(RangeError::Sums(most)) if most == sums - 1), "{step}");
+        let reads = (1..).find(|reads| with(*reads, usize::MAX).is_ok()).unwrap();
+        assert!(reads > 1 && reads <= sums * 60, "{step}: {reads}");
+        let refused = with(reads - 1, usize::MAX).unwrap_err();
+        assert_eq!(refused.to_string(), format!("more than {} stored values would have to be read", reads - 1));
+    }
+}
+
+#[test]
 fn a_correction_of_what_is_gone_changes_nothing_and_is_counted() {
     let mut results = results(9);
     let retention = Retention { windows: 3 * HOUR, ..Retention::default() };
@@ -265,6 +283,9 @@ fn the_bytes_that_are_counted_are_those_that_are_there_and_stay_within_the_bound
             let there: usize = content.0.iter().filter(|(key, _)| key[0] == kind).map(|(key, value)| key.len() + value.len()).sum();
             assert_eq!(there as u64, held.bytes, "kind {kind} of {bound}");
         }
+        let services: usize =
+            store.0.lock().unwrap().0.iter().filter(|(key, _)| key[0] == 2).map(|(key, value)| key.len() + value.len()).sum();
+        assert_eq!(services as u64, sizes.services);
         assert!(total(&sizes) <= bound, "{} of {bound}", total(&sizes));
         let (_, last) = sizes.records.hours.unwrap();
         assert!(sizes.records.hours.unwrap().0 <= last.plus(-DAY + HOUR), "the newest day stays");
