@@ -239,7 +239,7 @@ impl<'a> Facts<'a> {
             return Some(format!("{to} answers for windows from {from} on only, and that is still to come: wait until it is past"));
         }
         let live = self.orders.live()?;
-        if start.owned_from > self.orders.start_of(live).map_or(0, |start| start.owned_from) && self.withholds(live, probe) {
+        if start.owned_from > self.orders.start_of(live).map_or(0, |start| start.owned_from) && self.withholds(live, to, probe) {
             let from = shown(start.owned_from);
             return Some(format!(
                 "{to} answers for windows from {from} on only, and {live} has earlier ones that are not published yet: wait until they are"
@@ -256,13 +256,17 @@ impl<'a> Facts<'a> {
     }
 
     /// Whether the live deployment may have something for partitions that have published nothing: then nobody knows where another one would
-    /// have to begin.
-    fn withholds(&self, live: Deployment, probe: &Probe) -> bool {
-        let closed = |seen: &ColourSeen| {
-            seen.partitions.iter().zip(&probe.public).any(|(i, public)| public.newest.is_none() && !i.windows.is_empty())
-        };
-        let fails = || probe.published().is_none() && self.trouble(live.colour).is_some();
-        probe.colours.get(&live.colour).is_some_and(closed) || fails()
+    /// have to begin. What the other one closes shows which of these partitions are empty.
+    fn withholds(&self, live: Deployment, to: Deployment, probe: &Probe) -> bool {
+        let silent = |index: usize| probe.public.get(index).is_some_and(|public| public.newest.is_none());
+        if !(0..probe.public.len()).any(silent) {
+            return false;
+        }
+        let inputs = |of: Deployment| probe.colours.get(&of.colour).into_iter().flat_map(|seen| seen.partitions.iter().enumerate());
+        let closes_there = [live, to].iter().any(|of| inputs(*of).any(|(index, input)| silent(index) && !input.windows.is_empty()));
+        let owned = self.orders.start_of(to).map_or(0, |start| start.owned_from);
+        let shows = || inputs(to).filter_map(|(_, input)| input.newest()).any(|newest| newest > owned);
+        closes_there || self.trouble(live.colour).is_some() && !shows()
     }
 
     /// Whether all topics of a deployment have as many partitions as the public topic.

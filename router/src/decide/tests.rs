@@ -148,3 +148,32 @@ proptest! {
         }
     }
 }
+
+/// Partition 1 has never published anything: the live deployment died before it closed a window there. Whoever began later cannot stand in for it.
+#[test]
+fn nothing_flips_away_from_a_partition_of_which_only_the_dead_one_has_the_beginning() {
+    let mut orders = Orders::default();
+    for (deployment, owned_from) in [(BLUE, 0), (GREEN, MINUTE as u64)] {
+        let start = Start { deployment, version: "1".to_owned(), owned_from, positions: vec![] };
+        orders.apply(Entry { by: "t".to_owned(), reason: String::new(), order: Order::Start(start) }, 0).unwrap();
+    }
+    let checks = Checks::default();
+    for (closes, closes_there, flips) in [(true, true, false), (true, false, true), (false, false, false)] {
+        let mut probes = probes(&then(Stuck), &then(Well));
+        for probe in &mut probes {
+            probe.public.push(PublicSeen::default());
+            for seen in probe.colours.values_mut() {
+                if seen.deployment == GREEN && !closes {
+                    seen.partitions[0].windows.retain(|window, _| *window <= MINUTE as u64);
+                }
+                let input = seen.partitions[0].clone();
+                let windows = if seen.deployment == GREEN && closes_there { input.windows.clone() } else { BTreeMap::new() };
+                seen.partitions.push(InputSeen { windows, ..input });
+                seen.counts = (2, 2);
+            }
+            probe.partitions = 2;
+        }
+        let action = Facts { probes: &probes, orders: &orders, checks: &checks, window: MINUTE }.decide();
+        assert_eq!(matches!(action, Action::Flip { to: GREEN, .. }), flips, "{action:?}");
+    }
+}
