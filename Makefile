@@ -22,7 +22,7 @@ FLIPS ?= 200
 PLANTED := RUSTFLAGS='--cfg planted' CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/planted cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help page browser run test test-fast simulate simulate-planted faults flips check fmt bench bench-kafka bench-router docs dashboards demo-stack setup packages prometheus build
+.PHONY: help page browser run test test-fast simulate model simulate-planted faults flips check fmt bench bench-kafka bench-router docs dashboards demo-stack setup packages prometheus build
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test-fast: ## the pure part: no C++ compiler, under a minute once built
 
 simulate: ## the pipeline on simulated brokers while everything goes wrong: make simulate SEEDS=100000 FROM=1, or FLIPS=100000
 	cargo run --release --locked -p golden-simulation -- --from $(FROM) $(if $(filter command line,$(origin FLIPS)),--flips $(FLIPS),--seeds $(SEEDS))
+
+model: ## tries every order of steps of router, controller and two deployments, in situations larger than the tests search (docs/model.md)
+	cargo run --release --locked -p golden-model
 
 simulate-planted: ## plants one mistake after the other and says at which seed each is found
 	$(PLANTED) run --release --locked -p golden-simulation -- --planted --seeds 5000

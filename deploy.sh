@@ -10,7 +10,7 @@
 #   STOP     stops the old colour, once it answers for nothing any more; must do nothing when it is stopped already
 #   GOLDEN   the program [golden]
 #   VERSION  waits until the colour runs with this version, as `golden run` says it; else what runs by then counts
-#   ACCEPT   1: windows may differ from those of the old colour
+#   ACCEPT   1: windows may differ from those of the old colour; by how much they may anyway says router.tolerance in the settings
 #   PATIENCE most seconds for each step [1800]
 #   REASON   stands in the control log [deploy.sh]
 # Exit codes: 0 done, 1 refused, flipped back or not clean, 2 bad usage, 3 a command failed or nothing answers.

@@ -345,7 +345,7 @@ fn with_flags(mut settings: Settings, args: &RunArgs) -> Settings {
     if args.flip {
         // The story fits three minutes: judged by fewer and quicker probes than a cluster would be.
         let router = &mut settings.router;
-        (router.probe, router.failed, router.recovered) = (seconds(2), 3, 3);
+        (router.probe, router.failed, router.of, router.recovered) = (seconds(2), 3, 3, 3);
         (router.warm, router.windows, router.between) = (seconds(10), 2, seconds(5));
     }
     if let Some(data) = &args.data {

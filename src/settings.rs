@@ -208,9 +208,11 @@ pub(crate) struct RouterSettings {
     pub(crate) automatic: bool,
     /// Time between two probes.
     pub(crate) probe: Span,
-    /// How many probes in a row must show a failure before it counts.
+    /// At how many of the last `of` probes a failure must show before it counts.
     pub(crate) failed: usize,
-    /// How many probes in a row must show none before a standby is fit.
+    /// See `failed`.
+    pub(crate) of: usize,
+    /// For how many probes in a row no failure must count before a standby is fit.
     pub(crate) recovered: usize,
     /// URLs of the processes of each colour, which are asked whether they are ready and how much of their input they put aside.
     pub(crate) health: BTreeMap<Colour, Vec<String>>,
@@ -224,6 +226,8 @@ pub(crate) struct RouterSettings {
     pub(crate) warm: Span,
     /// How many windows must be equal in both before a planned flip.
     pub(crate) windows: usize,
+    /// By which share of its events a window may differ in a planned flip, 0 to 1; 0: windows are equal bit by bit.
+    pub(crate) tolerance: f64,
     /// Least time between two automatic flips, unless the live deployment is dead.
     pub(crate) between: Span,
     /// Most automatic flips in an hour.
@@ -241,6 +245,7 @@ impl Default for RouterSettings {
             automatic: checks.automatic,
             probe: Span(checks.probe),
             failed: checks.failed,
+            of: checks.of,
             recovered: checks.recovered,
             health: BTreeMap::new(),
             error_share: checks.error_share,
@@ -248,6 +253,7 @@ impl Default for RouterSettings {
             lag: Span(checks.lag),
             warm: Span(checks.warm),
             windows: checks.windows,
+            tolerance: checks.tolerance,
             between: Span(checks.between),
             most: checks.most,
             seal_after: Span(checks.seal_after),
@@ -412,7 +418,7 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
     if settings.overrides.poll < seconds(1) {
         return Err(Failure::usage(format!("{place}: overrides.poll is {}, and must be at least 1s", settings.overrides.poll)));
     }
-    let RouterSettings { probe, failed, recovered, windows, lag, warm, error_share, .. } = &settings.router;
+    let RouterSettings { probe, failed, of, recovered, windows, lag, warm, error_share, tolerance, .. } = &settings.router;
     if *probe < seconds(1) {
         return Err(Failure::usage(format!("{place}: router.probe is {probe}, and must be at least 1s")));
     }
@@ -426,8 +432,10 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
         let host = url.parse::<ureq::http::Uri>().ok().filter(|uri| uri.scheme().is_some() && uri.host().is_some());
         host.ok_or_else(|| Failure::usage(format!("{place}: router.health has `{url}`, and must have URLs like http://host:8080")))?;
     }
-    if !(0.0..=1.0).contains(error_share) {
-        return Err(Failure::usage(format!("{place}: router.error_share is {error_share}, and must be from 0 to 1")));
+    for (name, share) in [("error_share", error_share), ("tolerance", tolerance)] {
+        if !(0.0..=1.0).contains(share) {
+            return Err(Failure::usage(format!("{place}: router.{name} is {share}, and must be from 0 to 1")));
+        }
     }
     for (name, url) in [("trace_link", &settings.page.trace_link), ("grafana", &settings.page.grafana)] {
         let is_link = |url: &String| ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme));
@@ -435,7 +443,7 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
             return Err(Failure::usage(format!("{place}: page.{name} is `{url}`, and must be a URL of http or https")));
         }
     }
-    for (name, count, most) in [("failed", *failed, 30), ("recovered", *recovered, 30), ("windows", *windows, 60)] {
+    for (name, count, most) in [("failed", *failed, 30), ("of", *of, 30), ("recovered", *recovered, 30), ("windows", *windows, 60)] {
         if count == 0 || count > most {
             return Err(Failure::usage(format!("{place}: router.{name} is {count}, and must be from 1 to {most}")));
         }

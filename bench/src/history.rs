@@ -4,6 +4,7 @@
 //! read, and one that counts events, as FOLD does. Every fold moves event time on by a minute, so a minute of the fleet's life passes in far
 //! less than a minute. Answers are read to the end; times are those of the client.
 
+use crate::sample::aggregate;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use golden_http::{AppState, Doors, Limits, Page, Parts, Status as Told, Vitals};
@@ -11,11 +12,9 @@ use golden_pipeline::aggregate::Aggregate;
 use golden_pipeline::decode::{Wanted, decoder};
 use golden_pipeline::emit::prometheus::Format as MetricsFormat;
 use golden_pipeline::emit::record::{Final, RecordEncoder, Subject};
-use golden_pipeline::event::{Event, StatusClass};
 use golden_pipeline::history::{FORMAT, History, HistoryStage, Retention, SIGNALS_STAGE, store_name};
 use golden_pipeline::identity::Identity;
 use golden_pipeline::names::{AGGREGATE, IDENTITY, SCHEMA, SCHEMA_SIGNALS, Topics};
-use golden_pipeline::outcome::{Outcome, Status};
 use golden_pipeline::overrides::board::Board;
 use golden_pipeline::settings::PipelineSettings;
 use golden_pipeline::signal::completeness::Completeness;
@@ -105,7 +104,7 @@ impl HistoryBench {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let serving = runtime.spawn(golden_http::serve(listener, router, async move { drop(stopped.await) }));
         let ended = Arc::new(AtomicBool::new(false));
-        println!("| Question | load | median ms | 95 % ms | slowest ms | KiB |\n|---|---|---|---|---|---|");
+        println!("| Question | Load | Median ms | 95 % ms | To reach | Slowest ms | KiB |\n|---|---|---|---|---|---|---|");
         self.ask(address, &*clock, "none")?;
         let folding = {
             let (ended, clock, services) = (Arc::clone(&ended), Arc::clone(&clock), self.services);
@@ -140,14 +139,14 @@ impl HistoryBench {
 
     fn ask(&self, address: SocketAddr, clock: &dyn Clock, load: &str) -> Result<()> {
         let day = 24 * 3600;
-        for (name, route) in [
-            ("a day of a service", "range"),
-            ("a day of a service, by operation", "range?grouping=service_operation"),
-            ("a day of a service, steps of 6 minutes", "range?step=360"),
-            ("heat map of a day", "heatmap"),
-            ("health of a day", "timeline"),
-            ("exemplars of a day", "exemplars"),
-            ("the fleet", "/api/v1/services?limit=10000"),
+        for (name, route, wanted) in [
+            ("a day of a service", "range", 100),
+            ("a day of a service, by operation", "range?grouping=service_operation", 100),
+            ("a day of a service, steps of 6 minutes", "range?step=360", 100),
+            ("heat map of a day", "heatmap", 100),
+            ("health of a day", "timeline", 100),
+            ("exemplars of a day", "exemplars", 100),
+            ("the fleet", "/api/v1/services?limit=10000", 300),
         ] {
             let (mut times, mut bytes) = (vec![], 0);
             for n in 0..self.questions {
@@ -166,7 +165,7 @@ impl HistoryBench {
             }
             times.sort_by(f64::total_cmp);
             let at = |part: usize| times.get((times.len() * part / 100).min(times.len() - 1)).copied().unwrap_or_default();
-            println!("| {name} | {load} | {:.1} | {:.1} | {:.1} | {} |", at(50), at(95), at(100), bytes >> 10);
+            println!("| {name} | {load} | {:.1} | {:.1} | ≤ {wanted} | {:.1} | {} |", at(50), at(95), at(100), bytes >> 10);
         }
         Ok(())
     }
@@ -297,31 +296,4 @@ impl Sink {
         self.store.write(&changes, Offset(self.folded))?;
         Ok(())
     }
-}
-
-/// So many events with durations from 1 ms to 1 s, a twentieth of which failed.
-fn aggregate(seed: u64, events: u64) -> Aggregate {
-    let mut aggregate = Aggregate::default();
-    for n in 0..events {
-        let failed = n % 20 == 19;
-        let event = Event {
-            event_time: EventTime(1),
-            duration: Some((1_000_000 << ((seed * 7 + n * 3) % 10)) | ((seed * 7919 + n * 104_729) % 1_000_000)),
-            service: "",
-            namespace: "",
-            operation: "",
-            outcome: if failed { Outcome::Error } else { Outcome::Ok },
-            error_type: if failed { "timeout" } else { "" },
-            status: &Status::NONE,
-            status_class: StatusClass::None,
-            host: "",
-            tags: &[],
-            weight: 1,
-            trace: None,
-            dedup: None,
-            raw: &[],
-        };
-        aggregate.add(&event, n);
-    }
-    aggregate
 }

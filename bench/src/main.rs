@@ -15,6 +15,7 @@ mod measure;
 mod memory;
 mod push;
 mod report;
+mod sample;
 mod scrape;
 mod speed;
 

@@ -3,19 +3,17 @@
 //! The receiver is a thread that reads bodies and answers; CPU is that of the thread that does the work, as the kernel counts it, so neither the
 //! receiver nor the making of records is in it. The window that is measured is the third one: no series is new.
 
+use crate::sample::aggregate;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use golden_outputs::sender::{Outcome, Output};
 use golden_outputs::settings::{Access, Histograms, OtlpSettings, Protocol, RemoteWriteSettings, Temporality, Version};
 use golden_outputs::{Otlp, RemoteWrite};
-use golden_pipeline::aggregate::Aggregate;
 use golden_pipeline::emit::outbox::{Chunk, Outbox};
 use golden_pipeline::emit::record::{Final, RecordEncoder, Subject};
 use golden_pipeline::emit::scrape::push::Push;
-use golden_pipeline::event::{Event, StatusClass};
 use golden_pipeline::identity::Identity;
 use golden_pipeline::names::{AGGREGATE, IDENTITY, SCHEMA, SCHEMA_PROGRESS, SCHEMA_SIGNALS};
-use golden_pipeline::outcome::{Outcome as Verdict, Status};
 use golden_pipeline::signal::completeness::Completeness;
 use golden_pipeline::signal::health::{DEFAULT_RULE_SHA256, Health, Level, Reason};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -101,7 +99,7 @@ impl PushBench {
         let (mut value, mut encoded) = (vec![], vec![]);
         for n in 0..self.series {
             let (service, operation) = (format!("service-{}", n / 50), format!("GET /api/v1/resource-{}/{{id}}", n % 50));
-            let aggregate = self.aggregate(n as u64);
+            let aggregate = aggregate(n as u64, self.requests);
             let dimensions = [("operation", operation.as_str())];
             value.clear();
             let result = Final {
@@ -146,33 +144,6 @@ impl PushBench {
         put_headers(&mut encoded, &[(SCHEMA, SCHEMA_PROGRESS.as_bytes())]);
         buffer.push(Offset(0), None, None, &encoded, Some(progress.as_bytes()));
         Ok(buffer)
-    }
-
-    fn aggregate(&self, seed: u64) -> Aggregate {
-        let mut aggregate = Aggregate::default();
-        for n in 0..self.requests {
-            let failed = n % 20 == 19;
-            let event = Event {
-                event_time: EventTime(1),
-                // From 1 ms to 1 s, spread by powers.
-                duration: Some((1_000_000 << ((seed * 7 + n * 3) % 10)) | ((seed * 7919 + n * 104_729) % 1_000_000)),
-                service: "",
-                namespace: "",
-                operation: "",
-                outcome: if failed { Verdict::Error } else { Verdict::Ok },
-                error_type: if failed { "timeout" } else { "" },
-                status: &Status::NONE,
-                status_class: StatusClass::None,
-                host: "",
-                tags: &[],
-                weight: 1,
-                trace: None,
-                dedup: None,
-                raw: &[],
-            };
-            aggregate.add(&event, n);
-        }
-        aggregate
     }
 }
 

@@ -3,15 +3,14 @@
 
 use crate::measure::{Took, now};
 use crate::report::{Case, Ratio, ratios};
+use crate::sample::aggregate;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use golden_pipeline::aggregate::Aggregate;
 use golden_pipeline::emit::prometheus::{Compatibility, Format, PageSettings, Parts, ScrapeState, put_page};
 use golden_pipeline::emit::read::PublicRecord;
 use golden_pipeline::emit::record::{Final, RecordEncoder, Subject};
-use golden_pipeline::event::{Event, StatusClass};
 use golden_pipeline::identity::Identity;
-use golden_pipeline::outcome::{Outcome, Status};
 use golden_pipeline::signal::completeness::Completeness;
 use golden_pipeline::signal::health::{DEFAULT_RULE_SHA256, Health, Level, Reason};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -151,28 +150,7 @@ impl Published {
         let (service, path) = (format!("service-{service:05}"), format!("GET /path/{operation}/of/some/length"));
         let dimensions: &[(&str, &str)] = if operation == 0 { &[] } else { &[("operation", &path)] };
         let grouping = if operation == 0 { "service" } else { "service_operation" };
-        let mut aggregate = Aggregate::default();
-        for n in 0..events {
-            let failed = n % 20 == 0;
-            let event = Event {
-                event_time: EventTime(minute * window.nanos()),
-                duration: Some(1_000_000 + (n * n * (operation + 3)) as u64 * 7_919),
-                service: &service,
-                namespace: "",
-                operation: &path,
-                outcome: if failed { Outcome::Error } else { Outcome::Ok },
-                error_type: if failed { "503" } else { "" },
-                status: &Status::NONE,
-                status_class: StatusClass::None,
-                host: "",
-                tags: &[],
-                weight: 1,
-                trace: None,
-                dedup: None,
-                raw: &[],
-            };
-            aggregate.add(&event, n as u64);
-        }
+        let aggregate = aggregate((service.len() * 31 + operation) as u64, events as u64);
         let subject = Subject { tenant: "default", namespace: "", service: &service, grouping, dimensions, overflow: false };
         let start = EventTime(minute * window.nanos());
         let result = Final {

@@ -3,7 +3,7 @@
 //! Read from the log's beginning each time; nothing is kept. What this does not do: it judges nothing, and shows no order of a version that
 //! this program does not know (`Audit::newer` says that there are some).
 
-use crate::control::{GiveError, OrdersReader, Taken};
+use crate::control::{GiveError, OrdersReader, Taken, Unusable};
 use crate::deployment::Deployment;
 use crate::orders::{Entry, FlipKind, Order};
 use crate::receipt::Receipt;
@@ -89,7 +89,7 @@ fn what(entry: &Entry) -> String {
 pub fn read(log: &Arc<dyn Log>, control: &Topic) -> Result<Audit, GiveError> {
     let start = log.bounds(&Partition::new(control, 0))?.0;
     if start > Offset(0) {
-        return Err(GiveError::Truncated(start));
+        return Err(Unusable::Truncated(start).into());
     }
     let mut reader = OrdersReader::new(Arc::clone(log), control);
     let (mut entries, mut live) = (Vec::new(), None);
@@ -100,5 +100,10 @@ pub fn read(log: &Arc<dyn Log>, control: &Topic) -> Result<Audit, GiveError> {
     if !whole {
         return Err(GiveError::End);
     }
-    Ok(Audit { entries, broken: reader.broken().map(|at| at.0), newer: reader.newer().map(str::to_owned) })
+    let newer = match reader.unusable() {
+        Some(Unusable::Newer(version)) => Some(version),
+        Some(unusable @ Unusable::Truncated(_)) => return Err(unusable.into()),
+        None => None,
+    };
+    Ok(Audit { entries, broken: reader.broken().map(|at| at.0), newer })
 }

@@ -28,6 +28,20 @@ pub struct OrdersReader {
     newer: Option<String>,
 }
 
+/// Why nothing follows from a control log: whoever reads it holds, and gives no order.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// Its beginning is gone.
+    #[error(
+        "the control log begins at offset {0}, so what was ordered before is gone: restore the topic from a copy, set its retention to \
+         unlimited, and start the router's processes again"
+    )]
+    Truncated(Offset),
+    /// It holds orders of a version that this program does not know.
+    #[error("the control log holds orders of version `{0}`, which this program does not know: upgrade it first")]
+    Newer(String),
+}
+
 /// Why no order was given. Nothing changed; `Write` alone leaves open whether it was.
 #[derive(Debug, thiserror::Error)]
 pub enum GiveError {
@@ -37,14 +51,9 @@ pub enum GiveError {
     /// Its end did not come in time.
     #[error("the control log was not read to its end in time")]
     End,
-    /// Its beginning is gone, so nobody can know what is live.
-    #[error(
-        "the control log begins at offset {0}, so what was ordered before is gone: restore the topic from a copy, and set its retention to unlimited"
-    )]
-    Truncated(Offset),
-    /// It holds orders of a version that this program does not know.
-    #[error("the control log holds orders of version `{0}`, which this program does not know: upgrade it first")]
-    Newer(String),
+    /// Nobody can know from it what is live.
+    #[error(transparent)]
+    Unusable(#[from] Unusable),
     /// The transaction did not take place, or nobody knows.
     #[error("the control log cannot be written: {0}")]
     Write(#[from] CommitError),
@@ -66,10 +75,11 @@ impl OrdersReader {
         &self.orders
     }
 
-    /// Schema of orders that were passed over because they are of another version: what follows from them is not known here.
+    /// Why nothing follows from what was read; none: all is well.
     #[must_use]
-    pub fn newer(&self) -> Option<&str> {
-        self.newer.as_deref()
+    pub fn unusable(&self) -> Option<Unusable> {
+        let truncated = self.control.began().filter(|began| *began > Offset(0)).map(Unusable::Truncated);
+        truncated.or_else(|| self.newer.clone().map(Unusable::Newer))
     }
 
     /// Offset of the first order that is not behind the orders that its writer saw: something was changed, or taken out.
@@ -142,15 +152,18 @@ fn take(orders: &mut Orders, chain: &mut Chain, newer: &mut Option<String>, reco
 pub struct OrdersFeed {
     log: Option<Arc<dyn Log>>,
     reader: Mutex<Option<OrdersReader>>,
-    newest: Mutex<Arc<Orders>>,
+    newest: Mutex<Known>,
 }
+
+/// What follows from the control log as far as it was read, or why nothing does.
+type Known = Result<Arc<Orders>, Unusable>;
 
 impl OrdersFeed {
     /// Orders of a control log.
     #[must_use]
     pub fn of_log(log: Arc<dyn Log>, topic: &Topic) -> Arc<Self> {
         let reader = OrdersReader::new(Arc::clone(&log), topic);
-        Arc::new(Self { log: Some(log), reader: Mutex::new(Some(reader)), newest: Mutex::default() })
+        Arc::new(Self { log: Some(log), reader: Mutex::new(Some(reader)), newest: Mutex::new(Ok(Arc::default())) })
     }
 
     /// One deployment, live for ever: for runs that have no control log.
@@ -160,7 +173,7 @@ impl OrdersFeed {
         let start = Start { deployment, version: String::new(), owned_from: 0, positions: Vec::new() };
         let applied = orders.apply(Entry { by: String::new(), reason: String::new(), order: Order::Start(start) }, 0);
         debug_assert!(applied.is_ok(), "a first deployment follows from nothing");
-        Arc::new(Self { log: None, reader: Mutex::default(), newest: Mutex::new(Arc::new(orders)) })
+        Arc::new(Self { log: None, reader: Mutex::default(), newest: Mutex::new(Ok(Arc::new(orders))) })
     }
 
     /// The log that they stand in.
@@ -169,18 +182,22 @@ impl OrdersFeed {
     }
 
     /// What is known by now. While the control log cannot be read, what was known before.
-    #[must_use]
-    pub fn newest(&self) -> Arc<Orders> {
+    ///
+    /// # Errors
+    /// When nothing follows from it, which stays so until the process is started again.
+    pub fn newest(&self) -> Result<Arc<Orders>, Unusable> {
         if let Some(reader) = &mut *lock(&self.reader) {
             let mut changed = false;
             if let Err(error) = reader.read_on(&mut changed) {
                 tracing::debug!(%error, "the control log cannot be read: what was ordered before stands");
             }
-            if changed {
-                *lock(&self.newest) = Arc::new(reader.orders().clone());
+            if let Some(unusable) = reader.unusable() {
+                *lock(&self.newest) = Err(unusable);
+            } else if changed {
+                *lock(&self.newest) = Ok(Arc::new(reader.orders().clone()));
             }
         }
-        Arc::clone(&lock(&self.newest))
+        lock(&self.newest).clone()
     }
 }
 
@@ -201,15 +218,15 @@ pub fn give(
 ) -> Result<Option<Entry>, GiveError> {
     let start = log.bounds(&Partition::new(topic, 0))?.0;
     if start > Offset(0) {
-        return Err(GiveError::Truncated(start));
+        return Err(Unusable::Truncated(start).into());
     }
     let mut writer = log.writer(&format!("{pipeline}.control"))?;
     let mut reader = OrdersReader::new(Arc::clone(log), topic);
     if !reader.refresh()? {
         return Err(GiveError::End);
     }
-    if let Some(newer) = reader.newer {
-        return Err(GiveError::Newer(newer));
+    if let Some(unusable) = reader.unusable() {
+        return Err(unusable.into());
     }
     let Some(entry) = decide(reader.orders()) else { return Ok(None) };
     reader.orders.clone().apply(entry.clone(), i64::MAX)?;

@@ -199,16 +199,27 @@ impl Controller {
     }
 
     fn act(&mut self) -> Result<(), GiveError> {
+        if let Some(unusable) = self.orders.unusable() {
+            self.page(Some(unusable.to_string()));
+            return Ok(());
+        }
         let action = self.facts(self.orders.orders()).decide();
-        self.page(match &action {
-            Action::Page { reason } => Some(reason.clone()),
+        let done = self.carry_out(&action);
+        self.page(match (action, &done) {
+            (Action::Page { reason } | Action::Flip { reason, page: true, .. }, _) => Some(reason),
+            // The log lost its beginning, or a newer program wrote, since it was read.
+            (_, Err(GiveError::Unusable(unusable))) => Some(unusable.to_string()),
             _ => None,
         });
-        let again = |orders: &Orders| self.facts(orders).decide() == action;
+        done
+    }
+
+    fn carry_out(&self, action: &Action) -> Result<(), GiveError> {
+        let again = |orders: &Orders| self.facts(orders).decide() == *action;
         let entry = |reason: &String, order| Some(Entry { by: self.name.clone(), reason: reason.clone(), order });
-        match &action {
+        match action {
             Action::Nothing | Action::Page { .. } => self.see_through(),
-            Action::Flip { to, reason } => {
+            Action::Flip { to, reason, .. } => {
                 tracing::error!(%to, %reason, "the router flips");
                 self.give(|orders| {
                     let flip = self.facts(orders).flip_of(orders.live()?, *to, FlipKind::Failure)?;
@@ -301,15 +312,20 @@ impl Controller {
             Some(match &answer.flip {
                 Some(flip) => signed(Order::Flip(flip.clone())),
                 None => {
-                    let live = orders.live().map(|live| live.to_string());
-                    let receipt =
-                        serde_json::json!({"changed": false, "live": live, "why": request.reason, "preconditions": answer.preconditions});
-                    let order = Order::Refused { asked: request.wanted.shown(), receipt };
-                    Entry { by: request.by.clone(), reason: answer.said.clone(), order }
+                    let asked = (request.wanted.shown(), answer.said.clone());
+                    refusal(orders, (&request.by, &request.reason), asked, &answer.preconditions)
                 }
             })
         })?;
         given.ok_or(GiveError::End)
+    }
+
+    /// Writes down that something was asked for that makes no sense: who tried what is part of the audit record.
+    ///
+    /// # Errors
+    /// When the control log cannot be read or written.
+    pub fn refuse(&self, by: &str, reason: &str, asked: &str, why: &str) -> Result<(), GiveError> {
+        self.give(|orders| Some(refusal(orders, (by, reason), (asked.to_owned(), why.to_owned()), &[])))
     }
 
     fn answer(&self, orders: &Orders, to: Option<Colour>, accept_difference: bool, wanted: Wanted) -> Answer {
@@ -339,7 +355,7 @@ impl Controller {
         status.leads = self.leads;
         status.page.clone_from(&self.paged);
         status.shadow = self.counted.shadow;
-        status.newer.clone_from(&self.orders.newer().map(str::to_owned));
+        status.unusable = self.orders.unusable().map(|unusable| unusable.to_string());
         status
     }
 
@@ -403,6 +419,13 @@ impl Controller {
             windows.pop_first();
         }
     }
+}
+
+/// What was asked for by whom and for what reason, and why it is refused.
+fn refusal(orders: &Orders, (by, reason): (&str, &str), (asked, why): (String, String), preconditions: &[Precondition]) -> Entry {
+    let live = orders.live().map(|live| live.to_string());
+    let receipt = serde_json::json!({"changed": false, "live": live, "why": reason, "preconditions": preconditions});
+    Entry { by: by.to_owned(), reason: why, order: Order::Refused { asked, receipt } }
 }
 
 fn kind_shown(flip: &Flip) -> String {

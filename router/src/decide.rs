@@ -1,9 +1,10 @@
 //! What is seen → what is done: a pure function over probes and orders, for automatic flips and for those that people ask for.
 //!
-//! A deployment *fails* when the same trouble shows at `failed` probes in a row; a standby is *fit* when none showed at the last `recovered`
-//! ones: it takes less to leave than to be chosen. Never to one that is worse. Both in the same trouble: the input is away, which no flip
-//! mends, so people are paged; both in different trouble: the better one is kept. What counts is whether positions and ends move, not
-//! whether there is traffic, so a pipeline that is idle is judged as a busy one.
+//! A deployment *fails* when the same trouble shows at `failed` of the last `of` probes; a standby is *fit* when it did not fail at any of the
+//! last `recovered` ones: it takes less to leave than to be chosen. Never to one that is worse. Both in the same trouble: the input is away, which no flip
+//! mends, so people are paged. Both in different trouble: a flip of need gives the live one up for good, so only a dead one is left for one
+//! that is not well, and only for one that lives; between two dead ones and between two that live the live one is kept, and people are paged.
+//! What counts is whether positions and ends move, not whether there is traffic, so a pipeline that is idle is judged as a busy one.
 //! What this does not do: it reads no log and no clock, and orders nothing.
 
 use crate::controller::observe::{ColourSeen, InputSeen, Probe, WindowSeen};
@@ -11,6 +12,7 @@ use crate::deployment::{Colour, Deployment};
 use crate::health;
 use crate::orders::{Flip, FlipKind, Flipped, Orders};
 use crate::settings::{Checks, shown, start_of};
+use platform_core::growth::Sums;
 use platform_core::time::nanos;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -34,6 +36,8 @@ pub enum Action {
         to: Deployment,
         /// Why, in a sentence.
         reason: String,
+        /// Whether a person must know at once: the other one is not well either.
+        page: bool,
     },
     /// Give up the old deployment of a flip: it died before it was sealed.
     Abandon {
@@ -144,14 +148,20 @@ impl<'a> Facts<'a> {
         let Some(standby) = self.orders.running(live.colour.other()).map(|start| start.deployment) else {
             return page("there is no other deployment to flip to: start one");
         };
-        match self.worst_of_late(standby.colour) {
+        let other = self.worst_of_late(standby.colour);
+        match other {
             Some(same) if same == trouble => {
                 return page(&format!("{standby} is in the same trouble, so the input is away: no flip mends that"));
             }
-            Some(other) if !(trouble.is_dead() && other < trouble && !other.is_dead()) => {
-                return page(&format!("{standby} is no better: {other}. {live} is kept"));
+            // A flip of need gives the live one up for good, so nothing less than its end is left for what is not well.
+            Some(other) if other.is_dead() => {
+                return page(&format!("{standby} is no better, nothing comes of it: {other}. {live} is kept"));
             }
-            _ => {}
+            Some(other) if !trouble.is_dead() && other < trouble => {
+                return page(&format!("{standby} is not well either: {other}. {live} is kept, which still goes on: a person must choose"));
+            }
+            Some(other) if !trouble.is_dead() => return page(&format!("{standby} is no better: {other}. {live} is kept")),
+            Some(_) | None => {}
         }
         if let Some(refused) = self.reaches(standby).or_else(|| self.counts(standby)) {
             return page(&refused);
@@ -166,7 +176,8 @@ impl<'a> Facts<'a> {
         if !trouble.is_dead() && automatic.next_back().is_some_and(|last| since(last) < nanos(self.checks.between)) {
             return page("the last automatic flip is too young for another one");
         }
-        Action::Flip { to: standby, reason: format!("{failing}. {standby} is well") }
+        let is = other.map_or_else(|| "is well".to_owned(), |other| format!("is better, and not well either: {other}"));
+        Action::Flip { to: standby, reason: format!("{failing}. {standby} {is}"), page: other.is_some() }
     }
 
     /// What a flip that is not over asks for; `None`: it is over, as far as decisions go.
@@ -201,7 +212,7 @@ impl<'a> Facts<'a> {
         self.probe().map_or(0, |probe| probe.time)
     }
 
-    /// What is wrong with the running deployment of a colour now, at each of the last `failed` probes.
+    /// What is wrong with the running deployment of a colour now, at `failed` of the last `of` probes.
     #[must_use]
     pub fn trouble(&self, colour: Colour) -> Option<Trouble> {
         trouble_at(self.probes, colour, self.orders, self.checks)
@@ -239,7 +250,7 @@ impl<'a> Facts<'a> {
             return Some(format!("{to} answers for windows from {from} on only, and that is still to come: wait until it is past"));
         }
         let live = self.orders.live()?;
-        if start.owned_from > self.orders.start_of(live).map_or(0, |start| start.owned_from) && self.withholds(live, probe) {
+        if start.owned_from > self.orders.start_of(live).map_or(0, |start| start.owned_from) && self.withholds(live, to, probe) {
             let from = shown(start.owned_from);
             return Some(format!(
                 "{to} answers for windows from {from} on only, and {live} has earlier ones that are not published yet: wait until they are"
@@ -256,13 +267,17 @@ impl<'a> Facts<'a> {
     }
 
     /// Whether the live deployment may have something for partitions that have published nothing: then nobody knows where another one would
-    /// have to begin.
-    fn withholds(&self, live: Deployment, probe: &Probe) -> bool {
-        let closed = |seen: &ColourSeen| {
-            seen.partitions.iter().zip(&probe.public).any(|(i, public)| public.newest.is_none() && !i.windows.is_empty())
-        };
-        let fails = || probe.published().is_none() && self.trouble(live.colour).is_some();
-        probe.colours.get(&live.colour).is_some_and(closed) || fails()
+    /// have to begin. What the other one closes shows which of these partitions are empty.
+    fn withholds(&self, live: Deployment, to: Deployment, probe: &Probe) -> bool {
+        let silent = |index: usize| probe.public.get(index).is_some_and(|public| public.newest.is_none());
+        if !(0..probe.public.len()).any(silent) {
+            return false;
+        }
+        let inputs = |of: Deployment| probe.colours.get(&of.colour).into_iter().flat_map(|seen| seen.partitions.iter().enumerate());
+        let closes_there = [live, to].iter().any(|of| inputs(*of).any(|(index, input)| silent(index) && !input.windows.is_empty()));
+        let owned = self.orders.start_of(to).map_or(0, |start| start.owned_from);
+        let shows = || inputs(to).filter_map(|(_, input)| input.newest()).any(|newest| newest > owned);
+        closes_there || self.trouble(live.colour).is_some() && !shows()
     }
 
     /// Whether all topics of a deployment have as many partitions as the public topic.
@@ -408,7 +423,9 @@ impl<'a> Facts<'a> {
             let minutes = (wanted - least) as f64 * self.window as f64 / 60e9;
             return Some(format!("{to} and {live} have {least} windows in common, and {wanted} are compared: wait {minutes:.0} min"));
         }
-        let different: Vec<_> = compared.iter().flat_map(|index| newest(*index)).filter(|(_, _, old, new)| old.sums != new.sums).collect();
+        let tolerance = self.checks.tolerance;
+        let different: Vec<_> =
+            compared.iter().flat_map(|index| newest(*index)).filter(|(_, _, old, new)| !agree(old, new, tolerance)).collect();
         let (index, window, ..) = different.first().filter(|_| !wish.accept_difference)?;
         let version = |of: Deployment| self.orders.start_of(of).map(|start| start.version.as_str()).unwrap_or_default();
         let (was, is) = (version(live), version(to));
@@ -441,6 +458,12 @@ impl<'a> Facts<'a> {
     }
 }
 
+/// Whether two deployments say the same of a window, or no more differs than is tolerated.
+fn agree(old: &WindowSeen, new: &WindowSeen, tolerance: f64) -> bool {
+    let near = |(old, new): (Sums, Sums)| old.events.abs_diff(new.events) as f64 <= tolerance * old.events.max(new.events) as f64;
+    old.sums == new.sums || tolerance > 0.0 && old.sums.zip(new.sums).is_some_and(near)
+}
+
 /// Whether a partition closes windows that a standby must be compared in: more of them than the newest one, which may be half owned.
 fn closes(input: &InputSeen, owned: u64) -> bool {
     input.windows.range(owned..).next().is_some()
@@ -455,44 +478,81 @@ fn needs_old(flip: &Flipped, probe: &Probe) -> bool {
     })
 }
 
-/// What is wrong with the running deployment of a colour at the last of these probes and at as many before it as make a failure.
+/// What is wrong with the running deployment of a colour: the worst that showed at `failed` of the last `of` of these probes.
 fn trouble_at(probes: &[Probe], colour: Colour, orders: &Orders, checks: &Checks) -> Option<Trouble> {
     let Some(deployment) = orders.running(colour).map(|start| start.deployment) else { return Some(Trouble::Absent) };
-    let of = |probe: &'_ Probe, colour: Colour| probe.colours.get(&colour).cloned();
-    let first = probes.len().checked_sub(checks.failed + 1)?;
-    let span = probes.get(first..)?;
-    let seen: Vec<ColourSeen> = span.iter().filter_map(|probe| of(probe, colour)).filter(|seen| seen.deployment == deployment).collect();
-    if seen.is_empty() {
+    let enough = checks.failed + 1;
+    let span = probes.get(probes.len().saturating_sub(checks.of.max(checks.failed) + 1)..).filter(|span| span.len() >= enough)?;
+    let steps: Vec<Step<'_>> = span.windows(2).filter_map(|pair| Step::of(pair, colour, deployment)).collect();
+    let often = |shows: &dyn Fn(&Step<'_>) -> bool| steps.iter().filter(|step| shows(step)).count() >= checks.failed;
+    if often(&|step| step.is_absent()) {
         return Some(Trouble::Absent);
     }
-    // A deployment that has just come is watched first.
-    let ([then, rest @ ..], Some(now)) = (seen.as_slice(), seen.last()) else { return None };
-    if rest.len() < checks.failed {
-        return None;
-    }
-    let pairs = || then.partitions.iter().zip(&now.partitions);
-    if pairs().all(|(then, now)| then.end == now.end) {
+    if often(&|step| step.is_stuck()) {
         return Some(Trouble::Stuck);
     }
-    if pairs().any(|(then, now)| then.position == now.position && now.position.unwrap_or(0) + OWN < then.end) {
+    let partitions = steps.iter().map(Step::partitions).max().unwrap_or(0);
+    if (0..partitions).any(|index| often(&|step| step.is_silent(index))) {
         return Some(Trouble::Silent);
     }
-    if rest.iter().all(|seen| seen.partitions.iter().any(|input| input.torn)) {
+    if often(&|step| step.is_torn()) {
         return Some(Trouble::Torn);
     }
     if behind(probes, colour, deployment, checks.behind) {
         return Some(Trouble::Behind);
     }
-    let counted = span.get(1..)?;
-    let unready = |probe: &Probe| probe.answers.get(&colour).is_some_and(|answers| matches!(health::ready(answers, deployment), (1.., 0)));
-    if counted.iter().all(unready) {
+    let unready = |step: &Step<'_>| {
+        let answers = step.probe.answers.get(&colour);
+        answers.is_some_and(|answers| matches!(health::ready(answers, deployment), (1.., 0)))
+    };
+    if often(&|step| step.both().is_some() && unready(step)) {
         return Some(Trouble::Unready);
     }
-    if errs(span, deployment, orders, checks) {
+    if errs(probes.get(probes.len().checked_sub(enough)?..)?, deployment, orders, checks) {
         return Some(Trouble::Erring);
     }
-    let less = |probe: &Probe| less_complete(probe, colour);
-    counted.iter().all(less).then_some(Trouble::Incomplete)
+    often(&|step| step.both().is_some() && less_complete(step.probe, colour)).then_some(Trouble::Incomplete)
+}
+
+/// From one probe to the next, as one deployment is seen; `None`: it is not.
+struct Step<'a> {
+    probe: &'a Probe,
+    then: Option<&'a ColourSeen>,
+    now: Option<&'a ColourSeen>,
+}
+
+impl<'a> Step<'a> {
+    fn of(pair: &'a [Probe], colour: Colour, deployment: Deployment) -> Option<Self> {
+        let seen = |probe: &'a Probe| probe.colours.get(&colour).filter(|seen| seen.deployment == deployment);
+        let [then, now] = pair else { return None };
+        Some(Self { probe: now, then: seen(then), now: seen(now) })
+    }
+
+    /// What is seen at both; one that has just come is watched first.
+    fn both(&self) -> Option<(&'a ColourSeen, &'a ColourSeen)> {
+        self.then.zip(self.now)
+    }
+
+    fn partitions(&self) -> usize {
+        self.both().map_or(0, |(then, now)| then.partitions.len().min(now.partitions.len()))
+    }
+
+    fn is_absent(&self) -> bool {
+        self.then.is_none() && self.now.is_none()
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.both().is_some_and(|(then, now)| then.partitions.iter().zip(&now.partitions).all(|(then, now)| then.end == now.end))
+    }
+
+    fn is_silent(&self, partition: usize) -> bool {
+        let input = |(then, now): (&'a ColourSeen, &'a ColourSeen)| then.partitions.get(partition).zip(now.partitions.get(partition));
+        self.both().and_then(input).is_some_and(|(then, now)| then.position == now.position && now.position.unwrap_or(0) + OWN < then.end)
+    }
+
+    fn is_torn(&self) -> bool {
+        self.both().is_some_and(|(_, now)| now.partitions.iter().any(|input| input.torn))
+    }
 }
 
 /// Whether a deployment put aside a greater share of its input than the other one over these probes. Alone, it is the input that is bad.

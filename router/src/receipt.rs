@@ -4,7 +4,7 @@
 //! events, and what their hashes sum up to. Counting them again shows what is lost, and an identity with two first revisions is doubled. First
 //! revisions behind their window's progress record are of series that came late; they are counted apart, but not twice either. A window
 //! that a deployment that was given up left half published is proved by the number of its identities, since both deployments wrote of it.
-//! What is only seen in the topics of the colours is `observed`: it was looked up then, and is not recomputed.
+//! What is only seen in the topics of the colours is `observed`: it was looked up then, and is compared for as long as they reach back so far.
 //! What this does not do: it judges no flip, and reads no result.
 
 use crate::controller::observe::{Probe, SCHEMA, deployment_of, window_of};
@@ -178,7 +178,8 @@ pub fn verify(
     }
     let from = ranges.iter().map(|(partition, from, _)| (partition.clone(), *from)).collect();
     let to: Positions = ranges.iter().map(|(partition, _, to)| (partition.clone(), *to)).collect();
-    let found = read(log, settings, orders, flip, from, &to)?;
+    let mut found = read(log, settings, orders, flip, from, &to)?;
+    found.observed = observed_again(log, settings, flip, &said.observed)?;
     let (said, found) = (said.lines(), found.lines());
     let names: std::collections::BTreeSet<&String> = said.keys().chain(found.keys()).collect();
     let text = |lines: &BTreeMap<String, String>, name: &String| lines.get(name).cloned().unwrap_or_else(|| "nothing".to_owned());
@@ -245,6 +246,58 @@ fn observed(receipt: &Receipt, flip: &Flipped, probe: &Probe) -> Vec<Observed> {
         to: sums(order.to, partition, window),
     };
     all.map(of).collect()
+}
+
+/// What the topics of the colours say now of what was observed then. What they do not reach back to any more stands as it was said.
+fn observed_again(log: &Arc<dyn Log>, settings: &ControllerSettings, flip: &Flipped, said: &[Observed]) -> Result<Vec<Observed>, LogError> {
+    let from = sums_again(log, settings, flip, flip.order.from, said.iter().map(|o| (o, o.from)))?;
+    let to = sums_again(log, settings, flip, flip.order.to, said.iter().map(|o| (o, o.to)))?;
+    Ok(said.iter().zip(from.into_iter().zip(to)).map(|(of, (from, to))| Observed { from, to, ..*of }).collect())
+}
+
+/// The same for one deployment, in the same order. What was not seen then may have come since, and is not looked for.
+fn sums_again<'a>(
+    log: &Arc<dyn Log>,
+    settings: &ControllerSettings,
+    flip: &Flipped,
+    of: Deployment,
+    said: impl Iterator<Item = (&'a Observed, Option<Sums>)>,
+) -> Result<Vec<Option<Sums>>, LogError> {
+    let said: Vec<_> = said.collect();
+    let Some(topic) = settings.colours.get(&of.colour).map(|topics| &topics.signals) else {
+        return Ok(said.into_iter().map(|(_, sums)| sums).collect());
+    };
+    let since = flip.at.saturating_sub(settings.window.saturating_mul(BEFORE));
+    let from = match back_to(log, topic, &|_| since) {
+        Ok(from) => from,
+        Err(LogError::UnknownTopic(_)) => return Ok(said.into_iter().map(|(_, sums)| sums).collect()),
+        Err(error) => return Err(error),
+    };
+    // Where the log has lost its beginning, what is not met may have stood there.
+    let mut cut_short = BTreeSet::new();
+    for (partition, from) in &from {
+        let start = log.bounds(partition)?.0;
+        if start > Offset(0) && *from == start {
+            cut_short.insert(partition.index);
+        }
+    }
+    let mut found: BTreeMap<(u32, u64), Option<Sums>> = BTreeMap::new();
+    Tail::new(Arc::clone(log), topic, from).read(&mut |index, record| {
+        if record.headers.get(SCHEMA) == Some(settings.progress.as_bytes())
+            && deployment_of(record) == Some(of)
+            && let Some(window) = record.headers.get(IDENTITY_HEADER).and_then(window_of)
+        {
+            found.insert((index, window), record.headers.get(SUMS_HEADER).and_then(|bytes| Sums::decode(bytes).ok()));
+        }
+    })?;
+    let again = |(of, sums): (&Observed, Option<Sums>)| {
+        sums.and_then(|sums| match found.get(&(of.partition, of.window)) {
+            Some(found) => *found,
+            None if cut_short.contains(&of.partition) => Some(sums),
+            None => None,
+        })
+    };
+    Ok(said.into_iter().map(again).collect())
 }
 
 /// One partition as it is read.
@@ -378,6 +431,17 @@ impl<'a> Counting<'a> {
     }
 }
 
+/// Whether nothing more comes of a flip: the old deployment is sealed, or was given up and everything of the new one was read once more.
+#[must_use]
+pub fn is_over(flip: &Flipped) -> bool {
+    let sealed = |p: &serde_json::Value| p.get("sealed").is_some_and(|sealed| !sealed.is_null());
+    let everywhere = |receipt: &serde_json::Value| receipt.get("partitions")?.as_array().map(|all| all.iter().all(sealed));
+    match flip.order.kind {
+        FlipKind::Planned => flip.sealed,
+        FlipKind::Failure => flip.receipt.as_ref().and_then(everywhere) == Some(true),
+    }
+}
+
 impl Receipt {
     /// Whether nothing is lost, nothing doubled, and nothing of the old deployment came behind a cut.
     #[must_use]
@@ -386,12 +450,17 @@ impl Receipt {
         self.lost == 0 && self.doubled == 0 && self.partitions.iter().all(clean)
     }
 
-    /// Everything that the public topic proves, by name.
+    /// Everything that is proved, by name.
     #[must_use]
     pub fn lines(&self) -> BTreeMap<String, String> {
         let mut lines = BTreeMap::new();
+        let sums = |s: Sums| format!("{} results, {} events, hash {:016x}", s.finals, s.events, s.hash);
         let nanos = |of: Option<i64>| of.map_or_else(|| "none".to_owned(), |nanos| format!("{:.3} s", nanos as f64 / 1e9));
         let mut put = |name: String, value: String| drop(lines.insert(name, value));
+        let version = |(of, version): &(Deployment, String)| format!("{of}, version {version}");
+        put("from".to_owned(), version(&self.from));
+        put("to".to_owned(), version(&self.to));
+        put("by".to_owned(), format!("{}: {}", self.by, self.reason));
         put("lost".to_owned(), self.lost.to_string());
         put("doubled".to_owned(), self.doubled.to_string());
         put("gap".to_owned(), nanos(self.gap));
@@ -400,7 +469,6 @@ impl Receipt {
             let mut put = |name: &str, value: String| put(format!("partition {} {name}", p.partition), value);
             let cut = p.cut.as_ref();
             let window = |of: Option<WindowReceipt>| {
-                let sums = |s: Sums| format!("{} results, {} events, hash {:016x}", s.finals, s.events, s.hash);
                 of.map_or_else(
                     || "none".to_owned(),
                     |w| format!("{}: says {}, has {}", shown(w.window), w.said.map_or_else(|| "nothing".to_owned(), sums), sums(w.found)),
@@ -423,6 +491,12 @@ impl Receipt {
                 "sealed",
                 p.sealed.as_ref().map_or_else(|| "no".to_owned(), |s| format!("{} revisions of {} results", s.revisions, s.looked_at)),
             );
+        }
+        for Observed { partition, window, from, to } in &self.observed {
+            for (of, seen) in [(self.from.0, from), (self.to.0, to)] {
+                let name = format!("partition {partition} window {} of {of}", shown(*window));
+                lines.insert(name, seen.map_or_else(|| "not seen".to_owned(), sums));
+            }
         }
         lines
     }

@@ -49,9 +49,11 @@ pub struct ColourTopics {
 pub struct Checks {
     /// Time between two probes.
     pub probe: Duration,
-    /// How many probes in a row must show a failure before it counts.
+    /// At how many of the last `of` probes a failure must show before it counts.
     pub failed: usize,
-    /// How many probes in a row must show none before a standby counts as fit.
+    /// See `failed`.
+    pub of: usize,
+    /// For how many probes in a row no failure must count before a standby is fit.
     pub recovered: usize,
     /// By how much the share of its input that a live deployment puts aside must be greater than that of the standby to count as a failure, 0 to 1.
     pub error_share: f64,
@@ -63,6 +65,9 @@ pub struct Checks {
     pub warm: Duration,
     /// How many windows must be equal in both before a planned flip.
     pub windows: usize,
+    /// By which share of its events a window of one deployment may differ from that of the other in a planned flip, 0 to 1; 0: they are equal
+    /// bit by bit.
+    pub tolerance: f64,
     /// Least time between two automatic flips, unless the live deployment is dead.
     pub between: Duration,
     /// Most automatic flips in an hour; after that people decide.
@@ -81,12 +86,14 @@ impl Default for Checks {
         Self {
             probe: seconds(5),
             failed: 3,
+            of: 4,
             recovered: 6,
             error_share: 0.05,
             behind: seconds(20),
             lag: seconds(5),
             warm: seconds(60),
             windows: 5,
+            tolerance: 0.0,
             between: seconds(60),
             most: 3,
             seal_after: seconds(15 * 60),

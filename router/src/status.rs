@@ -28,8 +28,8 @@ pub struct Status {
     pub leads: bool,
     /// What a person must know.
     pub page: Option<String>,
-    /// Orders of a version that this program does not know stand in the control log.
-    pub newer: Option<String>,
+    /// Why nothing follows from the control log, where that is so: what stands below may be wrong then, and workers hold.
+    pub unusable: Option<String>,
     /// How long ago the newest window ended that every partition has published, in seconds.
     pub age: Option<f64>,
     /// Both colours.

@@ -10,7 +10,7 @@ mod reconcile;
 pub(crate) mod state;
 
 use crate::authority::{Authority, CutAt, Verdict, cut_at};
-use crate::control::OrdersFeed;
+use crate::control::{self, OrdersFeed};
 use crate::deployment::{Colour, Deployment};
 use crate::marks::{Cut, SCHEMA_CUT, SCHEMA_SEALED, Sealed};
 use crate::orders::{Flip, Orders};
@@ -59,6 +59,8 @@ pub struct WorkerSettings {
 pub struct Worker {
     settings: WorkerSettings,
     feed: Arc<OrdersFeed>,
+    /// Nothing follows from the control log: nothing is forwarded, cut or forgotten.
+    stopped: bool,
     index: u32,
     routes: Vec<(&'static str, Partition)>,
     inputs: Vec<Input>,
@@ -176,6 +178,7 @@ impl Worker {
             state: State::new(outputs, settings.remember),
             settings,
             feed,
+            stopped: false,
             index,
             routes,
             orders: Arc::default(),
@@ -194,6 +197,14 @@ impl Worker {
 
     fn violated(&self, name: &'static str) {
         metrics::counter!("platform_invariant_violations_total", "pipeline" => self.settings.pipeline.clone(), "name" => name).increment(1);
+    }
+
+    /// Who is live cannot be known any more: whatever was forwarded now could be of a deployment that was given up.
+    fn stop(&mut self, unusable: &control::Unusable) {
+        if !std::mem::replace(&mut self.stopped, true) {
+            metrics::counter!("platform_router_pages_total", "pipeline" => self.settings.pipeline.clone()).increment(1);
+            tracing::error!(partition = self.index, reason = %unusable, "a person is needed: nothing is forwarded");
+        }
     }
 
     /// What the headers of a record of an input say, which is of `of`.
@@ -573,11 +584,14 @@ impl MergeStage for Worker {
     }
 
     fn goes_on(&self, input: &Partition) -> bool {
-        self.authority.first.is_some() && self.inputs.iter().any(|i| i.partition == *input && i.held == Held::No)
+        !self.stopped && self.authority.first.is_some() && self.inputs.iter().any(|i| i.partition == *input && i.held == Held::No)
     }
 
     fn apply(&mut self, input: &Partition, record: &Record<'_>, store: &dyn Store, out: &mut dyn Emit) -> Result<Taken, StageError> {
         let Some(place) = self.inputs.iter().position(|i| i.partition == *input) else { return Ok(Taken::Yes) };
+        if self.stopped {
+            return Ok(Taken::Held);
+        }
         let (taken, held) = match self.take(place, record, store, out) {
             Ok(Taken::Yes) => (Taken::Yes, Held::No),
             Ok(Taken::Held) => (Taken::Held, Held::Yes),
@@ -598,7 +612,13 @@ impl MergeStage for Worker {
     }
 
     fn look(&mut self, store: &dyn Store, out: &mut dyn Emit) -> Result<bool, StageError> {
-        let orders = self.feed.newest();
+        let orders = match self.feed.newest() {
+            Ok(orders) => orders,
+            Err(unusable) => {
+                self.stop(&unusable);
+                return Ok(false);
+            }
+        };
         if !Arc::ptr_eq(&orders, &self.orders) || self.authority.first.is_none() {
             self.orders = orders;
             self.cut(out)?;
@@ -615,11 +635,33 @@ impl MergeStage for Worker {
     }
 
     fn changes(&mut self, changes: &mut Changes) {
-        let keep = !self.unsealed().is_empty();
+        // Before the orders are known nobody can say whether something is to be read once more.
+        let keep = self.stopped || self.authority.first.is_none() || !self.unsealed().is_empty();
         self.state.changes(changes, keep);
     }
 
     fn held(&self) -> usize {
         self.state.held()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digit_of_the_revision_is_replaced_and_nothing_else() {
+        for (value, at, revision, expected) in [
+            (&b"r 0 \xff"[..], 2, 7, &b"r 7 \xff"[..]),
+            (b"r 0 \xff", 2, 10, b"r 10 \xff"),
+            (b"0", 0, u64::MAX, b"18446744073709551615"),
+            (b"r 0", 2, 3, b"r 3"),
+            (b"r 0", 3, 3, b"r 0"),
+            (b"", 0, 3, b""),
+        ] {
+            let mut out = Vec::new();
+            splice(value, at, revision, &mut out);
+            assert_eq!(out, expected, "{revision} at {at}");
+        }
     }
 }

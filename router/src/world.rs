@@ -5,7 +5,7 @@ use crate::controller::Controller;
 use crate::controller::observe::SCHEMA;
 use crate::deployment::{Colour, Deployment};
 use crate::health::{Answer, Answers, Health, Items};
-use crate::marks::{Cut, SCHEMA_CUT};
+use crate::marks::{Cut, SCHEMA_CUT, SCHEMA_SEALED, Sealed};
 use crate::orders::{Entry, FlipKind, Order, Orders, Start};
 use crate::settings::{Checks, ColourTopics, ControllerSettings};
 use crate::worker::state::Beside;
@@ -49,6 +49,21 @@ pub(crate) fn settings() -> ControllerSettings {
     }
 }
 
+/// What is wrong with what workers publish.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Spoilt {
+    #[default]
+    Nothing,
+    /// A result that the progress record counts is not there.
+    Lost,
+    /// A first result is there twice.
+    Doubled,
+    /// A result is of blue, whoever is live.
+    Foreign,
+    /// A result has another hash than the progress record counts.
+    Tampered,
+}
+
 /// What the processes say, as a test wants it.
 #[derive(Default)]
 struct Asked(Mutex<BTreeMap<Colour, Answers>>);
@@ -71,8 +86,8 @@ struct Side {
     results: BTreeSet<u64>,
 }
 
-/// Newest published window, whose and since when, and cuts by flip.
-type Published = (u64, Option<(Deployment, i64)>, BTreeMap<u64, u64>);
+/// Newest published window, whose and since when, cuts by flip, and flips that are sealed.
+type Published = (u64, Option<(Deployment, i64)>, BTreeMap<u64, u64>, BTreeSet<u64>);
 
 pub(crate) struct World {
     clock: Arc<SimClock>,
@@ -80,6 +95,9 @@ pub(crate) struct World {
     partitions: u32,
     sides: BTreeMap<Colour, (Deployment, u32, Side)>,
     idle: bool,
+    /// Workers do not come to reading the new deployment once more.
+    slow: bool,
+    spoilt: Spoilt,
     answers: Arc<Asked>,
     /// By partition.
     published: Vec<Published>,
@@ -111,21 +129,40 @@ impl World {
             memory.create_topic(&topics.signals, count, TopicSettings { markers: true, ..TopicSettings::default() });
             sides.insert(deployment.colour, (deployment, count, Side { folds: true, closes: true, closed: now, ..Side::default() }));
         }
-        let published = vec![(0, None, BTreeMap::new()); partitions as usize];
-        let world = Self { clock, memory, partitions, sides, idle: false, answers: Arc::default(), published, now };
+        let published = vec![(0, None, BTreeMap::new(), BTreeSet::new()); partitions as usize];
+        let world = Self {
+            clock,
+            memory,
+            partitions,
+            sides,
+            idle: false,
+            slow: false,
+            spoilt: Spoilt::Nothing,
+            answers: Arc::default(),
+            published,
+            now,
+        };
         world.start(BLUE, 0);
         world.start(GREEN, 0);
         world
     }
 
     fn start(&self, deployment: Deployment, owned_from: u64) {
-        let order = Order::Start(Start { deployment, version: "1".to_owned(), owned_from, positions: vec![] });
+        self.start_version(deployment, owned_from, "1");
+    }
+
+    fn start_version(&self, deployment: Deployment, owned_from: u64, version: &str) {
+        let order = Order::Start(Start { deployment, version: version.to_owned(), owned_from, positions: vec![] });
         let entry = Entry { by: "world".to_owned(), reason: "a deploy".to_owned(), order };
         give(&self.log(), "p", &settings().control, |_| Some(entry)).unwrap();
     }
 
     pub(crate) fn redeploy(&mut self, deployment: Deployment, owned_from: u64) {
-        self.start(deployment, owned_from);
+        self.redeploy_version(deployment, owned_from, "1");
+    }
+
+    pub(crate) fn redeploy_version(&mut self, deployment: Deployment, owned_from: u64, version: &str) {
+        self.start_version(deployment, owned_from, version);
         let (of, _, side) = self.sides.get_mut(&deployment.colour).unwrap();
         *of = deployment;
         *side = Side { folds: true, closes: true, closed: side.closed, ..Side::default() };
@@ -163,6 +200,16 @@ impl World {
         self.idle = true;
     }
 
+    /// What is wrong with what is published from now on.
+    pub(crate) fn spoil(&mut self, spoilt: Spoilt) {
+        self.spoilt = spoilt;
+    }
+
+    /// Whether workers come to reading the new deployment of a failure flip once more.
+    pub(crate) fn slow(&mut self, slow: bool) {
+        self.slow = slow;
+    }
+
     pub(crate) fn stop_folding(&mut self, colour: Colour) {
         self.sides.get_mut(&colour).unwrap().2.folds = false;
     }
@@ -187,12 +234,29 @@ impl World {
     /// Seconds pass; each with a step of everybody.
     pub(crate) fn run(&mut self, controller: &mut Controller, seconds: u64) {
         for _ in 0..seconds {
-            self.clock.advance(Duration::from_secs(1));
-            self.now += SECOND;
-            self.fold_and_close();
-            self.forward();
+            self.pass_a_second();
             controller.step(self.now()).unwrap();
         }
+    }
+
+    /// As `run`, without a controller.
+    pub(crate) fn pass_a_second(&mut self) {
+        self.clock.advance(Duration::from_secs(1));
+        self.now += SECOND;
+        self.fold_and_close();
+        self.forward();
+    }
+
+    /// An order of a program that does not exist yet.
+    pub(crate) fn order_of_a_newer_program(&self) {
+        let headers = [(SCHEMA, b"platform-order/2".as_slice())];
+        let newer = [NewRecord { key: None, headers: &headers, value: Some(b"{}") }];
+        self.log().producer().unwrap().append(&Partition::new(&settings().control, 0), &newer).unwrap();
+    }
+
+    /// The first order is deleted.
+    pub(crate) fn forget_the_first_order(&self) {
+        self.memory.forget_before(&Partition::new(&settings().control, 0), Offset(1));
     }
 
     fn fold_and_close(&mut self) {
@@ -215,7 +279,14 @@ impl World {
                 while side.closed + WINDOW + 30 * SECOND <= self.now {
                     let window = sortable(side.closed);
                     (0..*count).for_each(|index| {
-                        close(*deployment, side.miscounts, &mut *writer, &Partition::new(&topics.signals, index), window, None)
+                        close(
+                            *deployment,
+                            side.miscounts,
+                            &mut *writer,
+                            &Partition::new(&topics.signals, index),
+                            window,
+                            (None, Spoilt::Nothing),
+                        )
                     });
                     side.results.insert(window);
                     side.closed += WINDOW;
@@ -241,7 +312,7 @@ impl World {
         let orders = reader.orders();
         let mut writer = self.memory.writer("p.router").unwrap();
         let claim = Claim { group: set.router_group.clone(), member: 0, generation: 0 };
-        for (index, (newest, of, cuts)) in (0..).zip(&mut self.published) {
+        for (index, (newest, of, cuts, sealed)) in (0..).zip(&mut self.published) {
             let to = Partition::new(&set.public, index);
             for flip in orders.flips() {
                 let order = &flip.order;
@@ -255,6 +326,14 @@ impl World {
                 writer.append(&to, NewRecord { key: None, headers: &headers, value: Some(&cut.encode()) }).unwrap();
                 cuts.insert(order.flip, at);
             }
+            for flip in orders.flips().iter().filter(|flip| !self.slow && flip.order.kind == FlipKind::Failure) {
+                let flip = flip.order.flip;
+                if sealed.insert(flip) {
+                    let mark = Sealed { flip, partition: index, looked_at: 0, revisions: 0 }.encode();
+                    let headers = [(SCHEMA, SCHEMA_SEALED.as_bytes())];
+                    writer.append(&to, NewRecord { key: None, headers: &headers, value: Some(&mark) }).unwrap();
+                }
+            }
             loop {
                 let next = if *newest == 0 {
                     self.sides.values().filter_map(|s| s.2.results.first().copied()).min()
@@ -267,13 +346,13 @@ impl World {
                 if *deployment != owner || side.torn || !side.results.contains(&next) {
                     break;
                 }
-                close(owner, side.miscounts, &mut *writer, &to, next, Some("0"));
+                close(owner, side.miscounts, &mut *writer, &to, next, (Some("0"), self.spoilt));
                 (*newest, *of) = (next, Some((owner, self.clock.wall())));
             }
         }
         let inputs = Colour::ALL.into_iter().flat_map(|colour| (0..self.partitions).map(move |index| (colour, index)));
         let read = inputs.map(|(colour, index)| {
-            let (progress, of, _) = &self.published[index as usize];
+            let (progress, of, ..) = &self.published[index as usize];
             let (progress, of) = (*progress, *of);
             let torn = self.sides[&colour].2.torn;
             let mut metadata = Vec::new();
@@ -298,7 +377,7 @@ fn close(
     writer: &mut dyn platform_core::log::Writer,
     to: &Partition,
     window: u64,
-    revision: Option<&str>,
+    (revision, spoilt): (Option<&str>, Spoilt),
 ) {
     let epoch = deployment.epoch.to_string();
     let mut sums = Sums::default();
@@ -309,19 +388,28 @@ fn close(
         sums.add(events, window ^ series);
         let mut growth = Vec::new();
         Growth { revision_at: 0, complete: true, totals: vec![events] }.encode(&mut growth);
-        let hash = format!("{:016x}", window ^ series);
+        if spoilt == Spoilt::Lost && series == 0 {
+            continue;
+        }
+        let tampered = u64::from(spoilt == Spoilt::Tampered && series == 0);
+        let hash = format!("{:016x}", window ^ series ^ (tampered << 60));
+        let foreign = spoilt == Spoilt::Foreign && series == 0;
+        let of_epoch = if foreign { BLUE.epoch.to_string() } else { epoch.clone() };
+        let of_colour = if foreign { BLUE.colour } else { deployment.colour };
         let mut headers: Vec<(&str, &[u8])> = vec![
             (SCHEMA, RESULTS.as_bytes()),
             (IDENTITY_HEADER, &identity),
             (GROWTH_HEADER, &growth),
             (HASH_HEADER, hash.as_bytes()),
-            (COLOUR_HEADER, deployment.colour.name().as_bytes()),
-            (EPOCH_HEADER, epoch.as_bytes()),
+            (COLOUR_HEADER, of_colour.name().as_bytes()),
+            (EPOCH_HEADER, of_epoch.as_bytes()),
         ];
         if let Some(revision) = revision {
             headers.push((REVISION_HEADER, revision.as_bytes()));
         }
-        writer.append(to, NewRecord { key: None, headers: &headers, value: Some(b"{}") }).unwrap();
+        for _ in 0..1 + u64::from(spoilt == Spoilt::Doubled && series == 0) {
+            writer.append(to, NewRecord { key: None, headers: &headers, value: Some(b"{}") }).unwrap();
+        }
     }
     let identity = window.to_be_bytes();
     let sums = sums.encode();

@@ -303,7 +303,10 @@ fn receipt(at: &At, id: &str, verify: bool) -> Outcome {
     }
     let differs =
         value.get("verified").and_then(Value::as_array).is_some_and(|lines| lines.iter().any(|line| line.get("said") != line.get("found")));
-    if differs { Err(Failure::failed("the public topic says something else than the receipt")) } else { Ok(()) }
+    if differs {
+        return Err(Failure::failed("the public topic says something else than the receipt"));
+    }
+    if value.get("clean") == Some(&Value::Bool(false)) { Err(Failure::failed("the receipt is not clean")) } else { Ok(()) }
 }
 
 fn log(at: &At) -> Outcome {

@@ -46,12 +46,14 @@ fn checks(of: &RouterSettings) -> Checks {
     Checks {
         probe: of.probe.0,
         failed: of.failed,
+        of: of.of,
         recovered: of.recovered,
         error_share: of.error_share,
         behind: of.behind.0,
         lag: of.lag.0,
         warm: of.warm.0,
         windows: of.windows,
+        tolerance: of.tolerance,
         between: of.between.0,
         most: of.most,
         seal_after: of.seal_after.0,
@@ -121,10 +123,24 @@ impl RouterDoor for Door {
     }
 
     fn ask(&self, request: &RouterRequest) -> Result<Value, RouterError> {
-        let asked = request_of(request)?;
-        let answer = self.controller().ask(&asked).map_err(|error| match error {
-            GiveError::Passed(_) | GiveError::Truncated(_) | GiveError::Newer(_) => RouterError::Refused(error.to_string()),
-            error => away(&error),
+        let RouterRequest { by, reason, dry_run, order } = request;
+        let asked = match request_of(request) {
+            Err(RouterError::Bad(why)) if !dry_run => {
+                let to = if let RouterOrder::Flip { to: Some(to), .. } = order { to.as_str() } else { "nothing" };
+                let asked = format!("flip to {}", to.escape_default().take(64).collect::<String>());
+                let written = self.controller().refuse(by, reason, &asked, &why);
+                written.unwrap_or_else(|error| tracing::warn!(%by, %why, %error, "a refusal is not in the control log"));
+                return Err(RouterError::Bad(why));
+            }
+            asked => asked?,
+        };
+        let answer = self.controller().ask(&asked).map_err(|error| {
+            // The control log, which would say so, is what cannot be written.
+            tracing::warn!(%by, %reason, wanted = ?asked.wanted, %error, "an order was not given");
+            match error {
+                GiveError::Passed(_) | GiveError::Unusable(_) => RouterError::Refused(error.to_string()),
+                error => away(&error),
+            }
         })?;
         if !answer.granted && !asked.dry_run {
             return Err(RouterError::Refused(answer.said));
@@ -171,7 +187,7 @@ impl RouterDoor for Door {
             (controller.log().clone(), controller.settings().control.clone())
         };
         let audit = audit::read(&log, &control).map_err(|error| match error {
-            GiveError::Truncated(_) => RouterError::Refused(error.to_string()),
+            GiveError::Unusable(_) => RouterError::Refused(error.to_string()),
             error => away(&error),
         })?;
         serde_json::to_value(audit).map_err(|error| away(&error))

@@ -14,8 +14,8 @@ pub(super) fn status(of: &Status) -> String {
     let hold = if of.hold { ", automatic flips on hold" } else { "" };
     let age = of.age.map(|age| format!(", newest public window ended {age:.0} s ago")).unwrap_or_default();
     lines.push(format!("live       {live}{hold}{age}"));
-    lines.extend(of.page.iter().map(|page| format!("attention  {page}")));
-    lines.extend(of.newer.iter().map(|newer| format!("attention  the control log holds orders of version {newer}: upgrade this program")));
+    let unusable = of.unusable.iter().filter(|unusable| of.page.as_ref() != Some(unusable));
+    lines.extend(of.page.iter().chain(unusable).map(|attention| format!("attention  {attention}")));
     lines.extend(of.colours.iter().map(colour));
     for partition in &of.partitions {
         let forwards = partition.forwards.map_or_else(|| "nothing yet".to_owned(), |by| by.to_string());

@@ -66,6 +66,9 @@ pub(super) fn join_or_begin(parts: &Parts<'_>, colour: Colour) -> Result<Start, 
             last = Some("the control log was not read to its end in time".to_owned());
             continue;
         }
+        if let Some(unusable) = reader.unusable() {
+            return Err(cannot(&unusable));
+        }
         // Most starts find what they look for; only who has something to write fences those who write.
         let why = match choose(reader.orders(), colour, parts.version, parts.fresh) {
             Choice::Join(start) => return Ok(joined(start, parts.version)),
@@ -99,7 +102,7 @@ pub(super) fn join_or_begin(parts: &Parts<'_>, colour: Colour) -> Result<Start, 
             (Ok(None), Some(start)) => return Ok(joined(start, parts.version)),
             // Somebody else wrote meanwhile, or nobody knows whether this was: the log says.
             (Err(error @ (GiveError::Write(_) | GiveError::Passed(_) | GiveError::End)), _) => last = Some(error.to_string()),
-            (Err(error @ (GiveError::Read(_) | GiveError::Truncated(_) | GiveError::Newer(_))), _) => return Err(cannot(&error)),
+            (Err(error @ (GiveError::Read(_) | GiveError::Unusable(_))), _) => return Err(cannot(&error)),
             (Ok(_), None) => {}
         }
         std::thread::park_timeout(PAUSE);

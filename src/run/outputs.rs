@@ -7,12 +7,12 @@ pub(super) mod avro;
 use crate::failure::Failure;
 use crate::settings::Settings;
 use golden_outputs::sender::{self, Sender};
-use golden_outputs::settings::{BadOutput, Temporality};
+use golden_outputs::settings::{Access, BadOutput, Temporality};
 use golden_outputs::{Otlp, RemoteWrite, Webhook};
 use golden_pipeline::emit::health::{self, HealthNotices};
 use golden_pipeline::emit::outbox::Outbox;
 use golden_pipeline::emit::scrape::push::{self, Push};
-use golden_pipeline::settings::Checked;
+use golden_pipeline::settings::{Checked, Span};
 use platform_core::clock::Clock;
 use platform_core::pipeline::{Kind, Stage};
 use platform_core::record::Topic;
@@ -23,11 +23,12 @@ use std::sync::Arc;
 pub(super) struct Output {
     output: Box<dyn sender::Output>,
     outbox: Arc<Outbox>,
+    patience: Span,
 }
 
 impl Output {
     pub(super) fn start(self) -> Result<Sender, Failure> {
-        Sender::start(self.output, self.outbox).map_err(Failure::failed)
+        Sender::start(self.output, self.outbox, self.patience.0).map_err(Failure::failed)
     }
 }
 
@@ -46,21 +47,28 @@ pub(super) fn of(settings: &Settings, checked: &Checked, reads: &Topic, clock: &
         stage(name, Kind::Keyed(Box::new(move |p| Box::new(make(p))), push::FORMAT))
     };
     let mut all = Vec::new();
-    let mut add = |stage: Stage, output: Box<dyn sender::Output>, outbox| all.push((stage, Output { output, outbox }));
+    let mut add = |stage: Stage, output: Box<dyn sender::Output>, outbox, http: &Access| {
+        all.push((stage, Output { output, outbox, patience: http.patience }));
+    };
     let usage = |error: BadOutput| Failure::usage(error);
     if let Some(of) = &settings.outputs.remote_write {
         let outbox = outbox();
-        add(metrics("output-remote-write", &outbox, false), Box::new(RemoteWrite::new(of).map_err(usage)?), outbox);
+        add(metrics("output-remote-write", &outbox, false), Box::new(RemoteWrite::new(of).map_err(usage)?), outbox, &of.http);
     }
     if let Some(of) = &settings.outputs.otlp {
         let outbox = outbox();
-        add(metrics("output-otlp", &outbox, of.temporality == Temporality::Delta), Box::new(Otlp::new(of).map_err(usage)?), outbox);
+        add(
+            metrics("output-otlp", &outbox, of.temporality == Temporality::Delta),
+            Box::new(Otlp::new(of).map_err(usage)?),
+            outbox,
+            &of.http,
+        );
     }
     if let Some(of) = &settings.outputs.webhook {
         let outbox = outbox();
         let filled = Arc::clone(&outbox);
         let kind = Kind::Keyed(Box::new(move |p| Box::new(HealthNotices::new(&filled, p))), health::FORMAT);
-        add(stage("output-webhook", kind), Box::new(Webhook::new(of, Arc::clone(clock)).map_err(usage)?), outbox);
+        add(stage("output-webhook", kind), Box::new(Webhook::new(of, Arc::clone(clock)).map_err(usage)?), outbox, &of.http);
     }
     Ok(all)
 }

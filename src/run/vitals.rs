@@ -97,7 +97,7 @@ impl RunVitals {
                 let position = self.log.committed(&reads.group, partition).ok().flatten().map_or(0, |c| c.offset.0);
                 let records = end.saturating_sub(position);
                 let (pipeline, stage) = (reads.pipeline.clone(), reads.stage.clone());
-                all.push(Lag { pipeline, stage, topic: partition.topic.to_string(), partition: partition.index, records });
+                all.push(Lag { pipeline, stage, topic: partition.topic.to_string(), partition: partition.index, position, records });
             }
         }
         all

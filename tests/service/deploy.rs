@@ -1,10 +1,12 @@
-//! `deploy.sh` against a running process with both colours: every step once, and again without doing anything twice.
+//! `deploy.sh` against a running process with both colours: killed between steps it goes on where it was and does nothing twice; what does not
+//! come in time and what is taken back ends with 1.
 
 use crate::process::{Service, eventually};
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
 
 /// Probes as quick as a test wants them.
-const ROUTER: &str = "router: {probe: 2s, failed: 3, recovered: 3, warm: 10s, windows: 2, seal_after: 5s, proof: 60s}\n";
+const ROUTER: &str = "router: {probe: 2s, failed: 3, recovered: 3, warm: 10s, windows: 2, seal_after: 60s, proof: 60s}\n";
 
 #[test]
 fn a_deploy_flips_proves_waits_and_stops_and_goes_on_where_it_was() {
@@ -12,13 +14,32 @@ fn a_deploy_flips_proves_waits_and_stops_and_goes_on_where_it_was() {
     let (data, config) = (folder.path().join("data").display().to_string(), folder.path().join("golden.yaml"));
     std::fs::write(&config, ROUTER).unwrap();
     let mut service = Service::start(&["--demo", "--data", &data, "--colour", "blue,green"], Some(&config));
-    let deploy = |colour: &str, start: &str| -> Output {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy.sh");
-        let mut command = Command::new(script);
+    let script = |colour: &str, start: &str, more: &[(&str, &str)]| -> Command {
+        let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy.sh"));
         command.args([colour, "--server", &service.url]).current_dir(folder.path());
         command.env("GOLDEN", env!("CARGO_BIN_EXE_golden")).env("PATIENCE", "200");
-        command.env("START", start).env("STOP", "echo stopped >> stopped");
-        command.output().unwrap()
+        command.env("START", start).env("STOP", "echo stopped >> stopped").envs(more.iter().copied());
+        command
+    };
+    let deploy = |colour: &str, start: &str| -> Output { script(colour, start, &[]).output().unwrap() };
+    // Runs it until it says this, and does something then; gives what it said so far and whether it was let go on.
+    let until = |at: &str, go_on: bool, then: &dyn Fn()| -> (Option<i32>, String) {
+        let mut running = script("green", "echo started >> started", &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(running.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut said = String::new();
+        for line in lines.by_ref() {
+            said += &(line + "\n");
+            if said.contains(at) {
+                break;
+            }
+        }
+        then();
+        if !go_on {
+            running.kill().unwrap();
+        }
+        said.extend(lines.map(|line| line + "\n"));
+        let output = running.wait_with_output().unwrap();
+        (output.status.code(), said + &String::from_utf8_lossy(&output.stderr))
     };
     let said = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
 
@@ -28,10 +49,34 @@ fn a_deploy_flips_proves_waits_and_stops_and_goes_on_where_it_was() {
     assert!(broken.status.code() == Some(3) && said(&broken).contains("did not start"), "{}", said(&broken));
     assert_eq!(service.get("/api/v1/router").unwrap()["live"]["colour"], "blue");
 
-    let done = deploy("green", "echo started >> started");
+    // What does not come in time ends it, and nothing has changed.
+    let other = script("green", "true", &[("VERSION", "of another world"), ("PATIENCE", "3")]).output().unwrap();
+    let text = said(&other);
+    assert!(other.status.code() == Some(1) && text.contains("not within 3 s: green runs with version of another world"), "{text}");
+    assert_eq!(service.get("/api/v1/router").unwrap()["live"]["colour"], "blue");
+
+    // Killed behind the order, and behind the receipt.
+    let (code, text) = until("the flip is ordered", false, &|| ());
+    assert!(code.is_none(), "it was killed: {text}");
+    for step in ["starting green", "green is warm"] {
+        assert!(text.contains(step), "`{step}` is missing in {text}");
+    }
+    let (_, text) = until("is clean, counted again", false, &|| ());
+    assert!(text.contains("green is live already: going on behind the flip"), "{text}");
+    // Taken back while the old colour is kept.
+    let back = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_golden"));
+        command.args(["router", "rollback", "--accept-difference", "--server", &service.url]);
+        eventually("it is taken back", 60, || command.output().unwrap().status.success());
+    };
+    let (code, text) = until("is clean, counted again", true, &back);
+    assert!(code == Some(1) && text.contains("blue is live again"), "{code:?} {text}");
+    assert!(!folder.path().join("stopped").exists(), "the old colour runs on");
+    // Again from the start, and to the end; a person has said that windows may differ.
+    let done = script("green", "true", &[("ACCEPT", "1")]).output().unwrap();
     let text = said(&done);
     assert!(done.status.success(), "{text}");
-    for step in ["starting green", "green is warm", "the flip is ordered", "is clean, counted again", "answers for all windows", "done"] {
+    for step in ["green is warm", "the flip is ordered", "is clean, counted again", "answers for all windows", "done"] {
         assert!(text.contains(step), "`{step}` is missing in {text}");
     }
     eventually("green is live", 10, || service.get("/api/v1/router").is_some_and(|status| status["live"]["colour"] == "green"));

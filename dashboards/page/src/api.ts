@@ -117,7 +117,7 @@ export interface BacktestReport {
   levels?: { start: string; old: number | null; new: number | null }[];
 }
 
-export interface Lag { pipeline: string; stage: string; topic: string; partition: number; records: number }
+export interface Lag { pipeline: string; stage: string; topic: string; partition: number; position: number; records: number }
 export interface Task { pipeline: string; stage: string; task: number; state: string; error: string | null }
 
 export interface Status {
@@ -147,10 +147,16 @@ export interface Receipt { clean: boolean; lines: Record<string, string>; verifi
 
 export interface DeadLetter {
   append_time?: number; reason: string; detail: string; source: string; topic: string; partition: number; offset: number; item: number;
-  length: number; payload_base64?: string; colour?: string;
+  length: number; colour?: string;
+  // How the bytes name the service that was asked for: as a text of their JSON, or as a word of what is no JSON.
+  named_by?: "text" | "word";
 }
 
-export interface LateLine { service: string; window_start: string; window_end?: string; events?: number; errors?: number; requests?: number }
+export interface DeadLetters { dead_letters: DeadLetter[]; searched: number; without_bytes: number; more: boolean }
+
+export interface LateLine { service: string; window_start: string; window_end: string; events: number }
+
+export interface LateAnswer { lines: LateLine[]; next_from: string | null }
 
 export interface History {
   records: Kept; ten_minutes: Kept; hours: Kept; bytes: number; bound_bytes: number;
@@ -187,7 +193,7 @@ export type Query = Record<string, string | number | boolean | null | undefined>
 
 export function address(path: string, query: Query = {}): string {
   const params = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) if (value !== null && value !== undefined && value !== "") params.set(name, String(value));
+  for (const [name, value] of Object.entries(query)) if (value !== null && value !== undefined) params.set(name, String(value));
   const text = params.toString();
   return text === "" ? path : `${path}?${text}`;
 }

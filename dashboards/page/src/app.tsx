@@ -83,7 +83,7 @@ export function App() {
       )}
       <main id="main" tabIndex={-1}>
         {view === "service" && service !== null ? (
-          <ServiceView key={`${params.get("namespace")}\n${service}`} service={service} namespace={params.get("namespace")} />
+          <ServiceView key={`${params.get("namespace")}\n${service}`} service={service} asked={params.get("namespace")} />
         ) : view === "pipeline" ? <Pipeline /> : <Fleet />}
       </main>
       {help && <Help close={() => setHelp(false)} />}

@@ -1,6 +1,6 @@
 // What the page knows now: services, status and router, by one stream of events; by polling while the server refuses the stream.
 import { useSyncExternalStore } from "react";
-import { get, Problem, type Router, type Service, type Status } from "./api.ts";
+import { get, type Lag, Problem, type Router, type Service, type Status } from "./api.ts";
 
 // How the page is connected: `live` by the stream, `polls` while that is refused, `away` while nobody answers.
 export type Link = "starting" | "live" | "polls" | "away";
@@ -13,6 +13,8 @@ export interface Live {
   status: Status | null;
   // Rates per second between the last two statuses, by colour and epoch.
   rates: Record<string, { decoded: number; dead: number }>;
+  // Offsets that a stage read per second between the last two statuses, by pipeline and stage.
+  read: Record<string, number>;
   router: Router | null;
   problem: Problem | null;
   // When the last answer came, in ms since 1970; 0 before the first.
@@ -27,7 +29,7 @@ const STREAM_AGAIN = 30_000;
 // The server says something every 15 s; a stream that is silent for longer than this is taken for dead.
 const SILENCE = 40_000;
 
-let now: Live = { link: "starting", services: null, byKey: new Map(), status: null, rates: {}, router: null, problem: null, heard: 0 };
+let now: Live = { link: "starting", services: null, byKey: new Map(), status: null, rates: {}, read: {}, router: null, problem: null, heard: 0 };
 const listeners = new Set<() => void>();
 
 function set(change: Partial<Live>): void {
@@ -55,11 +57,14 @@ function takeServices(services: Service[], whole: boolean): Partial<Live> {
   return { byKey, services: [...byKey.values()] };
 }
 
+// What is read by a stage, for `read`.
+export const stageOf = (l: { pipeline: string; stage: string }) => `${l.pipeline} ${l.stage}`;
+
 let before: { at: number; status: Status } | null = null;
 
 function takeStatus(status: Status): Partial<Live> {
   const at = Date.now();
-  const rates: Live["rates"] = {};
+  const [rates, read]: [Live["rates"], Live["read"]] = [{}, {}];
   if (before !== null && at > before.at + 500) {
     const passed = (at - before.at) / 1000;
     for (const d of status.deployments) {
@@ -67,9 +72,16 @@ function takeStatus(status: Status): Partial<Live> {
       if (!then || d.decoded < then.decoded) continue;
       rates[`${d.colour}.${d.epoch}`] = { decoded: (d.decoded - then.decoded) / passed, dead: (d.dead_letters - then.dead_letters) / passed };
     }
+    const place = (l: Lag) => `${stageOf(l)} ${l.topic}/${l.partition}`;
+    const positions = new Map(before.status.lag.map((l) => [place(l), l.position]));
+    for (const l of status.lag) {
+      const then = positions.get(place(l));
+      // A position that fell is that of another log.
+      if (then !== undefined && l.position >= then) read[stageOf(l)] = (read[stageOf(l)] ?? 0) + (l.position - then) / passed;
+    }
   }
   if (before === null || at > before.at + 4_000) before = { at, status };
-  return Object.keys(rates).length > 0 ? { status, rates } : { status };
+  return Object.keys(rates).length + Object.keys(read).length > 0 ? { status, rates, read } : { status };
 }
 
 let timers: ReturnType<typeof setInterval>[] = [];

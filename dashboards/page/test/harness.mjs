@@ -3,11 +3,13 @@
 // Every request of every page must be one of the API's description or a file of the page; every message of the browser on its console (a
 // policy that was broken, an exception) fails the test in which it came. What fails leaves a picture in artefacts/.
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { chromium } from "playwright-core";
 
+// With DIST the files of the page are taken from there and not from the program, so that what was just built can be tried: DIST=dist.
+const DIST = process.env.DIST ? resolve(process.env.DIST) : null;
 export const HOME = join(import.meta.dirname, "..");
 export const ARTEFACTS = process.env.ARTEFACTS ?? join(HOME, "artefacts");
 const GOLDEN = process.env.GOLDEN ?? "golden";
@@ -38,20 +40,22 @@ export async function eventually(what, seconds, so) {
   throw new Error(`not within ${seconds} s: ${what}${last ? ` (${last.message})` : ""}`);
 }
 
-// A `golden run`; gives its address once it says where it listens.
+// A `golden run`; gives the address of its page as it is printed for people, once all is printed.
 export async function golden(args) {
   const child = spawn(GOLDEN, ["run", ...args], { stdio: ["ignore", "ignore", "pipe"], cwd: folder });
   running.add(child);
   let said = "";
-  const url = await new Promise((found, failed) => {
+  const link = await new Promise((found, failed) => {
     child.stderr.on("data", (bytes) => {
       said = (said + bytes).slice(-20_000);
-      const at = /send events to\s+(http:\S+)\/api\/v1\/events/.exec(said);
-      if (at) found(at[1]);
+      const [page, last] = [/services\s+(http:\S+)/.exec(said), /send events to\s+http:\S+\n/.exec(said)];
+      if (page && last) found(page[1]);
     });
     child.on("exit", (code) => failed(new Error(`golden ended with ${code}: ${said}`)));
   });
+  const url = new URL(link).origin;
   return {
+    link,
     url,
     get: async (path) => (await fetch(url + path)).json(),
     kill: () => new Promise((gone) => {
@@ -86,8 +90,10 @@ function matcher(openapi) {
   return (method, path) => templates.find(([form, methods]) => form.test(path) && methods[method.toLowerCase()])?.[2];
 }
 
-// Opens the page in a window of its own. `failing`: addresses whose answers may be no success.
-export async function open(url, path, { width = 1280, height = 900, theme = "light", failing = null, block = null } = {}) {
+// Opens the page in a window of its own. `failing`: addresses whose answers may be no success. `answers`: what is answered in place of the
+// server, by path: a body, or `[status, body]`, or a function of the request that gives one of these, or nothing to let it through. The stream
+// is refused then, as it would bring something else.
+export async function open(url, path, { width = 1280, height = 900, theme = "light", failing = null, block = null, answers = null } = {}) {
   const openapi = await (await fetch(`${url}/api/openapi.json`)).json();
   const described = matcher(openapi);
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, timezoneId: "UTC", locale: "en-GB", reducedMotion: "reduce" });
@@ -110,7 +116,22 @@ export async function open(url, path, { width = 1280, height = 900, theme = "lig
     troubles.push(`console: ${message.text()} ${message.location().url}`);
   });
   page.on("pageerror", (error) => troubles.push(`exception: ${error.stack}`));
+  if (DIST) {
+    await context.route((at) => at.pathname === "/" || at.pathname.startsWith("/assets/page"), async (route) => {
+      const name = new URL(route.request().url()).pathname;
+      await route.fulfill({ response: await route.fetch(), body: readFileSync(join(DIST, name === "/" ? "index.html" : name)) });
+    });
+  }
   if (block) await context.route(block, (route) => route.fulfill({ status: 503, contentType: "application/problem+json", body: '{"title":"too many","status":503,"detail":"too many streams"}' }));
+  for (const [path, answer] of Object.entries(answers ?? {})) {
+    await context.route((at) => at.pathname === path, async (route) => {
+      const said = typeof answer === "function" ? answer(route.request()) : answer;
+      if (said === undefined) return route.continue();
+      const [status, body] = Array.isArray(said) ? said : [200, said];
+      return route.fulfill({ status, contentType: status < 400 ? "application/json" : "application/problem+json", body: JSON.stringify(status < 400 ? body : { type: "about:blank", status, ...body }) });
+    });
+  }
+  if (answers) await context.route("**/api/v1/stream*", (route) => route.fulfill({ status: 503, contentType: "application/problem+json", body: '{"title":"too many","status":503,"detail":"too many streams"}' }));
   pages.push(page);
   await page.goto(url + path);
   return page;

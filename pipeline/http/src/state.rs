@@ -250,6 +250,8 @@ pub struct Lag {
     pub topic: String,
     /// Which part of it.
     pub partition: u32,
+    /// Offset that is read next; how fast it grows is how fast the stage reads.
+    pub position: u64,
     /// Offsets between the read position and the end.
     pub records: u64,
 }

@@ -1,8 +1,9 @@
 //! What an answer of a receiver means for what was sent. Pure.
 //!
-//! What can become right without changing what is sent is tried again: a receiver that is away or overloaded, and one that does not know
-//! us, our path or our form (401 to 405, 408, 415, 425, 429), since whoever runs it can repair that while the outbox holds everything. Only what the
-//! receiver says about the content itself (400, 409, 413, 422 and the like) is final.
+//! A receiver that is away or overloaded (no answer, 5xx, 429) is waited for. What it says about the content itself (400, 409, 413, 422 and the
+//! like) is final. Between the two stands one that does not know us, our path or our form (401 to 405, 407, 408, 415, 425): the specification
+//! of remote write calls these final as well, but whoever runs the receiver can repair them, and a token that expired at night is no reason to
+//! lose the night. They are tried again for as long as `patience` is set to, and dropped then.
 
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub(crate) enum Verdict {
     Again(Option<Duration>),
     /// Refused for good.
     Refused,
+    /// Refused for something that whoever runs the receiver can repair, by this reason: tried again for a while.
+    Denied(&'static str),
     /// Refused for its size.
     TooLarge,
 }
@@ -28,18 +31,30 @@ pub(crate) fn verdict(status: u16, retry_after: Option<&str>) -> Verdict {
     match status {
         200..300 => Verdict::Taken,
         413 => Verdict::TooLarge,
-        401..=405 | 407 | 408 | 415 | 425 | 429 => Verdict::Again(wait()),
+        429 => Verdict::Again(wait()),
+        401 => Verdict::Denied("unauthorized"),
+        402 => Verdict::Denied("payment_required"),
+        403 => Verdict::Denied("forbidden"),
+        404 => Verdict::Denied("not_found"),
+        405 => Verdict::Denied("method_not_allowed"),
+        407 => Verdict::Denied("proxy_unauthorized"),
+        408 => Verdict::Denied("request_timeout"),
+        415 => Verdict::Denied("unsupported_form"),
+        425 => Verdict::Denied("too_early"),
         400..500 => Verdict::Refused,
         _ => Verdict::Again(wait()),
     }
 }
 
-/// The same by a status of gRPC. What OTLP calls worth another try is tried again, and so is what whoever runs the receiver can repair: 2
-/// (no gRPC at all), 5, 7, 12 and 16 (not found, not permitted, not implemented, not known).
+/// The same by a status of gRPC: what OTLP calls worth another try is tried again, and 2 as well (no gRPC at all).
 pub(crate) fn verdict_of_grpc(status: u32) -> Verdict {
     match status {
         0 => Verdict::Taken,
         3 | 6 | 9 | 13 => Verdict::Refused,
+        5 => Verdict::Denied("not_found"),
+        7 => Verdict::Denied("forbidden"),
+        12 => Verdict::Denied("unsupported_form"),
+        16 => Verdict::Denied("unauthorized"),
         _ => Verdict::Again(None),
     }
 }
@@ -56,10 +71,28 @@ mod tests {
         for status in [400, 409, 422] {
             assert_eq!(verdict(status, Some("9")), Verdict::Refused);
         }
-        for status in [301, 302, 401, 403, 404, 408, 415, 500, 502, 503, 599] {
+        for status in [301, 302, 429, 500, 502, 503, 599] {
             assert_eq!(verdict(status, None), Verdict::Again(None));
         }
         assert_eq!(verdict(413, None), Verdict::TooLarge);
+    }
+
+    #[test]
+    fn of_4xx_only_429_is_tried_again_without_end() {
+        let mut reasons = std::collections::BTreeSet::new();
+        for status in 400..500 {
+            let named = matches!(status, 401..=405 | 407 | 408 | 415 | 425);
+            match verdict(status, Some("7")) {
+                Verdict::Again(wait) => assert_eq!((status, wait), (429, Some(Duration::from_secs(7)))),
+                Verdict::Denied(reason) => assert!(named && reasons.insert(reason), "{status}: {reason}"),
+                Verdict::Refused => assert!(!named && status != 413, "{status}"),
+                Verdict::TooLarge => assert_eq!(status, 413),
+                Verdict::Taken => panic!("{status}"),
+            }
+        }
+        assert_eq!(reasons.len(), 9);
+        assert_eq!(verdict_of_grpc(16), Verdict::Denied("unauthorized"));
+        assert_eq!([1, 2, 4, 8, 10, 11, 14, 15].map(verdict_of_grpc), [const { Verdict::Again(None) }; 8]);
     }
 
     #[test]

@@ -66,6 +66,7 @@ impl Receiver {
             Some(guard) => ureq::Agent::with_parts(config, DefaultConnector::new(), guard),
             None => ureq::Agent::new_with_config(config),
         };
+        access.check_headers(name)?;
         let receiver = Self { agent, url: url.to_owned(), access: access.clone() };
         // Said at the start, and not with the first window.
         receiver.access.authorization().map_err(|why| BadOutput::Access { name, why })?;
@@ -97,7 +98,47 @@ impl Receiver {
     }
 }
 
+/// Headers of calls that are not for settings to give: a second one would make a call that nobody has to understand.
+const RESERVED: [&str; 10] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "host",
+    "idempotency-key",
+    "transfer-encoding",
+    "user-agent",
+    "x-golden-signature",
+    "x-prometheus-remote-write-version",
+];
+
 impl Access {
+    /// Looks at the headers that are set.
+    ///
+    /// # Errors
+    /// When calls have one already, or it cannot be sent.
+    pub(crate) fn check_headers(&self, name: &'static str) -> Result<(), BadOutput> {
+        let mut seen = std::collections::BTreeSet::new();
+        for (header, value) in &self.headers {
+            let small = header.to_ascii_lowercase();
+            let why = if RESERVED.contains(&small.as_str()) {
+                "is ours to give"
+            } else if small == "authorization" && (self.bearer.is_some() || self.bearer_file.is_some() || self.user.is_some()) {
+                "is given by bearer or user already"
+            } else if http::HeaderName::from_bytes(header.as_bytes()).is_err() {
+                "is no name of a header"
+            } else if http::HeaderValue::from_str(value.reveal()).is_err() {
+                "has a value that no header can have"
+            } else if !seen.insert(small) {
+                "is given twice"
+            } else {
+                continue;
+            };
+            return Err(BadOutput::Header { name, header: header.clone(), why });
+        }
+        Ok(())
+    }
+
     /// What stands in the header of that name.
     ///
     /// # Errors

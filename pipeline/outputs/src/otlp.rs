@@ -3,7 +3,7 @@
 use crate::answer::{Verdict, verdict, verdict_of_grpc};
 use crate::grpc::Grpc;
 use crate::http::Receiver;
-use crate::sender::{Outcome, Output};
+use crate::sender::{Outcome, Output, Stop};
 use crate::settings::{self, Access, BadOutput, OtlpSettings, Protocol};
 use golden_pipeline::emit::otlp::messages::Response;
 use golden_pipeline::emit::otlp::{Temporality, encode};
@@ -65,6 +65,7 @@ impl Otlp {
             Protocol::Http => Way::Http(Receiver::new(NAME, &settings.url, &settings.http, None)?),
             Protocol::Grpc => {
                 settings.http.authorization().map_err(unusable)?;
+                settings.http.check_headers(NAME)?;
                 let grpc = Grpc::new(&settings.url, METHOD, settings.http.timeout.0, settings.http.ca.as_deref()).map_err(unusable)?;
                 Way::Grpc(Box::new(grpc), settings.http.clone())
             }
@@ -76,15 +77,16 @@ impl Otlp {
         Ok(Self { way, temporality })
     }
 
-    fn send_all(&mut self, samples: Samples, sent: &mut u64, dropped: &mut Vec<(&'static str, u64)>) -> Result<(), Outcome> {
+    fn send_all(&mut self, samples: Samples, sent: &mut u64, dropped: &mut Vec<(&'static str, u64)>) -> Result<(), Stop> {
         let (body, points) = encode(&samples, self.temporality);
-        let said = self.way.call(&body).map_err(Outcome::again)?;
+        let said = self.way.call(&body).map_err(Stop::away)?;
         let mut refused = |reason, count, why: &str| {
             tracing::warn!(output = NAME, reason, count, why, "points refused");
             dropped.push((reason, count));
         };
         match said.verdict {
-            Verdict::Again(after) => return Err(Outcome::Again { after, why: said.message }),
+            Verdict::Again(after) => return Err(Stop::Again(after, said.message)),
+            Verdict::Denied(reason) => return Err(Stop::Denied(reason, said.message)),
             Verdict::Taken => {
                 // An answer without a body says that all is well.
                 let partial = Response::decode(&*said.body).ok().and_then(|response| response.partial_success).unwrap_or_default();
@@ -113,13 +115,17 @@ impl Output for Otlp {
     }
 
     fn send(&mut self, chunk: &Chunk) -> Outcome {
-        let samples = match Samples::decode(&chunk.body) {
-            Ok(samples) if self.temporality == Temporality::Delta => samples.growth(),
+        let temporality = self.temporality;
+        let read =
+            || Samples::decode(&chunk.body).map(|samples| if temporality == Temporality::Delta { samples.growth() } else { samples });
+        let samples = match read() {
             Ok(samples) => samples,
             Err(error) => return Outcome::again(format!("chunk {} cannot be read: {error}", chunk.number)),
         };
         let (mut sent, mut dropped) = (0, vec![]);
-        let done = self.send_all(samples, &mut sent, &mut dropped);
-        done.err().unwrap_or(Outcome::Through { sent, dropped })
+        match self.send_all(samples, &mut sent, &mut dropped) {
+            Ok(()) => Outcome::Through { sent, dropped },
+            Err(stop) => stop.outcome(sent, dropped, || read().map_or(0, |samples| encode(&samples, temporality).1)),
+        }
     }
 }

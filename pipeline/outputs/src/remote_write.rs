@@ -1,4 +1,4 @@
-//! Prometheus remote write: one call for each chunk.
+//! Prometheus remote write: one call for each chunk, by the rules of the specification (docs/outputs.md lists them).
 //!
 //! 2.0: a receiver takes what is good and says in headers how much that was; one that says nothing does not understand 2.0, and has
 //! taken nothing, whatever its status. 1.0: a receiver may refuse a whole request for one sample, so what it refuses is halved until the
@@ -6,9 +6,10 @@
 
 use crate::answer::{Verdict, verdict};
 use crate::http::{Answer, Receiver};
-use crate::sender::{Outcome, Output};
+use crate::sender::{Outcome, Output, Stop};
 use crate::settings::{BadOutput, Histograms, RemoteWriteSettings, Version};
 use golden_pipeline::emit::outbox::Chunk;
+use golden_pipeline::emit::prometheus::is_own_label;
 use golden_pipeline::emit::remote_write::messages::v1::TimeSeries;
 use golden_pipeline::emit::remote_write::{Shown, encode_v1, encode_v2, pack_v1};
 use golden_pipeline::emit::scrape::push::Samples;
@@ -22,6 +23,8 @@ const V2: [(&str, &str); 3] = [
     ("content-encoding", "snappy"),
     ("x-prometheus-remote-write-version", "2.0.0"),
 ];
+/// Reason of traces that a receiver did not keep, whatever it did with their samples.
+const EXEMPLARS: &str = "exemplars";
 /// Most calls that look for the bad series of one chunk.
 const SEARCH: u32 = 200;
 
@@ -38,6 +41,9 @@ impl RemoteWrite {
     /// # Errors
     /// When they cannot be used.
     pub fn new(settings: &RemoteWriteSettings) -> Result<Self, BadOutput> {
+        for (name, value) in &settings.labels {
+            label(name, value).map_err(|why| BadOutput::Label { label: name.clone(), why })?;
+        }
         let shown = Shown {
             classic: settings.histograms != Histograms::Native,
             native: settings.histograms != Histograms::Classic,
@@ -46,14 +52,15 @@ impl RemoteWrite {
         Ok(Self { receiver: Receiver::new(NAME, &settings.url, &settings.http, None)?, version: settings.version, shown })
     }
 
-    fn send_v2(&self, samples: Samples, done: &mut Done) -> Result<(), Outcome> {
+    fn send_v2(&self, samples: Samples, done: &mut Done) -> Result<(), Stop> {
         let request = encode_v2(&samples, &self.shown);
         let all = request.content.samples + request.content.histograms;
-        let answer = self.receiver.post(&V2, &request.body).map_err(Outcome::again)?;
+        let answer = self.receiver.post(&V2, &request.body).map_err(Stop::away)?;
         let verdict = verdict(answer.status, answer.header("retry-after"));
         let written = written(&answer);
         match (verdict, written) {
-            (Verdict::Again(after), _) => Err(Outcome::Again { after, why: answer.said() }),
+            (Verdict::Again(after), _) => Err(Stop::Again(after, answer.said())),
+            (Verdict::Denied(reason), _) => Err(Stop::Denied(reason, answer.said())),
             (Verdict::TooLarge, _) => match samples.halves() {
                 Ok((first, second)) => {
                     self.send_v2(first, done)?;
@@ -64,30 +71,42 @@ impl RemoteWrite {
                     Ok(())
                 }
             },
-            (Verdict::Taken, None) if all > 0 => Err(Outcome::again(format!(
+            (Verdict::Taken, None) if all > 0 => Err(Stop::away(format!(
                 "{}, and does not say what it has written: it may know version 1.0 only (outputs.remote_write.version)",
                 answer.said()
             ))),
             (Verdict::Taken | Verdict::Refused, written) => {
-                let written = written.unwrap_or(0).min(all);
+                let (samples, exemplars) = written.unwrap_or_default();
+                let written = samples.min(all);
                 done.sent += written;
                 if written < all {
                     done.refused("refused", all - written, &answer);
+                }
+                // Traces are extras: a store without room for them is no trouble, and one that lost some is told of.
+                if let Some(lost) = request.content.exemplars.checked_sub(exemplars).filter(|lost| *lost > 0) {
+                    done.exemplars += lost;
                 }
                 Ok(())
             }
         }
     }
 
-    fn send_v1(&self, series: &[TimeSeries], done: &mut Done) -> Result<(), Outcome> {
+    /// Samples and histograms of a chunk, the same in both versions.
+    fn size(&self, samples: &Samples) -> u64 {
+        let content = encode_v2(samples, &self.shown).content;
+        content.samples + content.histograms
+    }
+
+    fn send_v1(&self, series: &[TimeSeries], done: &mut Done) -> Result<(), Stop> {
         if series.is_empty() {
             return Ok(());
         }
         let all = series.iter().map(|series| (series.samples.len() + series.histograms.len()) as u64).sum();
-        let answer = self.receiver.post(&V1, &pack_v1(series)).map_err(Outcome::again)?;
+        let answer = self.receiver.post(&V1, &pack_v1(series)).map_err(Stop::away)?;
         done.calls += 1;
         match verdict(answer.status, answer.header("retry-after")) {
-            Verdict::Again(after) => return Err(Outcome::Again { after, why: answer.said() }),
+            Verdict::Again(after) => return Err(Stop::Again(after, answer.said())),
+            Verdict::Denied(reason) => return Err(Stop::Denied(reason, answer.said())),
             Verdict::Taken => done.sent += all,
             Verdict::Refused | Verdict::TooLarge if series.len() > 1 && done.calls < SEARCH => {
                 let (first, second) = series.split_at(series.len() / 2);
@@ -112,12 +131,35 @@ impl Output for RemoteWrite {
             Err(error) => return Outcome::again(format!("chunk {} cannot be read: {error}", chunk.number)),
         };
         let mut done = Done::default();
-        let sent = match self.version {
+        let stopped = match self.version {
             Version::V2 => self.send_v2(samples, &mut done),
             Version::V1 => self.send_v1(&encode_v1(&samples, &self.shown), &mut done),
         };
-        sent.err().unwrap_or(Outcome::Through { sent: done.sent, dropped: done.dropped })
+        match stopped {
+            Ok(()) => {
+                if done.exemplars > 0 {
+                    done.dropped.push((EXEMPLARS, done.exemplars));
+                }
+                Outcome::Through { sent: done.sent, dropped: done.dropped }
+            }
+            Err(stop) => stop.outcome(done.sent, done.dropped, || Samples::decode(&chunk.body).map_or(0, |samples| self.size(&samples))),
+        }
     }
+}
+
+/// Whether every series may get this label.
+fn label(name: &str, value: &str) -> Result<(), &'static str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(plain) {
+        return Err("a name is letters, digits and underscores, and does not begin with a digit");
+    }
+    if name.starts_with("__") {
+        return Err("two underscores in front are Prometheus' own");
+    }
+    if is_own_label(name) {
+        return Err("series have a label of that name already");
+    }
+    if value.is_empty() { Err("it has no value, which is no label") } else { Ok(()) }
 }
 
 /// What became of the parts of a chunk.
@@ -126,6 +168,8 @@ struct Done {
     calls: u32,
     sent: u64,
     dropped: Vec<(&'static str, u64)>,
+    /// That the receiver did not write.
+    exemplars: u64,
 }
 
 impl Done {
@@ -135,11 +179,11 @@ impl Done {
     }
 }
 
-/// Samples and histograms that the receiver says it has written; `None` when it does not say.
-fn written(answer: &Answer) -> Option<u64> {
+/// Samples with histograms, and exemplars, that the receiver says it has written; `None` when it does not say.
+fn written(answer: &Answer) -> Option<(u64, u64)> {
     let of = |what: &str| answer.header(&format!("x-prometheus-remote-write-{what}-written"))?.trim().parse::<u64>().ok();
-    match (of("samples"), of("histograms")) {
-        (None, None) => None,
-        (samples, histograms) => Some(samples.unwrap_or(0).saturating_add(histograms.unwrap_or(0))),
+    match (of("samples"), of("histograms"), of("exemplars")) {
+        (None, None, None) => None,
+        (samples, histograms, exemplars) => Some((samples.unwrap_or(0).saturating_add(histograms.unwrap_or(0)), exemplars.unwrap_or(0))),
     }
 }

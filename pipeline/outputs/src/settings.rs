@@ -177,6 +177,8 @@ fn a_day() -> Span {
 pub struct Access {
     /// How long a call may take.
     pub timeout: Span,
+    /// How long calls are made again that were denied for something that whoever runs the receiver can repair; then they are dropped.
+    pub patience: Span,
     /// Headers of each call, as `X-Scope-OrgID`; their values are not shown.
     pub headers: BTreeMap<String, Secret>,
     /// A bearer token; the text itself, as from the environment.
@@ -197,6 +199,7 @@ impl Default for Access {
     fn default() -> Self {
         Self {
             timeout: Span(Duration::from_secs(10)),
+            patience: Span(Duration::from_secs(3600)),
             headers: BTreeMap::new(),
             bearer: None,
             bearer_file: None,
@@ -226,6 +229,24 @@ pub enum BadOutput {
         name: &'static str,
         /// What is wrong.
         why: String,
+    },
+    /// A label that would make series wrong.
+    #[error("outputs.remote_write.labels.{label}: {why}")]
+    Label {
+        /// Its name.
+        label: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// A header that calls have already, or that cannot be sent.
+    #[error("outputs.{name}.http.headers: `{header}` {why}")]
+    Header {
+        /// Of which output.
+        name: &'static str,
+        /// Which one.
+        header: String,
+        /// What is wrong.
+        why: &'static str,
     },
     /// A call that nobody could trust.
     #[error("outputs.webhook needs a secret or a secret_file of at least 16 bytes: calls are signed with it")]

@@ -76,6 +76,7 @@ impl Output for Webhook {
         match verdict(answer.status, answer.header("retry-after")) {
             Verdict::Taken => Outcome::Through { sent: 1, dropped: vec![] },
             Verdict::Again(after) => Outcome::Again { after, why: answer.said() },
+            Verdict::Denied(reason) => Outcome::Denied { sent: 0, dropped: vec![(reason, 1)], why: answer.said() },
             Verdict::Refused | Verdict::TooLarge => {
                 tracing::warn!(output = NAME, key = notice.key, answer = answer.said(), "a notice was refused");
                 Outcome::Through { sent: 0, dropped: vec![("refused", 1)] }

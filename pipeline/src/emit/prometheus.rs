@@ -37,6 +37,7 @@ pub mod points;
 mod protobuf;
 mod write;
 
+pub use labels::is_own_label;
 pub use page::{Compatibility, PageSettings, Parts, put_page};
 pub use write::Format;
 

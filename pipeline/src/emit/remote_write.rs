@@ -172,7 +172,9 @@ fn lines(samples: &Samples, shown: &Shown, put: &mut dyn FnMut(Line<'_>)) {
     for entry in &samples.entries {
         let labels = entry.labels();
         let own = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let common: Vec<(&str, &str)> = own.chain(shown.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()))).collect();
+        // A dimension may have the name of a label that is set: what the series says of itself stays, since a name twice is refused.
+        let given = shown.labels.iter().filter(|(name, _)| !labels.iter().any(|(own, _)| own == *name));
+        let common: Vec<(&str, &str)> = own.chain(given.map(|(name, value)| (name.as_str(), value.as_str()))).collect();
         let times = Times::of(samples, entry);
         entry.points(samples.window, &mut |point| point_lines(&point, &common, &times, shown, put));
     }

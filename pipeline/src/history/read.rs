@@ -201,13 +201,16 @@ impl History {
         found.into_iter().map(sums).collect::<Result<_, CodecError>>().map_err(|error| StoreError(error.to_string()))
     }
 
-    /// The late lines of one service in all its namespaces, or of all services of a tenant.
+    /// The late lines of one service, in one namespace or in all that have its name, or of all services of a tenant.
     ///
     /// # Errors
     /// When a store fails.
-    pub fn late(&self, tenant: &str, service: Option<&str>, query: &Query) -> Result<Page, StoreError> {
+    pub fn late(&self, tenant: &str, service: Option<&str>, namespace: Option<&str>, query: &Query) -> Result<Page, StoreError> {
         match service {
-            Some(service) => pages(partition(&self.late, tenant, service).as_slice(), &[tenant, service], query, usize::MAX),
+            Some(service) => {
+                let texts: Vec<&str> = [tenant, service].into_iter().chain(namespace).collect();
+                pages(partition(&self.late, tenant, service).as_slice(), &texts, query, usize::MAX)
+            }
             None => pages(&self.late.iter().collect::<Vec<_>>(), &[tenant], query, usize::MAX),
         }
     }

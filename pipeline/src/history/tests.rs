@@ -305,7 +305,7 @@ fn late_lines_come_in_order_of_window_over_all_partitions() {
         store.write(&changes, Offset(2)).unwrap();
     }
     let history = History::open(&stores, 0, 2).unwrap();
-    let page = history.late("default", None, &query(0, HOUR, 3)).unwrap();
+    let page = history.late("default", None, None, &query(0, HOUR, 3)).unwrap();
     assert_eq!(texts(&page), [0, 3, 4].map(|m| public("cart", m * MINUTE, 0, (m * MINUTE) as u64).json()));
     assert_eq!(page.next_from, Some(EventTime(5 * MINUTE)));
     // What they take is counted apart.

@@ -20,19 +20,26 @@ pub struct ControlReader {
     /// `None` after a failure: the next call takes a new one.
     reader: Option<Box<dyn Reader>>,
     position: Option<Offset>,
+    began: Option<Offset>,
 }
 
 impl ControlReader {
     /// A reader that has read nothing; the log is first asked when something is read.
     #[must_use]
     pub fn new(log: Arc<dyn Log>, topic: &Topic) -> Self {
-        Self { log, partition: Partition::new(topic, 0), reader: None, position: None }
+        Self { log, partition: Partition::new(topic, 0), reader: None, position: None, began: None }
     }
 
     /// Next offset to read; 0 before anything was read.
     #[must_use]
     pub fn position(&self) -> Offset {
         self.position.unwrap_or_default()
+    }
+
+    /// Where the log began when it was first read; none before that. Behind 0, its beginning is gone.
+    #[must_use]
+    pub fn began(&self) -> Option<Offset> {
+        self.began
     }
 
     /// Reads to the end as it is now. `false`: the end is not known, or it did not come within this many polls that brought nothing.
@@ -118,6 +125,7 @@ impl ControlReader {
                 let mut reader = self.log.reader(&Subscription { group: None, topics: vec![self.partition.topic.clone()] })?;
                 reader.seek(&Positions::from([(self.partition.clone(), from)]))?;
                 self.position = Some(from);
+                self.began.get_or_insert(from);
                 reader
             }
         };

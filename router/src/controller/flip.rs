@@ -3,10 +3,42 @@
 //! A flip's state is a fold over the control log (ordered, done, sealed) and over marks in the public topic (cut), never memory: a controller
 //! that begins anew stands where the last one stood.
 //!
-//! ```compile_fail
+//! A state is made here only, and a flip in a state by `then` only; what the table does not have does not compile, as this does:
+//!
+//! ```
+//! use golden_router::controller::flip::{At, Done, Ordered, Sealed, Then};
+//! fn follows<State: Then<Next>, Next>() {}
+//! follows::<Done, Sealed>();
+//! fn stays(flip: At<Ordered>) -> At<Ordered> {
+//!     flip
+//! }
+//! ```
+//!
+//! A step too many, a step back, and a state out of nothing:
+//!
+//! ```compile_fail,E0277
+//! use golden_router::controller::flip::{At, Done, Ordered, Sealed, Then};
+//! fn follows<State: Then<Next>, Next>() {}
+//! follows::<Ordered, Sealed>();
+//! ```
+//!
+//! ```compile_fail,E0277
+//! use golden_router::controller::flip::{At, Done, Ordered, Sealed, Then};
+//! fn follows<State: Then<Next>, Next>() {}
+//! follows::<Sealed, Done>();
+//! ```
+//!
+//! ```compile_fail,E0423
 //! use golden_router::controller::flip::{At, Done, Ordered};
-//! fn skips_the_cuts(flip: At<Ordered>) -> At<Done> {
-//!     flip.then(Done)
+//! fn stays(flip: At<Ordered>) -> Done {
+//!     Done
+//! }
+//! ```
+//!
+//! ```compile_fail,E0451
+//! use golden_router::controller::flip::{At, Ordered};
+//! fn stays(flip: At<Ordered>, other: At<Ordered>) -> At<Ordered> {
+//!     At { flip: flip, ..other }
 //! }
 //! ```
 
@@ -37,19 +69,24 @@ impl Then<Sealed> for Done {}
 #[derive(Clone, Copy, Debug)]
 pub struct At<'a, State> {
     /// What was ordered, and what became of it.
-    pub flip: &'a Flipped,
+    flip: &'a Flipped,
     /// How far it is.
-    pub state: State,
+    state: State,
 }
 
 impl<'a, State> At<'a, State> {
     /// The next state.
-    pub fn then<Next>(self, next: Next) -> At<'a, Next>
+    fn then<Next>(self, next: Next) -> At<'a, Next>
     where
         State: Then<Next>,
     {
         At { flip: self.flip, state: next }
     }
+}
+
+/// Whether every partition says that the new deployment was read once more.
+fn is_sealed_everywhere(flip: &Flipped, probe: &Probe) -> bool {
+    !probe.public.is_empty() && probe.public.iter().all(|public| public.sealed.contains_key(&flip.order.flip))
 }
 
 /// How far a flip is.
@@ -71,7 +108,7 @@ impl<'a> Stand<'a> {
     /// Where a flip stands.
     #[must_use]
     pub fn of(flip: &'a Flipped, probe: &Probe) -> Self {
-        let ordered = match (At { flip, state: Ordered }).look(probe) {
+        let ordered = match (At { flip, state: Ordered(()) }).look(probe) {
             Ok(cutting) => cutting,
             Err(ordered) => return Self::Ordered(ordered),
         };
@@ -80,7 +117,7 @@ impl<'a> Stand<'a> {
             Err(cutting) => return Self::Cutting(cutting),
         };
         match cut.look() {
-            Ok(done) => match done.look() {
+            Ok(done) => match done.look(probe) {
                 Ok(sealed) => Self::Sealed(sealed),
                 Err(done) => Self::Done(done),
             },

@@ -9,6 +9,7 @@ use crate::deployment::{Colour, Deployment};
 use crate::health::{Answers, Health};
 use crate::marks::{Cut, SCHEMA_CUT, SCHEMA_SEALED, Sealed};
 use crate::orders::Orders;
+use crate::receipt::is_over;
 use crate::settings::{ControllerSettings, start_of};
 use crate::tail::{Tail, back_to, back_to_enough};
 use crate::worker::state::Beside;
@@ -221,7 +222,8 @@ impl Observer {
     fn look_at_public(&mut self, orders: &Orders, routed: &BTreeMap<Partition, Committed>) -> Result<(u32, Vec<PublicSeen>), LogError> {
         let Self { log, settings, public, .. } = self;
         let count = log.partitions(&settings.public)?;
-        let open = orders.flips().iter().find(|flip| flip.receipt.is_none() || !flip.sealed).map(|flip| flip.at);
+        let newest = orders.flips().last().filter(|newest| !is_over(newest)).map(|newest| newest.order.flip);
+        let open = orders.flips().iter().find(|flip| flip.receipt.is_none() || newest == Some(flip.order.flip)).map(|flip| flip.at);
         let mut all = match open {
             None => {
                 *public = None;

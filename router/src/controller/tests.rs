@@ -4,8 +4,8 @@ use super::*;
 use crate::deployment::Deployment;
 use crate::health::Unasked;
 use crate::receipt::{Receipt, verify};
-use crate::world::{BLUE, GREEN, World, settings};
-use platform_core::record::{NewRecord, Offset, Partition};
+use crate::world::{BLUE, GREEN, Spoilt, World, settings};
+use platform_core::record::{NewRecord, Partition};
 use platform_runtime::memory::TopicSettings;
 use platform_testkit::log::{Fault, FaultyLog};
 
@@ -70,6 +70,81 @@ fn a_planned_flip_is_ordered_cut_proved_and_sealed() {
 }
 
 #[test]
+fn a_lost_a_doubled_a_foreign_or_a_tampered_result_makes_a_receipt_unclean() {
+    for spoilt in [Spoilt::Nothing, Spoilt::Lost, Spoilt::Doubled, Spoilt::Foreign, Spoilt::Tampered] {
+        let (mut world, mut controller) = warm();
+        assert!(controller.ask(&flip_to_green()).unwrap().granted);
+        world.spoil(spoilt);
+        world.run(&mut controller, 200);
+        let receipt = receipt_of(&controller, 1);
+        let foreign: u64 = receipt.partitions.iter().map(|p| p.foreign).sum();
+        let unequal: u64 = receipt.partitions.iter().map(|p| p.unequal).sum();
+        assert_eq!(receipt.is_clean(), spoilt == Spoilt::Nothing, "{spoilt:?}: {receipt:#?}");
+        let seen = [receipt.lost > 0, receipt.doubled > 0, foreign > 0, unequal > 0];
+        let expected = match spoilt {
+            Spoilt::Nothing => [false; 4],
+            Spoilt::Lost => [true, false, false, true],
+            Spoilt::Doubled => [false, true, false, false],
+            Spoilt::Foreign => [false, false, true, false],
+            Spoilt::Tampered => [false, false, false, true],
+        };
+        assert_eq!(seen, expected, "{spoilt:?}: {receipt:#?}");
+    }
+}
+
+#[test]
+fn what_a_receipt_says_and_the_topics_do_not_shows_when_it_is_counted_again() {
+    let (mut world, mut controller) = warm();
+    assert!(controller.ask(&flip_to_green()).unwrap().granted);
+    world.run(&mut controller, 200);
+    let honest = assert_proved(&world, &controller, 1);
+    let flip = controller.orders().flip(1).unwrap();
+    let differs = |receipt: &Receipt| -> Vec<String> {
+        let lines = verify(&world.log(), &settings(), controller.orders(), flip, receipt).unwrap();
+        lines.into_iter().filter(|line| !line.holds()).map(|line| line.what).collect()
+    };
+    let lines = honest.lines();
+    assert_eq!((lines["from"].as_str(), lines["to"].as_str()), ("blue.1, version 1", "green.2, version 1"));
+    assert_eq!(lines["by"], "mina: a release");
+    assert_eq!(lines.keys().filter(|name| name.contains(" of blue.1") || name.contains(" of green.2")).count(), 8, "{lines:#?}");
+    let mut said = honest.clone();
+    said.partitions[0].windows += 1;
+    assert_eq!(differs(&said), ["partition 0 windows counted again"]);
+    let mut said = honest.clone();
+    said.observed[0].to.as_mut().unwrap().events += 1;
+    assert!(matches!(&differs(&said)[..], [one] if one.contains(" of green.2")));
+    let mut said = honest.clone();
+    said.by = "mallory".to_owned();
+    assert_eq!(differs(&said), ["by"]);
+    // What retention has taken from the topics of the colours is not held against it.
+    for colour in Colour::ALL {
+        for index in 0..2 {
+            let partition = Partition::new(&settings().colours[&colour].signals, index);
+            let end = world.log().bounds(&partition).unwrap().1;
+            world.memory().forget_before(&partition, end);
+        }
+    }
+    assert_eq!(differs(&honest), Vec::<String>::new());
+}
+
+#[test]
+fn a_refusal_has_a_receipt_that_says_that_nothing_changed() {
+    let (world, mut controller) = warm();
+    let refused = controller.ask(&request(Wanted::Rollback { accept_difference: false })).unwrap();
+    controller.look(world.now()).unwrap();
+    let refusal = &controller.orders().refused()[0];
+    assert_eq!((refusal.by.as_str(), refusal.asked.as_str(), &refusal.reason), ("mina", "rollback", &refused.said));
+    let receipt = &refusal.receipt;
+    assert_eq!((&receipt["changed"], &receipt["live"], &receipt["why"]), (&false.into(), &"blue.1".into(), &"a release".into()));
+    let conditions = receipt["preconditions"].as_array().unwrap();
+    assert!(conditions.len() >= 5, "{receipt}");
+    let unmet: Vec<_> = conditions.iter().filter(|condition| !condition["refused"].is_null()).collect();
+    assert!(matches!(&unmet[..], [one] if one["what"] == "there is a flip to take back"), "{receipt}");
+    let status = controller.status();
+    assert_eq!((status.refused[0].id.as_str(), status.live), ("r1", Some(BLUE)));
+}
+
+#[test]
 fn the_audit_record_says_who_did_what_and_what_was_live_before_and_after() {
     let (mut world, mut controller) = warm();
     controller.ask(&request(Wanted::Rollback { accept_difference: false })).unwrap();
@@ -129,6 +204,40 @@ fn a_dead_live_deployment_is_left_within_thirty_seconds() {
     world.run(&mut controller, 200);
     assert_proved(&world, &controller, 1);
     assert!(controller.orders().is_abandoned(BLUE));
+}
+
+#[test]
+fn a_failure_flip_is_over_once_every_partition_has_read_the_new_deployment_once_more() {
+    let (mut world, mut controller) = warm();
+    world.slow(true);
+    world.stop_folding(Colour::Blue);
+    world.run(&mut controller, 130);
+    let state = |controller: &Controller| controller.status().flips[0].state.clone();
+    assert_eq!(state(&controller), "cut", "windows of green are there, and nothing says yet that it was read once more");
+    world.slow(false);
+    world.run(&mut controller, 10);
+    let receipt = assert_proved(&world, &controller, 1);
+    assert!(receipt.partitions.iter().all(|p| p.sealed.is_some()), "{receipt:#?}");
+    assert_eq!(state(&controller), "sealed");
+    // A controller that knows nothing but the logs says so too.
+    let mut other = world.controller("b", false);
+    other.look(world.now()).unwrap();
+    assert_eq!(state(&other), "sealed");
+}
+
+#[test]
+fn a_receipt_does_not_wait_for_ever_and_then_says_that_nothing_was_sealed() {
+    let (mut world, mut controller) = warm();
+    world.slow(true);
+    world.stop_folding(Colour::Blue);
+    world.run(&mut controller, 1500);
+    let receipt = assert_proved(&world, &controller, 1);
+    assert!(receipt.lines().iter().any(|(name, said)| name.ends_with("sealed") && said == "no"), "{receipt:#?}");
+    let flip = &controller.status().flips[0];
+    assert_eq!((flip.state.as_str(), controller.orders().flips()[0].sealed), ("done", false), "what failed is not sealed by order");
+    world.slow(false);
+    world.run(&mut controller, 10);
+    assert_eq!(controller.status().flips[0].state, "sealed");
 }
 
 #[test]
@@ -337,6 +446,20 @@ fn clocks_that_are_off_by_minutes_flip_nothing() {
 }
 
 #[test]
+fn a_person_flips_while_clocks_are_off_by_minutes() {
+    for off in [-600, 600] {
+        let (mut world, mut controller) = warm();
+        world.step_clock(off);
+        world.run(&mut controller, 300);
+        let answer = controller.ask(&flip_to_green()).unwrap();
+        assert!(answer.granted, "{off}: {answer:#?}");
+        world.run(&mut controller, 400);
+        assert_proved(&world, &controller, 1);
+        assert_eq!((controller.orders().live(), controller.orders().flips().len()), (Some(GREEN), 1));
+    }
+}
+
+#[test]
 fn a_cold_deployment_is_refused_with_what_to_do() {
     let mut world = World::new(2);
     world.stop_closing(Colour::Green);
@@ -363,6 +486,58 @@ fn windows_that_differ_are_refused_until_a_person_accepts_them() {
     assert_eq!(diff.windows, 10);
     let accepted = request(Wanted::Flip { to: Some(Colour::Green), accept_difference: true });
     assert!(controller.ask(&accepted).unwrap().granted);
+}
+
+#[test]
+fn windows_may_differ_by_as_much_as_is_tolerated() {
+    // One of 34 events.
+    for (tolerance, granted) in [(0.0, false), (0.029, false), (0.03, true)] {
+        let mut world = World::new(2);
+        world.miscount(Colour::Green);
+        let mut one = settings();
+        one.checks.tolerance = tolerance;
+        let mut controller = Controller::new(world.log(), one, Arc::new(Unasked), "a", true);
+        world.run(&mut controller, 600);
+        let answer = controller.ask(&flip_to_green()).unwrap();
+        assert_eq!(answer.granted, granted, "{tolerance}: {answer:#?}");
+        assert!(granted || answer.said.contains("of the last windows differ"), "{answer:#?}");
+    }
+}
+
+#[test]
+fn status_says_how_far_each_colour_is_behind_its_input_and_up_to_which_window_it_has_closed() {
+    let (mut world, mut controller) = warm();
+    let closed = |controller: &Controller| {
+        controller.status().colours.into_iter().map(|one| (one.lag.unwrap(), one.closed.unwrap())).collect::<Vec<_>>()
+    };
+    let before = closed(&controller);
+    assert!(before.iter().all(|(lag, _)| *lag <= 2) && before[0].1 == before[1].1, "{before:?}");
+    world.stop_closing(Colour::Green);
+    world.run(&mut controller, 120);
+    let after = closed(&controller);
+    assert!(after[0].0 <= 2 && after[1].0 >= 110, "{after:?}");
+    assert!(after[0].1 > before[0].1 && after[1].1 == before[1].1, "{before:?} {after:?}");
+    // The end of the newest window that is closed everywhere, in UTC.
+    assert!(before[0].1.starts_with("2026-01-01T00:") && before[0].1.ends_with(":00Z"), "{before:?}");
+}
+
+#[test]
+fn a_comparison_says_which_series_and_window_differ_by_how_much_and_why_when_versions_do() {
+    let (mut world, mut controller) = warm();
+    world.redeploy_version(Deployment { colour: Colour::Green, epoch: 3 }, 0, "2");
+    world.miscount(Colour::Green);
+    world.run(&mut controller, 400);
+    let diff = crate::diff::diff(&world.log(), &settings(), controller.orders(), 5).unwrap();
+    assert!(diff.why.starts_with("versions differ (1 and 2)") && diff.why.contains("--accept-difference"), "{diff:#?}");
+    // One of the three series of each window has one event more.
+    assert_eq!((diff.windows, diff.different, diff.differences.len()), (10, 10, 10), "{diff:#?}");
+    for one in &diff.differences {
+        let events = |side: &Option<crate::diff::Totals>| side.as_ref().unwrap().totals[0];
+        assert_eq!(events(&one.green) - events(&one.blue), 1, "{one:#?}");
+        assert!(one.series == "10 bytes" && one.window.ends_with(":00Z"), "{one:#?}");
+    }
+    let refused = controller.ask(&flip_to_green()).unwrap();
+    assert!(refused.said.contains("versions differ: 1 and 2"), "{refused:?}");
 }
 
 #[test]
@@ -411,15 +586,43 @@ fn other_partition_counts_are_refused() {
 #[test]
 fn a_control_log_that_lost_its_beginning_or_is_newer_takes_no_orders() {
     let (world, controller) = warm();
-    let control = Partition::new(&settings().control, 0);
-    let headers = [("schema", b"platform-order/2".as_slice())];
-    let newer = [NewRecord { key: None, headers: &headers, value: Some(b"{}") }];
-    world.log().producer().unwrap().append(&control, &newer).unwrap();
+    world.order_of_a_newer_program();
     let error = controller.ask(&flip_to_green()).unwrap_err();
     assert!(error.to_string().contains("platform-order/2") && error.to_string().contains("upgrade it first"), "{error}");
-    world.memory().forget_before(&control, Offset(1));
+    world.forget_the_first_order();
     let error = controller.ask(&flip_to_green()).unwrap_err();
     assert!(error.to_string().contains("begins at offset 1") && error.to_string().contains("restore the topic"), "{error}");
+}
+
+#[test]
+fn from_a_control_log_that_is_newer_or_has_no_beginning_nothing_follows_and_a_person_is_called() {
+    for (spoil, said) in [
+        (World::order_of_a_newer_program as fn(&World), "upgrade it first"),
+        (World::forget_the_first_order, "restore the topic from a copy"),
+    ] {
+        let (mut world, mut first) = warm();
+        spoil(&world);
+        let mut second = world.controller("b", false);
+        second.look(world.now()).unwrap();
+        assert!(second.status().unusable.is_some_and(|unusable| unusable.contains(said)), "{said}");
+        // Now there would be something to do.
+        world.stop_folding(Colour::Blue);
+        let before = world.log().bounds(&Partition::new(&settings().control, 0)).unwrap().1;
+        for _ in 0..60 {
+            world.pass_a_second();
+            // Who read the beginning before it went may find out by what it cannot order.
+            drop(first.step(world.now()));
+        }
+        let page = first.status().page;
+        assert!(page.as_ref().is_some_and(|page| page.contains(said)), "{page:?}");
+        drop(first);
+        let mut next = world.controller("c", true);
+        world.run(&mut next, 60);
+        let page = next.status().page;
+        assert!(page.as_ref().is_some_and(|page| page.contains(said)), "{page:?}");
+        let end = world.log().bounds(&Partition::new(&settings().control, 0)).unwrap().1;
+        assert_eq!(end, before, "nothing was ordered");
+    }
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! One thing at a time, by hand.
 
-use crate::world::{BLUE, GREEN, Seen, World};
+use crate::world::{BLUE, GREEN, Header, Seen, World};
 use golden_router::deployment::{Colour, Deployment};
 use golden_router::orders::{FlipKind, Order};
-use platform_core::growth::Sums;
+use platform_core::growth::{REVISION_HEADER, Sums};
 
 fn result(window: u64, revision: u64, events: u64, by: Deployment) -> Seen {
     Seen::Result(window, "a".to_owned(), revision, events, by)
@@ -51,6 +51,59 @@ fn i8_a_planned_flip_takes_every_window_once_and_corrections_from_the_one_that_a
     let mut corrections = world.public()[7..].to_vec();
     corrections.sort_by_key(|seen| matches!(seen, Seen::Result(3, ..)));
     assert_eq!(corrections, [result(2, 1, 6, BLUE), result(3, 1, 7, GREEN)]);
+}
+
+#[test]
+fn a_worker_holds_everything_when_the_control_log_is_newer_or_has_no_beginning() {
+    for (newer, with_disk) in [(true, true), (false, true), (false, false)] {
+        let mut world = World::new(1000);
+        for of in [BLUE, GREEN] {
+            world.window(of, 1, 5);
+        }
+        world.settle();
+        let before = (world.public(), world.stands(BLUE), world.stands(GREEN));
+        assert_eq!(before.0.len(), 2);
+        if newer {
+            world.order_of_a_newer_program();
+            world.settle();
+        } else {
+            world.forget_the_first_order();
+            // One that has read the beginning goes on: it knows what follows from it.
+            world.restart(with_disk);
+        }
+        for of in [BLUE, GREEN] {
+            world.window(of, 2, 5);
+            world.result(of, 1, "a", 6, false);
+        }
+        world.settle();
+        assert_eq!((world.public(), world.stands(BLUE), world.stands(GREEN)), before, "newer {newer}, with disk {with_disk}");
+    }
+}
+
+#[test]
+fn bytes_pass_undecoded_and_only_the_number_of_the_revision_is_another() {
+    let mut world = World::new(1000);
+    world.window(BLUE, 1, 1);
+    // No JSON, no UTF-8; with spaces and numbers that whoever writes it anew would write otherwise.
+    let (head, tail) = (&b"{ \"r\" :\t"[..], &b" ,\"\xc3\xa9\":1.00e0, \"\\u00e9\"\r\n:[ ]\xff\0} "[..]);
+    let value = [head, b"0", tail].concat();
+    for events in 2..=12 {
+        world.bytes(BLUE, 1, events, &value, head.len());
+    }
+    world.settle();
+    let (sent, public) = (world.raw("blue.signals"), world.raw("public"));
+    let (sent, public) = (&sent[2..], &public[2..]);
+    assert_eq!((sent.len(), public.len()), (11, 11));
+    for (revision, ((before, _), (after, passed))) in (1..).zip(sent.iter().zip(public)) {
+        assert_eq!(*passed, [head, format!("{revision}").as_bytes(), tail].concat(), "revision {revision}");
+        let (revisions, others): (Vec<_>, Vec<_>) = after.iter().cloned().partition(|(name, _)| name == REVISION_HEADER.as_bytes());
+        assert_eq!(revisions, [(REVISION_HEADER.as_bytes().to_vec(), revision.to_string().into_bytes())]);
+        let sorted = |mut headers: Vec<Header>| {
+            headers.sort();
+            headers
+        };
+        assert_eq!(sorted(others), sorted(before.clone()));
+    }
 }
 
 #[test]

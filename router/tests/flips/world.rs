@@ -42,6 +42,11 @@ pub enum Seen {
     Sealed(u64),
 }
 
+/// Name and value.
+pub type Header = (Vec<u8>, Vec<u8>);
+/// A header that no program of ours writes.
+pub const ODD_HEADER: (&str, &[u8]) = ("x-odd", b"\xff\0 \xc3\xa9");
+
 pub struct World {
     pub memory: MemoryLog,
     pub log: FaultyLog,
@@ -92,6 +97,17 @@ impl World {
 
     pub fn flip(&self, flip: u64, from: Deployment, to: Deployment, kind: FlipKind, window: u64) {
         self.order(Order::Flip(Flip { flip, from, to, kind, window }));
+    }
+
+    /// An order of a program that does not exist yet.
+    pub fn order_of_a_newer_program(&self) {
+        let newer = NewRecord { key: None, headers: &[("schema", b"platform-order/2")], value: Some(b"{}") };
+        self.memory.producer().unwrap().append(&Partition::new(&topic("control"), 0), &[newer]).unwrap();
+    }
+
+    /// The first order is deleted.
+    pub fn forget_the_first_order(&self) {
+        self.memory.forget_before(&Partition::new(&topic("control"), 0), Offset(1));
     }
 
     /// The worker's process ends and another one begins, with its disk or without.
@@ -154,6 +170,29 @@ impl World {
         let own: [(&str, &[u8]); 2] = [(COLOUR_HEADER, of.colour.name().as_bytes()), (EPOCH_HEADER, epoch.as_bytes())];
         let headers = [headers, &own].concat();
         producer.append(&signals(of), &[NewRecord { key: None, headers: &headers, value: Some(value) }]).unwrap();
+    }
+
+    /// A correction of these bytes, the digit of its revision at `at`; with one header more than a worker knows.
+    pub fn bytes(&self, of: Deployment, window: u64, events: u64, value: &[u8], at: usize) {
+        let mut growth = Vec::new();
+        Growth { revision_at: at, complete: true, totals: vec![events] }.encode(&mut growth);
+        let identity = [&window.to_be_bytes()[..], b"a"].concat();
+        let headers: [(&str, &[u8]); 4] = [("schema", b"r/1"), (IDENTITY_HEADER, &identity), (GROWTH_HEADER, &growth), ODD_HEADER];
+        self.append(of, &headers, value);
+    }
+
+    /// Headers and values of a partition, byte by byte.
+    pub fn raw(&self, topic_name: &str) -> Vec<(Vec<Header>, Vec<u8>)> {
+        let partition = Partition::new(&topic(topic_name), 0);
+        let end = self.memory.bounds(&partition).unwrap().1;
+        let mut reader = self.memory.reader(&Subscription { group: None, topics: vec![topic(topic_name)] }).unwrap();
+        let mut all = Vec::new();
+        while reader.position(&partition) < end {
+            let Polled::Batch(batch) = reader.poll(Duration::ZERO).unwrap() else { continue };
+            let owned = |(name, value): (&[u8], &[u8])| (name.to_vec(), value.to_vec());
+            all.extend(batch.iter().map(|record| (record.headers.bytes().map(owned).collect(), record.value.unwrap().to_vec())));
+        }
+        all
     }
 
     /// A result as CLOSE would write it. `first`: it belongs to the window's finals.

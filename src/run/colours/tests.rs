@@ -85,6 +85,10 @@ impl Place {
     }
 
     fn begin(&self, colour: Colour) -> Start {
+        self.try_begin(colour).unwrap()
+    }
+
+    fn try_begin(&self, colour: Colour) -> Result<Start, Failure> {
         let parts = Parts {
             log: Arc::new(self.log.clone()),
             pipeline: "p",
@@ -99,7 +103,7 @@ impl Place {
             fresh: false,
             by: "t".to_owned(),
         };
-        join_or_begin(&parts, colour).unwrap()
+        join_or_begin(&parts, colour)
     }
 }
 
@@ -118,6 +122,31 @@ fn the_first_owns_everything_unless_there_was_something_before_it() {
     let blue = place.begin(Colour::Blue);
     assert_eq!((blue.deployment.epoch, blue.positions.len()), (2, 1));
     assert!(blue.owned_from > 0);
+}
+
+#[test]
+fn nothing_is_joined_or_begun_by_a_control_log_that_is_newer_or_has_no_beginning() {
+    for newer in [true, false] {
+        let place = Place::new();
+        for colour in Colour::ALL {
+            place.begin(colour);
+        }
+        let control = Partition::new(&Topic::new("control"), 0);
+        let said = if newer {
+            let record = NewRecord { headers: &[("schema", b"platform-order/2")], value: Some(b"{}"), ..NewRecord::default() };
+            place.log.producer().unwrap().append(&control, &[record]).unwrap();
+            "upgrade it first"
+        } else {
+            place.log.forget_before(&control, Offset(1));
+            "restore the topic from a copy"
+        };
+        let before = place.log.bounds(&control).unwrap();
+        for colour in Colour::ALL {
+            let refused = place.try_begin(colour).err().map(|error| format!("{error:?}")).unwrap_or_default();
+            assert!(refused.contains(said), "{colour}: {refused}");
+        }
+        assert_eq!(place.log.bounds(&control).unwrap(), before);
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-// A line chart over time (uPlot), with its cursor shared by all charts of a view. Dragging over it narrows the range.
+// A line chart over time (uPlot), with its cursor shared by all charts of a view. Dragging over it narrows the range; arrow keys move the cursor.
 import { useEffect, useMemo, useRef } from "react";
 import uPlot from "uplot";
 import type { HealthSpan } from "../api.ts";
@@ -109,10 +109,19 @@ export function Chart({ title, times, lines, unit, spans, scale, height = 170, s
 
   useEffect(() => plot.current?.setData(data), [data]);
 
+  const move = (event: React.KeyboardEvent) => {
+    const u = plot.current;
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!u || by === undefined || times.length === 0) return;
+    event.preventDefault();
+    const to = Math.max(0, Math.min(times.length - 1, (u.cursor.idx ?? times.length) + by));
+    u.setCursor({ left: u.valToPos(times[to] as number, "x"), top: 10 });
+  };
+
   return (
     <figure className="chart">
       <figcaption>{title}</figcaption>
-      <div ref={box} role="img" aria-label={`${title}: ${summary}`} />
+      <div ref={box} role="group" aria-label={`${title}: ${summary}`} tabIndex={0} onKeyDown={move} onBlur={() => plot.current?.setCursor({ left: -10, top: -10 })} />
     </figure>
   );
 }

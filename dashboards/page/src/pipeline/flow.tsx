@@ -1,7 +1,7 @@
-// The stages in the order of flow, each with what it has not yet read.
+// The stages in the order of flow, each with how fast it reads and what it has not yet read.
 import { Fragment } from "react";
 import type { Status } from "../api.ts";
-import { useLive } from "../live.ts";
+import { stageOf, useLive } from "../live.ts";
 import { Shape } from "../parts/health.tsx";
 import { many, number, perSecond } from "../text.ts";
 
@@ -13,22 +13,23 @@ const STAGES: { stage: string[]; title: string; does: string }[] = [
   { stage: ["scrape", "scrape-late"], title: "Metrics", does: "counts for /metrics" },
 ];
 
-interface Box { key: string; title: string; does: string; tasks: number; running: number; lag: number; worst: { topic: string; partition: number; records: number } | null }
+interface Box { key: string; title: string; does: string; tasks: number; running: number; read: number | null; lag: number; worst: { topic: string; partition: number; records: number } | null }
 
-function boxOf(status: Status, stages: string[], pipeline: string | null): Omit<Box, "key" | "title" | "does"> {
+function boxOf(status: Status, read: Record<string, number>, stages: string[], pipeline: string | null): Omit<Box, "key" | "title" | "does"> {
   const of = <T extends { stage: string; pipeline: string }>(all: T[]) => all.filter((t) => stages.includes(t.stage) && (pipeline === null || t.pipeline === pipeline));
   const tasks = of(status.tasks);
   const lags = of(status.lag);
   const worst = lags.reduce<Box["worst"]>((most, l) => (l.records > (most?.records ?? 0) ? l : most), null);
-  return { tasks: tasks.length, running: tasks.filter((t) => t.state === "running").length, lag: lags.reduce((n, l) => n + l.records, 0), worst };
+  const rates = [...new Set(lags.map(stageOf))].map((stage) => read[stage]).filter((rate) => rate !== undefined);
+  return { read: rates.length > 0 ? rates.reduce((sum, rate) => sum + rate, 0) : null, tasks: tasks.length, running: tasks.filter((t) => t.state === "running").length, lag: lags.reduce((n, l) => n + l.records, 0), worst };
 }
 
 export function Flow({ status }: { status: Status }) {
-  const { rates, router } = useLive();
+  const { rates, read, router } = useLive();
   const colours = [...new Set(status.tasks.filter((t) => t.stage === "fold" || t.stage === "close").map((t) => t.pipeline))].sort();
   const liveName = router?.live ? `golden-signals.${router.live.colour}.${router.live.epoch}` : null;
   const card = (key: string, title: string, does: string, stages: string[], pipeline: string | null) => {
-    const b = boxOf(status, stages, pipeline);
+    const b = boxOf(status, read, stages, pipeline);
     if (b.tasks === 0) return null;
     const word = b.running === b.tasks ? "healthy" : b.running === 0 ? "critical" : "degraded";
     return (
@@ -37,6 +38,7 @@ export function Flow({ status }: { status: Status }) {
         <p className="quiet">{does}</p>
         <dl>
           <div><dt>running</dt><dd>{b.running} of {b.tasks}</dd></div>
+          <div><dt>reads</dt><dd title="How far its read positions moved, in offsets of its topics">{perSecond(b.read)}</dd></div>
           <div><dt>not yet read</dt><dd title={b.worst ? `most: ${b.worst.topic}/${b.worst.partition}, ${many(b.worst.records, "record")}` : undefined}>{many(b.lag, "record")}</dd></div>
         </dl>
       </div>

@@ -1,5 +1,5 @@
 // The pipeline itself: does everything flow, how far behind is it, what was refused, and which deployment is forwarded.
-import type { DeadLetter, History, Status } from "../api.ts";
+import type { DeadLetters, History, Status } from "../api.ts";
 import { useAsk } from "../ask.ts";
 import { useKeys } from "../keys.ts";
 import { useLive } from "../live.ts";
@@ -45,7 +45,7 @@ function Headline({ status }: { status: Status }) {
 }
 
 function Letters() {
-  const { data, problem, again } = useAsk<{ dead_letters: DeadLetter[] }>("/api/v1/dead-letters", { limit: 200 }, 15_000);
+  const { data, problem, again } = useAsk<DeadLetters>("/api/v1/dead-letters", { limit: 200 }, 15_000);
   if (data === null) return <Waiting what="dead letters" problem={problem} again={again} />;
   if (data.dead_letters.length === 0) return <p className="quiet">Nothing was refused.</p>;
   const reasons = new Map<string, number>();

@@ -34,7 +34,7 @@ export function Groups({ service, namespace, groupings, from, to }: { service: s
           {groupings.map((g) => <button type="button" key={g} aria-pressed={g === grouping} onClick={() => change({ by: g }, true)}>{title(g)}</button>)}
         </div>
       )}
-      {rows === null || data === null ? <Waiting what="parts" problem={problem} again={again} /> : (
+      {rows === null || data === null ? <Waiting what="parts" problem={problem} again={again} /> : rows.length === 0 ? <p className="quiet">No window was published in this range.</p> : (
         <div className="scroll" role="region" aria-label={`By ${title(grouping)}`} tabIndex={0}>
           <table>
             <thead><tr><th scope="col">{title(grouping)}</th>{head("requests", "Requests")}{head("errors", "Errors")}<th scope="col" className="number medium">Availability</th>

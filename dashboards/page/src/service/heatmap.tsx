@@ -26,7 +26,8 @@ function grid(a: HeatmapAnswer): Grid {
 export function Heatmap({ answer }: { answer: HeatmapAnswer }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const [width, setWidth] = useState(0);
-  const [at, setAt] = useState<{ x: number; y: number } | null>(null);
+  // The cell that is told: a step, and a row from below.
+  const [at, setAt] = useState<{ step: number; row: number } | null>(null);
   const dark = useDark();
   const g = grid(answer);
 
@@ -73,28 +74,45 @@ export function Heatmap({ answer }: { answer: HeatmapAnswer }) {
     }
   }, [answer, width, dark]);
 
-  const hover = (() => {
-    if (!at || at.x < LEFT || at.y > HEIGHT - BOTTOM) return null;
-    const step = Math.floor(((at.x - LEFT) / (width - LEFT)) * g.steps);
-    const n = Math.floor(((HEIGHT - BOTTOM - at.y) / (HEIGHT - BOTTOM)) * g.rows.length);
-    const bin = g.rows[n];
-    if (bin === undefined) return null;
-    const below = bin === 0 ? 0 : (answer.bounds_ms[bin - 1] ?? 0);
-    return `${clock(g.from + step * answer.step_seconds)}: ${many(g.columns.get(step)?.[bin] ?? 0, "request")} of ${millis(below)} to ${millis(answer.bounds_ms[bin])}`;
-  })();
+  const bin = at === null ? undefined : g.rows[at.row];
+  const told = at === null || bin === undefined ? null
+    : `${clock(g.from + at.step * answer.step_seconds)}: ${many(g.columns.get(at.step)?.[bin] ?? 0, "request")} of ${millis(bin === 0 ? 0 : (answer.bounds_ms[bin - 1] ?? 0))} to ${millis(answer.bounds_ms[bin])}`;
+
+  const point = (x: number, y: number) => {
+    if (x < LEFT || y > HEIGHT - BOTTOM) return setAt(null);
+    return setAt({ step: Math.floor(((x - LEFT) / (width - LEFT)) * g.steps), row: Math.floor(((HEIGHT - BOTTOM - y) / (HEIGHT - BOTTOM)) * g.rows.length) });
+  };
+  // The fullest cell of a step is where one looks first.
+  const fullest = (step: number) => g.rows.reduce((best, bin, row) => ((g.columns.get(step)?.[bin] ?? 0) > (g.columns.get(step)?.[g.rows[best] ?? 0] ?? 0) ? row : best), 0);
+  const enter = () => at ?? { step: g.steps - 1, row: fullest(g.steps - 1) };
+  const move = (event: React.KeyboardEvent) => {
+    const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
+    if (!by || g.rows.length === 0) return;
+    event.preventDefault();
+    const { step, row } = enter();
+    const within = (n: number, most: number) => Math.max(0, Math.min(most, n));
+    setAt({ step: within(step + (by[0] ?? 0), g.steps - 1), row: within(row + (by[1] ?? 0), g.rows.length - 1) });
+  };
 
   const sums = new Map<number, number>();
   for (const c of answer.columns) c.counts.forEach((n, i) => sums.set(i, (sums.get(i) ?? 0) + n));
   const [most] = [...sums].sort((a, b) => b[1] - a[1])[0] ?? [0];
-  const words = answer.columns.length === 0 ? "no durations" : `most requests take ${millis(most === 0 ? 0 : answer.bounds_ms[most - 1])} to ${millis(answer.bounds_ms[most])}`;
+  const words = `most requests take ${millis(most === 0 ? 0 : answer.bounds_ms[most - 1])} to ${millis(answer.bounds_ms[most])}`;
+  if (answer.columns.length === 0) return <p className="quiet">No event of this range had a duration.</p>;
   return (
     <div className="heatmap">
       <canvas
-        ref={canvas} style={{ width: "100%", height: HEIGHT }} role="img" aria-label={`Latency heat map: ${words}`}
-        onMouseMove={(e) => { const box = e.currentTarget.getBoundingClientRect(); setAt({ x: e.clientX - box.left, y: e.clientY - box.top }); }}
-        onMouseLeave={() => setAt(null)}
+        ref={canvas} style={{ width: "100%", height: HEIGHT }} role="img" aria-label={`Latency heat map: ${words}`} tabIndex={0}
+        onMouseMove={(e) => { const box = e.currentTarget.getBoundingClientRect(); point(e.clientX - box.left, e.clientY - box.top); }}
+        onMouseLeave={() => setAt(null)} onFocus={() => g.rows.length > 0 && setAt(enter())} onBlur={() => setAt(null)} onKeyDown={move}
       />
-      <p className="quiet">{hover ?? `${words[0]?.toUpperCase()}${words.slice(1)}. The stronger the colour, the more: at most ${many(answer.max_count, "request")} in a cell.`}</p>
+      {at !== null && bin !== undefined && (
+        <span
+          className="cell" aria-hidden="true"
+          style={{ left: LEFT + (at.step * (width - LEFT)) / g.steps, width: (width - LEFT) / g.steps, top: HEIGHT - BOTTOM - ((at.row + 1) * (HEIGHT - BOTTOM)) / g.rows.length, height: (HEIGHT - BOTTOM) / g.rows.length }}
+        />
+      )}
+      <p className="quiet" aria-live="polite">{told ?? `${words[0]?.toUpperCase()}${words.slice(1)}. The stronger the colour, the more: at most ${many(answer.max_count, "request")} in a cell.`}</p>
     </div>
   );
 }

@@ -2,7 +2,7 @@
 import { seconds } from "../text.ts";
 
 export const LENGTHS: [string, number, string][] = [
-  ["15m", 900, "15 minutes"], ["1h", 3600, "hour"], ["6h", 21600, "6 hours"], ["24h", 86400, "day"], ["7d", 604800, "week"],
+  ["15m", 900, "15 minutes"], ["1h", 3600, "hour"], ["6h", 21600, "6 hours"], ["24h", 86400, "day"], ["7d", 604800, "week"], ["30d", 2_592_000, "30 days"], ["1y", 31_536_000, "year"],
 ];
 
 export interface Range { from: number; to: number; name: string | null }

@@ -35,18 +35,20 @@ function Versions({ files }: { files: OverrideFile[] }) {
 }
 
 // How a file that is tried agrees with the one in force.
-function Trying({ service, namespace, version }: { service: string; namespace: string | null; version: number }) {
+function Trying({ service, namespace, version }: { service: string; namespace: string; version: number }) {
   const { data, problem } = useAsk<Trial>(`/api/v1/overrides/${encodeURIComponent(service)}/shadow`, { namespace }, 30_000);
   const said = data ? `it agrees in ${number(data.agreeing)} of ${many(data.windows, "window")} since ${clock(data.since, true)}` : (problem?.detail ?? "");
   return <p>Version {version} is tried beside it and decides nothing yet{said && `; ${said}`}.</p>;
 }
 
-export function Rule({ x, namespace, team }: { x: Explained; namespace: string | null; team: string }) {
+export function Rule({ x, team }: { x: Explained; team: string }) {
+  // The namespace that the service is in, which the address need not say.
+  const { namespace } = x;
   const params = useAddress();
   const editing = params.get("try") !== null;
   const { data: all } = useAsk<Overrides>("/api/v1/overrides", {}, 30_000);
   // Without a file of its own there is nothing to ask for.
-  const has = !x.rule.default || all?.services.some((s) => s.service === x.service && s.namespace === x.namespace);
+  const has = !x.rule.default || all?.services.some((s) => s.service === x.service && s.namespace === namespace);
   const { data, problem } = useAsk<OverridesOfService>(has ? `/api/v1/overrides/${encodeURIComponent(x.service)}` : null, { namespace }, 0, `${x.rule.sha256} ${all?.in_force}`);
   const files = data?.files ?? [];
   // A file may say nothing of health; then the default rule is in force, and the draft goes into that file all the same.
@@ -65,7 +67,7 @@ export function Rule({ x, namespace, team }: { x: Explained; namespace: string |
         {!editing && <button type="button" className="main" onClick={() => change({ try: "" === x.rule.expression ? " " : x.rule.expression })}>Try another rule <kbd>e</kbd></button>}
       </div>
       {files.length > 0 && <div><h3>Versions</h3><Versions files={files} /></div>}
-      {editing && <WhatIf service={x.service} namespace={x.namespace} team={team} current={x.rule.expression} file={own} draft={params.get("try") ?? ""} />}
+      {editing && <WhatIf service={x.service} namespace={namespace} team={team} current={x.rule.expression} file={own} draft={params.get("try") ?? ""} />}
     </div>
   );
 }

@@ -12,6 +12,7 @@ import { usePage } from "../settings.ts";
 import { clock, duration, errorShare, many, millis, notable, percent, perSecond, seconds, short } from "../text.ts";
 import { change, changed, follow, go, toService, useAddress } from "../url.ts";
 import { Apart } from "./apart.tsx";
+import { Between } from "./between.tsx";
 import { Budget } from "./budget.tsx";
 import { Groups } from "./groups.tsx";
 import { Heatmap } from "./heatmap.tsx";
@@ -71,11 +72,22 @@ function Facts({ s }: { s: Service }) {
   return facts.length === 0 ? null : <ul className="facts">{facts.map(([name, value]) => <li key={name}><span className="quiet">{name}</span> <bdi>{value}</bdi></li>)}</ul>;
 }
 
-export function ServiceView({ service, namespace }: { service: string; namespace: string | null }) {
+// Of several services of one name the address says which; without a word it is the one without a namespace. Null: nobody can tell yet.
+const namespaceOf = (asked: string | null, named: Service[]) =>
+  asked ?? (named.length === 1 ? (named[0] as Service).namespace : named.some((s) => s.namespace === "") ? "" : null);
+
+// The services of one name, to choose from.
+function Choices({ service, namespaces }: { service: string; namespaces: string[] }) {
+  return <>{namespaces.map((n, at) => <span key={n}>{at > 0 && ", "}<a href={`/?${new URLSearchParams({ service, namespace: n })}`} onClick={follow}>{n === "" ? "none" : <bdi>{n}</bdi>}</a></span>)}</>;
+}
+
+export function ServiceView({ service, asked }: { service: string; asked: string | null }) {
   const { byKey, services, link } = useLive();
   const params = useAddress();
   const page = usePage();
-  const now = namespace !== null ? byKey.get(`${namespace}\n${service}`) : (services?.filter((s) => s.service === service) ?? []).find((_, n, all) => all.length === 1 || n === 0);
+  const named = useMemo(() => (services ?? []).filter((s) => s.service === service), [services, service]);
+  const namespace = namespaceOf(asked, named);
+  const now = namespace === null ? undefined : byKey.get(`${namespace}\n${service}`);
   const at = Number(params.get("at")) || null;
   const tick = now ? `${now.window_end} ${now.revision}` : "";
   const range = rangeOf(params, now?.window_end ?? null, now ? seconds(now.window_end) - seconds(now.window_start) : 60);
@@ -101,6 +113,18 @@ export function ServiceView({ service, namespace }: { service: string; namespace
   const groupings = useMemo(() => Object.keys(page?.groupings ?? {}).filter((g) => g !== "service").sort((a, b) => Number(b === "service_operation") - Number(a === "service_operation")), [page]);
   const crumbs = <nav className="crumbs" aria-label="Where you are"><a href="/" onClick={follow}>Fleet</a><span aria-hidden="true"> / </span><bdi>{service}</bdi></nav>;
 
+  const others = named.map((s) => s.namespace).filter((n) => n !== namespace);
+  if (x === null && (explained.problem?.status === 400 || (explained.problem?.status === 404 && others.length > 0)) && explained.problem.suggestions.length > 0) {
+    return (
+      <>
+        {crumbs}
+        <Note title={explained.problem.status === 400 ? "Services of several namespaces have this name" : "There is no such service in this namespace"} top>
+          <p>Choose a namespace: <Choices service={service} namespaces={explained.problem.suggestions} /></p>
+          <p><a href="/" onClick={follow}>All services</a></p>
+        </Note>
+      </>
+    );
+  }
   if (x === null && explained.problem?.status === 404) {
     return (
       <>
@@ -135,7 +159,7 @@ export function ServiceView({ service, namespace }: { service: string; namespace
           {health.state !== "healthy" && mostOf(x) && <p className="blame">{mostOf(x)}</p>}
           {past && <p><a className="button" href={changed(params, { at: null })} onClick={follow}>Back to now</a></p>}
         </div>
-        <div className="side">{now && <Facts s={now} />}<Ranges range={range} /></div>
+        <div className="side">{now && <Facts s={now} />}{others.length > 0 && <p className="quiet">Other namespaces: <Choices service={service} namespaces={others} /></p>}<Ranges range={range} />{range && <Between range={range} />}</div>
       </header>
       {link === "away" && <p className="some">Nobody answers; this is what was known last.</p>}
       {past ? record.data?.records[0] && <Tiles s={ofRecord(record.data.records[0])} /> : now && <Tiles s={now} />}
@@ -145,7 +169,7 @@ export function ServiceView({ service, namespace }: { service: string; namespace
       </Section>
       <Section id="why" title={`Why it ${past ? "was" : "is"} ${health.state}`} aside={<span className="quiet">window of {clock(x.window_start)} to {clock(x.window_end)}</span>}><Why x={x} /></Section>
       </div>
-      <Section id="signals" title="Signals" aside={<span className="quiet wide">drag over a chart to narrow the range</span>}>
+      <Section id="signals" title="Signals" aside={<span className="quiet wide">drag over a chart to narrow the range, or write it above</span>}>
         {signals.data ? <Signals answer={signals.data} spans={spans} /> : <Waiting what="signals" problem={signals.problem} again={signals.again} />}
       </Section>
       <Section id="heat" title="Latency, all requests">
@@ -154,14 +178,14 @@ export function ServiceView({ service, namespace }: { service: string; namespace
       <Section id="parts" title="By part">
         {range && page ? <Groups service={service} namespace={namespace} groupings={groupings} from={range.from} to={range.to} /> : <Waiting what="parts" problem={null} />}
       </Section>
-      <Section id="rule" title="Rule"><Rule x={x} namespace={namespace} team={now?.team ?? ""} /></Section>
+      <Section id="rule" title="Rule"><Rule x={x} team={now?.team ?? ""} /></Section>
       <div className="pair">
       <Section id="traces" title="Traces">
         {range ? <Traces service={service} namespace={namespace} from={range.from} to={range.to} /> : <Waiting what="traces" problem={null} />}
       </Section>
       <div>
       <Section id="budget" title="Error budget"><Budget service={service} namespace={namespace} tick={tick} /></Section>
-      <Section id="apart" title="What did not count"><Apart service={service} tick={tick} /></Section>
+      <Section id="apart" title="What did not count"><Apart service={service} namespace={namespace} range={range} /></Section>
       </div>
       </div>
     </div>

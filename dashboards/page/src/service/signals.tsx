@@ -45,12 +45,13 @@ export function Signals({ answer, spans }: { answer: RangeAnswer; spans: HealthS
   const saturated = lines.saturation[0]?.values.some((v) => v !== null);
   const latency = lines.latency[0]?.values.some((v) => v !== null);
   const floor = Math.max(0, least - Math.max(0.005, (1 - least) * 0.15));
+  if (!last) return <p className="quiet">No window was published in this range.</p>;
   return (
     <div className="charts">
-      <Chart title="Requests and errors" times={drawn.times} lines={lines.requests} unit={perSecond} spans={spans} summary={last ? `${perSecond(rate(w, (p) => p.requests)(last))} requests last` : "none"} />
-      {latency && <Chart title="Latency" times={drawn.times} lines={lines.latency} unit={millis} spans={spans} summary={`p99 last ${millis(last?.latency?.p99_ms)}`} />}
-      <Chart title="Availability" times={drawn.times} lines={lines.availability} unit={percent} spans={spans} scale={{ min: floor, max: 1 }} summary={`last ${percent(last?.availability_ratio)}, at least ${percent(least)}`} />
-      {saturated && <Chart title="Saturation" times={drawn.times} lines={lines.saturation} unit={percent} spans={spans} summary={`last ${percent(last?.saturation_ratio)}`} />}
+      <Chart title="Requests and errors" times={drawn.times} lines={lines.requests} unit={perSecond} spans={spans} summary={`${perSecond(rate(w, (p) => p.requests)(last))} requests last`} />
+      {latency && <Chart title="Latency" times={drawn.times} lines={lines.latency} unit={millis} spans={spans} summary={`p99 last ${millis(last.latency?.p99_ms)}`} />}
+      <Chart title="Availability" times={drawn.times} lines={lines.availability} unit={percent} spans={spans} scale={{ min: floor, max: 1 }} summary={`last ${percent(last.availability_ratio)}, at least ${percent(least)}`} />
+      {saturated && <Chart title="Saturation" times={drawn.times} lines={lines.saturation} unit={percent} spans={spans} summary={`last ${percent(last.saturation_ratio)}`} />}
     </div>
   );
 }

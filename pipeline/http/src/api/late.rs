@@ -28,6 +28,7 @@ pub(crate) struct LateLines {
     get, path = "/api/v1/late", tag = "signals",
     params(
         ("service" = Option<String>, Query, description = "Only this service"),
+        ("namespace" = Option<String>, Query, description = "With `service`: only the one of this namespace; may be empty"),
         ("from" = Option<String>, Query, description = "RFC 3339, or seconds since 1970; the beginning unless told"),
         ("to" = Option<String>, Query, description = "RFC 3339, or seconds since 1970; the end unless told"),
         ("limit" = Option<usize>, Query, description = "1 to 10000; 1000 unless told"),
@@ -39,11 +40,14 @@ pub(crate) struct LateLines {
     )
 )]
 pub(crate) async fn late(State(state): State<AppState>, uri: Uri) -> Result<Json<LateLines>, Problem> {
-    let params = Params::of(&uri, &["service", "from", "to", "limit"])?;
+    let params = Params::of(&uri, &["service", "namespace", "from", "to", "limit"])?;
+    if params.text("namespace").is_some() && params.text("service").is_none() {
+        return Err(Problem::bad_request("namespace says which of several services of one name is meant: add service="));
+    }
     let (from, to) = (params.time("from")?.unwrap_or(EventTime::MIN), params.time("to")?.unwrap_or(EventTime::MAX));
     let query = range(from, to, params.limit(1000, 10_000)?)?;
     super::blocking(state, move |state| {
-        let page = state.inner().parts.history.late(crate::TENANT, params.text("service"), &query)?;
+        let page = state.inner().parts.history.late(crate::TENANT, params.text("service"), params.text("namespace"), &query)?;
         let next_from = page.next_from.map(rfc3339);
         Ok(Json(LateLines { lines: raw(page)?, next_from }))
     })

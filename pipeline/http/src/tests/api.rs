@@ -1,7 +1,8 @@
 //! What was published, as the API gives it.
 
-use super::app::{App, MINUTE, Setup, WINDOW, app, published};
+use super::app::{App, MINUTE, Published, Setup, WINDOW, app, published};
 use axum::http::StatusCode;
+use base64::Engine as _;
 use golden_pipeline::names;
 use platform_core::log::Log;
 use platform_core::record::{NewRecord, Partition};
@@ -124,6 +125,18 @@ async fn late_lines_are_given_by_service_and_time() {
 }
 
 #[tokio::test]
+async fn late_lines_of_one_name_are_told_apart_by_namespace() {
+    let app = app();
+    let shop = Published { namespace: "shop".into(), ..published("a", WINDOW, 2) };
+    app.publish(&[published("a", WINDOW, 1), shop], true);
+    let counts = |body: Value| -> u64 { body["lines"].as_array().unwrap().iter().map(|l| l["events"].as_u64().unwrap()).sum() };
+    for (path, expected) in [("service=a", 3), ("service=a&namespace=shop", 2), ("service=a&namespace=", 1), ("service=a&namespace=x", 0)] {
+        assert_eq!(counts(app.get(&format!("/api/v1/late?{path}")).await.json()), expected, "{path}");
+    }
+    assert_eq!(app.get("/api/v1/late?namespace=shop").await.status, StatusCode::BAD_REQUEST, "a namespace alone says nothing of a service");
+}
+
+#[tokio::test]
 async fn dead_letters_come_newest_first_each_coordinate_once() {
     let app = app();
     let producer = app.log.producer().unwrap();
@@ -134,7 +147,7 @@ async fn dead_letters_come_newest_first_each_coordinate_once() {
         let record = NewRecord { key: Some(key.as_bytes()), headers: &headers, value: Some(value.as_bytes()) };
         producer.append(&Partition::new(&app.topics.dead_letters, partition), &[record]).unwrap();
     };
-    assert_eq!(app.get("/api/v1/dead-letters").await.json(), json!({"dead_letters": []}));
+    assert_eq!(app.get("/api/v1/dead-letters").await.json(), json!({"dead_letters": [], "searched": 0, "without_bytes": 0, "more": false}));
     for i in 0..50 {
         append(i % 3, &format!("service-events/0/{i:03}/0"), u64::from(i));
         append(i % 3, &format!("service-events/0/{i:03}/0"), u64::from(i));
@@ -145,6 +158,43 @@ async fn dead_letters_come_newest_first_each_coordinate_once() {
     assert!(all["dead_letters"][0].get("payload_base64").is_none());
     let few = app.get("/api/v1/dead-letters?limit=2&payload=true").await.json();
     assert_eq!((few["dead_letters"].as_array().unwrap().len(), &few["dead_letters"][0]["payload_base64"]), (2, &json!("AAAA")));
+    assert_eq!(few["more"], true);
+}
+
+#[tokio::test]
+async fn dead_letters_of_a_service_are_those_whose_bytes_name_it_however_far_back() {
+    let app = app();
+    let producer = app.log.producer().unwrap();
+    // In one partition, so that the one of `pay` is far behind the newest.
+    let append = |item: u32, payload: Option<&str>| {
+        let mut value = json!({"schema": names::SCHEMA_DEAD_LETTER, "reason": "time_missing", "item": item});
+        if let Some(payload) = payload {
+            value["payload_base64"] = base64::engine::general_purpose::STANDARD.encode(payload).into();
+        }
+        let (key, value) = (format!("service-events/0/{item:05}/0"), value.to_string());
+        let headers = [(names::SCHEMA, names::SCHEMA_DEAD_LETTER.as_bytes())];
+        let record = NewRecord { key: Some(key.as_bytes()), headers: &headers, value: Some(value.as_bytes()) };
+        producer.append(&Partition::new(&app.topics.dead_letters, 0), &[record]).unwrap();
+    };
+    append(0, Some(r#"{"service":"pay"}"#));
+    append(1, Some(r#"{"service":"pay","cut o"#));
+    append(2, None);
+    for item in 3..500 {
+        append(item, Some(r#"{"service":"payment","operation":"GET /pay"}"#));
+    }
+    let of = async |query: &str| app.get(&format!("/api/v1/dead-letters?{query}")).await.json();
+    let found = |body: &Value| -> Vec<(u64, String)> {
+        let letters = body["dead_letters"].as_array().unwrap().iter();
+        letters.map(|l| (l["item"].as_u64().unwrap(), l["named_by"].as_str().unwrap().to_owned())).collect()
+    };
+    let pay = of("service=pay&limit=10").await;
+    assert_eq!(found(&pay), [(1, "word".to_owned()), (0, "text".to_owned())]);
+    assert_eq!((&pay["searched"], &pay["without_bytes"], &pay["more"]), (&json!(500), &json!(1), &json!(false)));
+    assert!(pay["dead_letters"][0].get("payload_base64").is_none(), "bytes are given only when asked for");
+    assert!(of("service=pay&limit=10&payload=true").await["dead_letters"][0]["payload_base64"].is_string());
+    let payment = of("service=payment&limit=10").await;
+    assert_eq!((found(&payment).len(), &payment["more"]), (10, &json!(true)));
+    assert_eq!(found(&of("service=nobody&limit=10").await), []);
 }
 
 #[tokio::test]

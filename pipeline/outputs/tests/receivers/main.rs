@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod otlp;
 #[cfg(test)]
+mod prometheus;
+#[cfg(test)]
 mod remote_write;
 #[cfg(test)]
 mod samples;

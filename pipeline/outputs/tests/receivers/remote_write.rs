@@ -72,12 +72,17 @@ fn what_is_too_large_is_sent_in_halves() {
 
 #[test]
 fn trouble_that_passes_is_waited_for_and_shows_no_secret() {
-    let server = Server::new(|_, at| if at == 0 { answer(503, "retry-after: 7\r\n") } else { (401, String::new(), b"no  way\n".to_vec()) });
+    let server = Server::new(|_, at| match at {
+        0 => answer(503, "retry-after: 7\r\n"),
+        _ => (401, String::new(), b"no  way\n".to_vec()),
+    });
     let access = Access { user: Some("u".to_owned()), password: Some(Secret::new("canary")), ..Access::default() };
     let mut output = output(&server.url, Version::V2, access);
     let chunk = chunk(&["cart"]);
     assert_eq!(output.send(&chunk), Outcome::Again { after: Some(Duration::from_secs(7)), why: "503".to_owned() });
-    assert_eq!(output.send(&chunk), Outcome::Again { after: None, why: "401 no way".to_owned() });
+    let all = samples(&server.asked()[0]);
+    let denied = Outcome::Denied { sent: 0, dropped: vec![("unauthorized", all)], why: "401 no way".to_owned() };
+    assert_eq!(output.send(&chunk), denied, "whoever runs it can repair that");
     assert_eq!(server.asked()[0].body, server.asked()[1].body, "a call made again is the same");
     assert_eq!(server.asked()[0].header("authorization"), "Basic dTpjYW5hcnk=");
     let mut nobody = self::output("http://127.0.0.1:1/", Version::V2, Access { bearer: Some(Secret::new("canary")), ..Access::default() });
@@ -136,4 +141,95 @@ fn a_receiver_that_refuses_everything_is_not_asked_about_each_series() {
     let all: u64 = series(&server.asked()[0]).iter().map(|series| series.samples.len() as u64).sum();
     assert_eq!(dropped.iter().map(|(_, count)| count).sum::<u64>(), all);
     assert!(server.asked().len() < 250, "{} calls", server.asked().len());
+}
+
+#[test]
+fn what_was_taken_before_a_denial_is_not_counted_as_lost() {
+    // Too large as one, the first half is taken, then the token ends.
+    let server = Server::new(|asked, at| match at {
+        0 => answer(413, ""),
+        1 => answer(204, &written(samples(asked))),
+        _ => answer(403, ""),
+    });
+    let outcome = output(&server.url, Version::V2, Access::default()).send(&chunk(&["a", "b"]));
+    let (all, half) = (samples(&server.asked()[0]), samples(&server.asked()[1]));
+    let Outcome::Denied { sent, dropped, .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!((sent, dropped), (half, vec![("forbidden", all - half)]));
+}
+
+/// Samples, native histograms and exemplars of a request.
+fn content(asked: &Asked) -> (u64, u64, u64) {
+    let request = v2::Request::decode(&*plain(asked)).unwrap();
+    request.timeseries.iter().fold((0, 0, 0), |(samples, histograms, exemplars), series| {
+        let (s, h, e) = (series.samples.len() as u64, series.histograms.len() as u64, series.exemplars.len() as u64);
+        (samples + s, histograms + h, exemplars + e)
+    })
+}
+
+#[test]
+fn histograms_and_exemplars_are_counted_by_what_the_receiver_says_of_each() {
+    for (lost_histograms, lost_exemplars) in [(0, 0), (1, 0), (0, 1), (2, 1)] {
+        let server = Server::new(move |asked, _| {
+            let (samples, histograms, exemplars) = content(asked);
+            let of = |what: &str, count: u64| format!("X-Prometheus-Remote-Write-{what}-Written: {count}\r\n");
+            let headers =
+                [of("Samples", samples), of("Histograms", histograms - lost_histograms), of("Exemplars", exemplars - lost_exemplars)];
+            answer(if lost_histograms > 0 { 400 } else { 204 }, &headers.concat())
+        });
+        let settings = RemoteWriteSettings {
+            url: server.url.clone(),
+            version: Version::V2,
+            histograms: Histograms::Both,
+            labels: BTreeMap::new(),
+            http: Access::default(),
+        };
+        let outcome = RemoteWrite::new(&settings).unwrap().send(&chunk(&["traced"]));
+        let (samples, histograms, exemplars) = content(&server.asked()[0]);
+        assert!(samples > 10 && histograms == 2 && exemplars == 2, "{samples}, {histograms}, {exemplars}");
+        let dropped = [("refused", lost_histograms), ("exemplars", lost_exemplars)].into_iter().filter(|(_, lost)| *lost > 0).collect();
+        assert_eq!(outcome, Outcome::Through { sent: samples + histograms - lost_histograms, dropped });
+    }
+}
+
+fn refused(labels: &[(&str, &str)], http: Access) -> String {
+    let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let settings =
+        RemoteWriteSettings { url: "http://localhost/".to_owned(), version: Version::V2, histograms: Histograms::Both, labels, http };
+    RemoteWrite::new(&settings).err().map(|why| why.to_string()).unwrap_or_default()
+}
+
+#[test]
+fn labels_that_would_make_series_wrong_are_refused() {
+    let none = Access::default;
+    for (name, value) in [
+        ("service_name", "x"),
+        ("grouping", "x"),
+        ("le", "x"),
+        ("tenant", "x"),
+        ("__name__", "x"),
+        ("a", ""),
+        ("", "x"),
+        ("1a", "x"),
+        ("a-b", "x"),
+    ] {
+        let why = refused(&[("fine", "x"), (name, value)], none());
+        assert!(why.starts_with(&format!("outputs.remote_write.labels.{name}: ")), "{name}={value}: {why}");
+    }
+    assert_eq!(refused(&[("cluster", "eu"), ("job", "golden"), ("_A1", "ü")], none()), "");
+}
+
+#[test]
+fn headers_that_calls_have_already_are_refused() {
+    let with = |header: &str, value: &str| Access { headers: [(header.to_owned(), Secret::new(value))].into(), ..Access::default() };
+    for header in ["Content-Type", "content-encoding", "X-Prometheus-Remote-Write-Version", "Host", "User-Agent", "bad name", ""] {
+        let why = refused(&[], with(header, "canary"));
+        assert!(why.starts_with(&format!("outputs.remote_write.http.headers: `{header}` ")) && !why.contains("canary"), "{header}: {why}");
+    }
+    let split = refused(&[], with("x-a", "b\r\nx-c: canary"));
+    assert!(split.contains("no header can have") && !split.contains("canary"), "{split}");
+    let twice = Access { bearer: Some(Secret::new("canary")), ..with("Authorization", "Bearer other") };
+    assert!(refused(&[], twice).contains("`Authorization` is given by bearer"));
+    let same = [("X-A".to_owned(), Secret::new("1")), ("x-a".to_owned(), Secret::new("2"))].into();
+    assert!(refused(&[], Access { headers: same, ..Access::default() }).contains("given twice"));
+    assert_eq!(refused(&[], with("X-Scope-OrgID", "team-a")) + &refused(&[], with("Authorization", "Custom a")), "");
 }

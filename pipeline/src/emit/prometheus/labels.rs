@@ -24,6 +24,14 @@ const RESERVED: [&str; 16] = [
     "instance",
 ];
 
+/// Whether samples may have a label of this name whatever their dimensions are, so that nobody may give them another one.
+#[must_use]
+pub fn is_own_label(name: &str) -> bool {
+    // A job and an instance are for whoever sends or scrapes to give.
+    let is_given = ["job", "instance"].contains(&name);
+    ["grouping", "service_name", "service_namespace"].contains(&name) || (RESERVED.contains(&name) && !is_given)
+}
+
 /// Builds the label text of a series.
 #[derive(Default)]
 pub(super) struct Labels {

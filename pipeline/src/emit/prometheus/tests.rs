@@ -2,7 +2,9 @@ use super::*;
 use crate::emit::record::{Final, RecordEncoder, Subject};
 use crate::event::{Event, StatusClass, Trace};
 use crate::outcome::Outcome;
+use crate::resource::Resource;
 use crate::signal::health::{DEFAULT_RULE_SHA256, Health, Reason};
+use crate::signal::saturation::Saturation;
 use platform_core::metric::{Family, Kind, Value};
 use platform_core::time::SECOND;
 use platform_core::window::WindowLength;
@@ -74,6 +76,18 @@ fn apply(
 
 /// A record as it is published.
 fn record(id: &Identity, names: &[&str], revision: u64, level: Option<Level>, new: &Aggregate) -> (Identity, Vec<u8>) {
+    record_with(id, names, revision, level, new, None)
+}
+
+/// The same of a service whose resources are known.
+fn record_with(
+    id: &Identity,
+    names: &[&str],
+    revision: u64,
+    level: Option<Level>,
+    new: &Aggregate,
+    saturation: Option<Saturation>,
+) -> (Identity, Vec<u8>) {
     let dimensions: Vec<(&str, &str)> = names.iter().copied().zip(id.dimensions.iter().map(String::as_str)).collect();
     let (tenant, namespace, service, grouping) = (&id.tenant, &id.namespace, &id.service, &id.grouping);
     let health = Health { level, reason: Reason::Rule, previous: Level::Healthy };
@@ -85,7 +99,7 @@ fn record(id: &Identity, names: &[&str], revision: u64, level: Option<Level>, ne
         revision,
         completeness: Completeness::from_millionths(if level.is_some() { 1_000_000 } else { 250_000 }),
         aggregate: new,
-        saturation: None,
+        saturation,
         health: (grouping == SERVICE).then_some(health),
         override_version: 0,
         override_sha256: DEFAULT_RULE_SHA256,
@@ -112,6 +126,32 @@ fn page(state: &ScrapeState, settings: PageSettings, now: Option<i64>) -> String
 
 fn sample(page: &str, start: &str) -> Option<String> {
     page.lines().find(|line| line.starts_with(start)).and_then(|line| line.rsplit_once("} ")).map(|(_, value)| value.to_owned())
+}
+
+#[test]
+fn the_fullest_resource_stands_alone_and_every_known_one_by_its_name() {
+    let mut state = ScrapeState::default();
+    let aggregate = aggregate_of(&[event(Outcome::Ok, "", 4)]);
+    let used = |millionths: u64, resource: Resource, cpu: u64, replicas: u64| {
+        let known =
+            |of: Resource| [(Resource::Cpu, cpu), (Resource::Replicas, replicas)].into_iter().find(|(r, _)| *r == of).map(|(_, u)| u);
+        Saturation { millionths, resource, utilization: Resource::ALL.map(known) }
+    };
+    for (minute, saturation, resource, lines) in [
+        (0, used(700_000, Resource::Cpu, 700_000, 250_000), "cpu", ["0.7", "0.7", "0.25"]),
+        (1, used(1_500_000, Resource::Replicas, 700_000, 1_500_000), "replicas", ["1.5", "0.7", "1.5"]),
+    ] {
+        let (id, json) = record_with(&identity("shop", minute, SERVICE, &[]), &[], 0, Some(Level::Healthy), &aggregate, Some(saturation));
+        state.apply(&id, &PublicRecord::parse(&json).unwrap(), None, &aggregate);
+        let page = page(&state, TEXT, None);
+        let of = |metric: &str, resource: &str| {
+            sample(&page, &format!("golden_signals_{metric}_ratio{{grouping=\"service\",service_name=\"shop\",resource=\"{resource}\"}}"))
+        };
+        let found = [of("saturation", resource), of("utilization", "cpu"), of("utilization", "replicas")];
+        assert_eq!(found, lines.map(|value| Some(value.to_owned())), "{page}");
+        assert_eq!(page.lines().filter(|line| line.starts_with("golden_signals_saturation_ratio{")).count(), 1);
+        assert_eq!(page.lines().filter(|line| line.starts_with("golden_signals_utilization_ratio{")).count(), 2);
+    }
 }
 
 #[test]

@@ -35,7 +35,8 @@ fn read(request: &Request) -> v2::Request {
 fn name(request: &v2::Request, series: &v2::TimeSeries) -> String {
     let text = |number: u32| request.symbols[number as usize].as_str();
     let labels: Vec<(&str, &str)> = series.labels_refs.chunks(2).map(|pair| (text(pair[0]), text(pair[1]))).collect();
-    assert!(labels.is_sorted() && labels.iter().all(|(_, value)| !value.is_empty()));
+    assert!(labels.windows(2).all(|two| two[0].0 < two[1].0), "sorted by name, and no name twice: {labels:?}");
+    assert!(labels.iter().all(|(_, value)| !value.is_empty()), "an empty value is no label: {labels:?}");
     let rest = labels.iter().skip(1).map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",");
     format!("{}{{{rest}}}", labels[0].1)
 }
@@ -62,6 +63,16 @@ fn a_request_has_each_series_once_with_event_time_and_a_zero_where_it_begins() {
     let timeout = "golden_signals_errors_total{cluster=eu,error_type=timeout,grouping=service,service_name=cart}";
     assert_eq!(samples(&second, timeout), [(0.0, 660_000, 600_000), (1.0, 720_000, 600_000)]);
     assert_eq!(first.symbols[0], "");
+}
+
+#[test]
+fn a_label_that_a_series_has_itself_is_not_given_once_more() {
+    let chunks = chunks(&log());
+    let shown = Shown { labels: [("service_name".to_owned(), "x".to_owned())].into(), ..shown(true, true) };
+    let request = read(&encode_v2(&chunks[0], &shown));
+    assert_eq!(samples(&request, "golden_signals_requests_total{grouping=service,service_name=cart}").len(), 2);
+    // Looks at the names of all others.
+    request.timeseries.iter().for_each(|series| drop(name(&request, series)));
 }
 
 #[test]

@@ -6,9 +6,9 @@ use super::{At, Cut};
 #[derive(Clone, Copy, Debug)]
 pub struct Cutting {
     /// How many.
-    pub cuts: usize,
+    pub(super) cuts: usize,
     /// Of how many.
-    pub of: usize,
+    pub(super) of: usize,
 }
 
 impl<'a> At<'a, Cutting> {
@@ -18,6 +18,6 @@ impl<'a> At<'a, Cutting> {
     /// Some are not.
     pub fn look(self) -> Result<At<'a, Cut>, Self> {
         let all = self.state.cuts >= self.state.of && self.state.of > 0;
-        if all || self.flip.receipt.is_some() { Ok(self.then(Cut)) } else { Err(self) }
+        if all || self.flip.receipt.is_some() { Ok(self.then(Cut(()))) } else { Err(self) }
     }
 }

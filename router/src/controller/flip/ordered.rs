@@ -5,7 +5,7 @@ use crate::controller::observe::Probe;
 
 /// No worker has cut.
 #[derive(Clone, Copy, Debug)]
-pub struct Ordered;
+pub struct Ordered(pub(super) ());
 
 impl<'a> At<'a, Ordered> {
     /// Goes on once a worker has cut, or the receipt says that all have.

@@ -2,4 +2,4 @@
 
 /// It is over.
 #[derive(Clone, Copy, Debug)]
-pub struct Sealed;
+pub struct Sealed(pub(super) ());

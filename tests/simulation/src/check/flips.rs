@@ -36,6 +36,8 @@ pub(super) struct Flips {
     orders: Orders,
     /// By partition, in the order of the log.
     cuts: BTreeMap<u32, Vec<Cut>>,
+    /// How long windows are kept, in ns.
+    retain: u64,
 }
 
 impl Flips {
@@ -48,7 +50,7 @@ impl Flips {
                 cuts.entry(partition).or_default().push(cut);
             }
         });
-        Self { orders: world.orders(), cuts }
+        Self { orders: world.orders(), cuts, retain: nanos(world.plan.retain).unsigned_abs() }
     }
 
     /// Everybody who began.
@@ -86,13 +88,16 @@ impl Flips {
         self.orders.is_abandoned(cut.from) || self.orders.flip(cut.flip).is_some_and(|flip| flip.sealed)
     }
 
-    /// Whether what was late of a window may be missing: whoever answered for it is gone, and its heir began too late for it.
+    /// Whether what was late of a window may be missing: whoever answered for it is gone, and its heir began too late for it; or the heir was out
+    /// itself, and came back when the others had forgotten the window.
     pub(super) fn is_excused(&self, partition: u32, window: u64) -> bool {
         let cuts = self.cuts.get(&partition).map(Vec::as_slice).unwrap_or_default();
         let Some(place) = cuts.iter().position(|cut| window <= cut.cut) else { return false };
         let mut gone = cuts.get(place..).unwrap_or_default().iter();
         let heir = gone.find(|cut| !self.is_out(cut)).map(|cut| cut.from).or_else(|| cuts.last().map(|cut| cut.to));
-        heir.is_some_and(|heir| self.owned_from(heir) > window)
+        let was_out = |heir| cuts.get(place..).unwrap_or_default().iter().any(|cut| cut.from == heir && self.is_out(cut));
+        let forgotten = |heir| cuts.iter().rfind(|cut| cut.to == heir).map_or(0, |cut| cut.cut.saturating_sub(self.retain));
+        heir.is_some_and(|heir| self.owned_from(heir) > window || was_out(heir) && forgotten(heir) > window)
     }
 
     /// What was ordered, and what each public partition has, for people.
