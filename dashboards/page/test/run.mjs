@@ -117,7 +117,11 @@ test("a health change is seen without a reload, and a newcomer finds out why and
   await page.locator("#rule").scrollIntoViewIfNeeded();
   await page.screenshot({ path: join(ARTEFACTS, "walk-what-if.jpg"), quality: 80, type: "jpeg" });
   // A second version of the team's rule, so that there is something to compare.
-  await publish({ "shop/cart.yaml": CART("requestCount < 60 ? 0 : latencyP99 > 500ms ? 2 : availability > 99.5 ? 0 : 3") }, join(data, "bundles"));
+  await publish({
+    "shop/cart.yaml": CART("requestCount < 60 ? 0 : latencyP99 > 500ms ? 2 : availability > 99.5 ? 0 : 3"),
+    // A promise, and no rule of its own: so pictures of it show a budget.
+    "shop/payment.yaml": "owner: team-shop@example.com\nobjectives:\n  availability: 99.5%\n",
+  }, join(data, "bundles"));
 });
 
 // What a row of the fleet must say of a service, written here once more.
@@ -296,6 +300,7 @@ test("everything can be done by keys", async () => {
 });
 
 test("any range can be asked for by keys, and values are told by keys", async () => {
+  await eventually("payment was well and was not", 200, async () => (await shop.get("/api/v1/services/payment/timeline")).spans?.length >= 2);
   const page = await open(shop.url, "/?service=payment&range=15m");
   await settled(page);
   await page.keyboard.press("6");
@@ -683,18 +688,23 @@ test("five thousand services stay smooth", async () => {
   // A new window of all of them, by the stream: read, kept, sorted and drawn.
   await page.evaluate(() => window.scrollTo(0, 0));
   await live(page);
-  const newest = async () => (await page.locator(".spark").first().getAttribute("aria-label"));
-  let [least, seen] = [Infinity, await newest()];
-  for (let n = 0; n < 3; n++) {
-    const begun = await spent();
+  const newest = () => page.locator(".services .row", { hasText: "service-0000" }).locator(".spark").getAttribute("aria-label");
+  let seen = await newest();
+  const [beforeAll, windows] = [await spent(), 3];
+  for (let n = 0; n < windows; n++) {
     const later = Date.now() / 1000;
     for (let at = 0; at < all.length; at += 1000) await post(bare.url, all.slice(at, at + 1000).map((e) => ({ ...e, timestamp: later })));
     await eventually("a further window", 120, async () => (await newest()) !== seen);
     seen = await newest();
-    least = Math.min(least, ((await spent()) - begun) * 1000);
   }
-  console.log(`       a new window of 5,000 services takes ${least.toFixed(0)} ms of processor time, all that the page does meanwhile included`);
-  assert.ok(least < 3000, `${least} ms`);
+  // They may come in several events; what all of them took is what counts.
+  await eventually("the newest window of the last one, too", 60, async () => {
+    const { services } = await bare.get("/api/v1/services?q=service-0000");
+    return (await newest()) === expected(services[0]).trail;
+  });
+  const update = ((await spent()) - beforeAll) * 1000 / windows;
+  console.log(`       a new window of 5,000 services takes ${update.toFixed(0)} ms of processor time, all that the page does meanwhile included`);
+  assert.ok(update < 3000, `${update} ms`);
   await page.evaluate(() => window.scrollTo(0, document.documentElement.scrollHeight));
   await page.locator(".name", { hasText: "service-4999" }).waitFor();
   const begun = Date.now();
@@ -740,7 +750,7 @@ async function photograph(page, name) {
       const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert.ok(over <= 0, `${name} scrolls sideways at ${width} by ${over}`);
       await page.evaluate(() => window.scrollTo(0, 0));
-      await page.screenshot({ path: join(ARTEFACTS, `${name}-${theme}-${width}.jpg`), quality: 55, type: "jpeg", fullPage: true });
+      await page.screenshot({ path: join(ARTEFACTS, `${name}-${theme}-${width}.jpg`), quality: 45, type: "jpeg", fullPage: true });
       await clean(page, `${name}, ${theme}, ${width}`);
     }
   }
