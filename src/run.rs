@@ -329,6 +329,10 @@ impl Drop for Temporary {
     }
 }
 
+/// Groupings that the demo has beside the default ones.
+const DEMO_GROUPINGS: [(&str, &[&str]); 3] =
+    [("service_host", &["svc_host"]), ("service_place", &["swimlane", "region"]), ("service_region", &["region"])];
+
 /// Flags win over settings; the demo has windows of 10 s and a folder of its own.
 fn with_flags(mut settings: Settings, args: &RunArgs) -> Settings {
     let seconds = |s| Span(Duration::from_secs(s));
@@ -338,6 +342,13 @@ fn with_flags(mut settings: Settings, args: &RunArgs) -> Settings {
         // Nor is it ahead, so decisions may count soon.
         (settings.pipeline.skew, settings.pipeline.lead) = (seconds(5), seconds(10));
         settings.runtime.commit_interval = Span(Duration::from_millis(500));
+        if settings.pipeline.groupings == Settings::default().pipeline.groupings {
+            // Places and hosts as well, so that no panel of the boards is empty.
+            settings
+                .pipeline
+                .groupings
+                .extend(DEMO_GROUPINGS.map(|(name, of)| (name.to_owned(), of.iter().map(|s| (*s).to_owned()).collect())));
+        }
         if args.data.is_none() {
             settings.data = std::env::temp_dir().join(format!("golden-demo-{}", std::process::id()));
         }

@@ -11,8 +11,6 @@ use std::collections::BTreeMap;
 const OPERATORS: &str = "golden-signals";
 /// One owner for each service, whatever processes say during a change of it.
 const OWNER: &str = "service:golden_signals_service_info:topk1";
-/// Fewest requests in the long window of a burn alert.
-const MIN_REQUESTS: u32 = 60;
 
 /// The groups of `alerts.yaml`.
 #[must_use]
@@ -165,11 +163,20 @@ fn budgets() -> Vec<Rule> {
         let above =
             |window: &str| format!("max without (sloth_window) (slo:sli_error:ratio_rate{window}) > {factor} * slo:error_budget:ratio");
         format!(
-            "(\n      {}\n    and\n      {}\n    and\n      slo:sli_total:increase{long} >= {MIN_REQUESTS}\n  )",
+            "(\n      {}\n    and\n      {}\n    and\n      slo:sli_total:increase{long} >= slo:min_requests:count\n  )",
             above(long),
             above(short)
         )
     };
+    // Bad requests of an outage that was paged already are no news, also for as long after it as they fill the short window. Alertmanager
+    // holds this alert back only while the outage lasts, and would then tell of it as of another one.
+    let ignored = ["sloth_id", "sloth_service", "sloth_slo"];
+    let told = |(condition, short): (String, &str)| {
+        let labels = [&["alertname", "alertstate", "grouping", "severity", "team", "criticality"], &ignored[..]].concat().join(", ");
+        let outage = format!("last_over_time(ALERTS{{alertname=\"GoldenSignalsServiceCritical\", alertstate=\"firing\"}}[{short}])");
+        format!("({condition}\n  unless ignoring ({labels})\n    {outage}\n  )")
+    };
+    let pages = |factor, long, short| told((exceeds(factor, long, short), short));
     let either = |(a, b): (String, String)| format!("{a}\n  or\n  {b}");
     let words = |severity, wait, keep, description| Words {
         name: "ErrorBudgetBurn",
@@ -180,15 +187,15 @@ fn budgets() -> Vec<Rule> {
         description,
         board: "slo",
     };
-    let ignored = ["sloth_id", "sloth_service", "sloth_slo"];
     vec![
         words(
             "critical",
-            "1m",
+            // Longer than `ServiceCritical` waits, which is to be first where both see the same outage.
+            "2m",
             "10m",
             "{{ $value | humanizePercentage }} of requests are bad: at this pace a fiftieth of 30 days' budget goes in an hour, or a twentieth in six.",
         )
-        .alert(owned(&either((exceeds("14.4", "1h", "5m"), exceeds("6", "6h", "30m"))), &ignored), None),
+        .alert(owned(&either((pages("14.4", "1h", "5m"), pages("6", "6h", "30m"))), &ignored), None),
         words(
             "warning",
             "15m",

@@ -14,7 +14,7 @@ pub enum Of {
 }
 
 /// Every metric, without the suffixes of a histogram's samples.
-pub const ALL: [(&str, Of); 41] = [
+pub const ALL: [(&str, Of); 42] = [
     ("golden_signals_requests_total", Of::Series),
     ("golden_signals_errors_total", Of::Series),
     ("golden_signals_ignored_total", Of::Series),
@@ -32,6 +32,7 @@ pub const ALL: [(&str, Of); 41] = [
     ("golden_signals_overflow_series", Of::Service),
     ("golden_signals_service_info", Of::Service),
     ("golden_signals_slo_objective_ratio", Of::Service),
+    ("golden_signals_slo_min_requests", Of::Service),
     ("golden_signals_slo_error_budget_remaining_ratio", Of::Service),
     ("golden_signals_window_completeness_ratio", Of::Program),
     ("golden_signals_detection_duration_seconds", Of::Program),

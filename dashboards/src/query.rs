@@ -4,11 +4,12 @@
 //! `golden_signals_requests_total{service}`, `…{service_operation,operation="GET /"}`, and gets the dashboard's filters here.
 
 /// What stands in for the name of a grouping, and the selector it means.
-const SELECTORS: [(&str, &str); 8] = [
+const SELECTORS: [(&str, &str); 9] = [
     ("fleet", r#"grouping="service",tenant=~"$tenant",deployment_environment_name=~"$env""#),
     ("service", r#"grouping="service",tenant=~"$tenant",deployment_environment_name=~"$env",service_name=~"$service""#),
     ("service_operation", r#"grouping="service_operation",tenant=~"$tenant",deployment_environment_name=~"$env",service_name=~"$service""#),
     ("service_region", r#"grouping="service_region",tenant=~"$tenant",deployment_environment_name=~"$env",service_name=~"$service""#),
+    ("service_place", r#"grouping="service_place",tenant=~"$tenant",deployment_environment_name=~"$env",service_name=~"$service""#),
     ("service_host", r#"grouping="service_host",tenant=~"$tenant",deployment_environment_name=~"$env",service_name=~"$service""#),
     // Counters and facts of a service that no grouping divides.
     ("of_service", r#"tenant=~"$tenant",deployment_environment_name=~"$env",service_name=~"$service""#),

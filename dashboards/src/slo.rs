@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 const SHORT: [&str; 5] = ["5m", "30m", "1h", "2h", "6h"];
 /// Windows that are dear to evaluate and change slowly.
 const LONG: [&str; 3] = ["1d", "3d", "30d"];
+/// Fewest requests in the long window of a burn alert, where a service says nothing else.
+const MIN_REQUESTS: u32 = 60;
 /// Labels of objectives that the requests of a service do not have.
 const SLOTH: &str = "sloth_id, sloth_service, sloth_slo";
 
@@ -50,6 +52,14 @@ fn objectives() -> Vec<Rule> {
         Rule::record("slo:error_budget:ratio", "1 - slo:objective:ratio"),
         Rule::record("slo:time_period:days", "slo:objective:ratio * 0 + 30"),
         Rule::record("sloth_slo_info", "slo:objective:ratio * 0 + 1"),
+        // Of a program that does not say it yet, what is the case unless told.
+        Rule::record(
+            "slo:min_requests:count",
+            format!(
+                "sloth_slo_info * ignoring ({SLOTH}) group_left () max without (instance, pod) (golden_signals_slo_min_requests)\n\
+                 or sloth_slo_info * {MIN_REQUESTS}"
+            ),
+        ),
     ]
 }
 

@@ -167,6 +167,46 @@ fn every_panel_says_what_it_shows() {
     }
 }
 
+/// Every text of a board that is an address within Grafana.
+fn addresses(json: &Value, found: &mut Vec<String>) {
+    match json {
+        Value::String(text) if text.starts_with("/d/") => found.push(text.clone()),
+        Value::Array(all) => all.iter().for_each(|one| addresses(one, found)),
+        Value::Object(all) => all.values().for_each(|one| addresses(one, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn links_lead_to_boards_that_are_there_and_thresholds_ascend() {
+    let uids: BTreeSet<&str> = boards::all().iter().map(|(_, board)| board.uid).collect();
+    let mut linked = 0;
+    for (name, board) in boards::all() {
+        let json: Value = serde_json::from_str(&board.json()).unwrap();
+        let mut found = vec![];
+        addresses(&json, &mut found);
+        for address in &found {
+            let (uid, query) = address.trim_start_matches("/d/").split_once('?').unwrap_or((address, ""));
+            assert!(uids.contains(uid), "{name}: {address} leads nowhere");
+            assert!(!query.contains("var-service") || uid == "golden-signals-service", "{name}: {address}");
+        }
+        linked += found.len();
+        for panel in json["panels"].as_array().unwrap().iter().filter(|panel| panel["type"] != "row") {
+            let defaults = &panel["fieldConfig"]["defaults"];
+            let overrides = panel["fieldConfig"]["overrides"].as_array().into_iter().flatten();
+            let of_columns =
+                overrides.flat_map(|one| one["properties"].as_array().into_iter().flatten()).filter(|p| p["id"] == "thresholds");
+            for thresholds in std::iter::once(&defaults["thresholds"]).chain(of_columns.map(|property| &property["value"])) {
+                let steps: Vec<&Value> = thresholds["steps"].as_array().into_iter().flatten().map(|step| &step["value"]).collect();
+                assert!(steps.first().is_none_or(|first| first.is_null()), "{name}, {}: the first step has no lower end", panel["title"]);
+                let values: Vec<f64> = steps.iter().skip(1).map(|value| value.as_f64().unwrap()).collect();
+                assert!(values.is_sorted_by(|a, b| a < b), "{name}, {}: {values:?}", panel["title"]);
+            }
+        }
+    }
+    assert!(linked > 3, "boards link to each other");
+}
+
 #[test]
 fn every_alert_has_labels_words_and_a_runbook() {
     let mut named = BTreeSet::new();

@@ -144,3 +144,54 @@ fn alerts_go_to_whom_they_concern() {
         content(&args);
     }
 }
+
+#[test]
+fn templates_say_who_is_ill_what_to_do_and_where_to_look() {
+    let data = serde_json::json!({
+        "receiver": "team-mail", "status": "firing", "externalURL": "http://127.0.0.1:9093",
+        "groupLabels": {"team": "shop@example.com", "service_name": "cart"},
+        "commonLabels": {"service_name": "cart", "severity": "critical"},
+        "commonAnnotations": {"summary": "cart is critical"},
+        "alerts": [
+            {
+                "status": "firing", "labels": {"severity": "critical", "service_name": "cart"},
+                "annotations": {
+                    "summary": "cart is critical", "description": "By the rule in force.",
+                    "runbook_url": "runbooks/GoldenSignalsServiceCritical.md", "dashboard_url": "/d/golden-signals-service?var-service=cart",
+                },
+                "startsAt": "2026-01-05T10:00:00Z", "endsAt": "0001-01-01T00:00:00Z",
+            },
+            {
+                "status": "resolved", "labels": {"severity": "warning", "service_name": "cart"},
+                "annotations": {
+                    "summary": "cart was degraded", "description": "Over.",
+                    "runbook_url": "runbooks/GoldenSignalsServiceDegraded.md", "dashboard_url": "/d/golden-signals-service?var-service=cart",
+                },
+                "startsAt": "2026-01-05T09:00:00Z", "endsAt": "2026-01-05T09:30:00Z",
+            },
+        ],
+    });
+    let folder = std::env::temp_dir().join(format!("golden-templates-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("data.json");
+    std::fs::write(&path, data.to_string()).unwrap();
+    let render = |text: &str| {
+        let (glob, data) = ("--template.glob=alertmanager/templates/*.tmpl", format!("--template.data={}", path.display()));
+        tool(&["amtool", "template", "render", glob, &data, &format!("--template.text={{{{ template \"{text}\" . }}}}")]).unwrap()
+    };
+    let (title, text) = (render("golden_signals.title"), render("golden_signals.text"));
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(title.trim(), "[FIRING 1] cart: cart is critical");
+    let runbooks = "https://git.example.com/golden-signals/src/branch/main/dashboards/runbooks";
+    for line in [
+        "FIRING critical: cart is critical",
+        "By the rule in force.",
+        "Since 2026-01-05 10:00:00 UTC",
+        &format!("Runbook: {runbooks}/GoldenSignalsServiceCritical.md"),
+        "Board: http://127.0.0.1:3000/d/golden-signals-service?var-service=cart",
+        "RESOLVED warning: cart was degraded",
+        "Since 2026-01-05 09:00:00 UTC, until 2026-01-05 09:30:00 UTC",
+    ] {
+        assert!(text.lines().any(|found| found.trim() == line), "{line:?} is not in\n{text}");
+    }
+}

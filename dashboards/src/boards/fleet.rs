@@ -41,6 +41,16 @@ fn now() -> Row {
     .query(&health("service_namespace, service_name", "service"), "{{service_name}}")
     .linked()
     .size(16, 9);
+    let places = Panel::new(
+        Kind::Stat,
+        "Health by swimlane and region",
+        Unit::Ratio,
+        "Availability of the worst service in each swimlane and region in the rate interval, of those with at least 60 requests there; \
+         empty unless a grouping `service_place: [swimlane, region]` is set.",
+    )
+    .query(&worst_by_place(), "{{swimlane}} {{cloud_region}}")
+    .thresholds(&AVAILABILITY)
+    .size(24, 4);
     let regions = Panel::new(
         Kind::Table,
         "Availability by region",
@@ -63,8 +73,16 @@ fn now() -> Row {
             ]),
             grid,
             regions,
+            places,
         ],
     }
+}
+
+/// The lowest availability among the services of a place. Too few requests say nothing of health, as in the built-in rule.
+fn worst_by_place() -> String {
+    let by = "service_namespace, service_name, swimlane, cloud_region";
+    let enough = format!("sum by ({by}) (increase(golden_signals_requests_total{{service_place}}[$__rate_interval])) >= 60");
+    format!("min by (swimlane, cloud_region) (\n{}\nand\n{enough})", availability(by, "service_place"))
 }
 
 fn worst() -> Row {

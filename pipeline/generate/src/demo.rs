@@ -236,14 +236,16 @@ impl Scene<'_> {
         let latency = Some(self.latency.draw(median, 614, &mut self.random));
         let operation = self.random.one_of(&service.operations, 0);
         let place = self.random.one_of(&PLACES, PLACES[0]);
+        let host = 1 + self.random.below(service.hosts) as u32;
         let line = Line {
             time,
             service: service.name,
             operation: self.names.operation(operation),
             status: if is_error { failed } else { status },
             latency,
-            host: 1 + self.random.below(service.hosts) as u32,
+            host,
             place,
+            swimlane: if host.is_multiple_of(2) { "k8s" } else { "ec2" },
             version: service.version,
             client: self.random.one_of(&CLIENTS, CLIENTS[0]),
             trace: [self.random.next(), self.random.next()],

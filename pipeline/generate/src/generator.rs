@@ -190,6 +190,7 @@ impl Generator {
             latency,
             host: random.below(u64::from(self.settings.hosts)) as u32,
             place: random.one_of(&PLACES, PLACES[0]),
+            swimlane: "",
             version,
             client: random.one_of(&CLIENTS, CLIENTS[0]),
             trace,

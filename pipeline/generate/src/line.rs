@@ -18,6 +18,8 @@ pub(crate) struct Line<'a> {
     /// Number of the host among the service's.
     pub(crate) host: u32,
     pub(crate) place: Place,
+    /// No tag when empty.
+    pub(crate) swimlane: &'a str,
     pub(crate) version: &'a str,
     /// JSON text without its quotes.
     pub(crate) client: &'a str,
@@ -67,6 +69,9 @@ impl Line<'_> {
         number(u64::from(self.host), out);
         text(b"\",\"tags\":{\"env\":\"prod\",\"region\":\"", self.place.region, out);
         text(b"\",\"zone\":\"", self.place.zone, out);
+        if !self.swimlane.is_empty() {
+            text(b"\",\"swimlane\":\"", self.swimlane, out);
+        }
         text(b"\",\"version\":\"", self.version, out);
         text(b"\",\"client\":\"", self.client, out);
         out.extend_from_slice(b"\",\"retry\":0,\"trace_id\":\"");
@@ -124,6 +129,7 @@ mod tests {
             latency: Some(12_000_345),
             host: 3,
             place: PLACES[0],
+            swimlane: "k8s",
             version: "1.2.3",
             client: CLIENTS[15],
             trace: [1, 2],
@@ -135,7 +141,7 @@ mod tests {
             String::from_utf8(out).unwrap(),
             concat!(
                 r#"{"timestamp":"2026-01-01T00:00:00.000000001Z","service":"orders","operation":"GET /api/orders/{id}","status":503,"#,
-                r#""latency_ms":12.000345,"host":"orders-3","tags":{"env":"prod","region":"eu-west-1","zone":"a","#,
+                r#""latency_ms":12.000345,"host":"orders-3","tags":{"env":"prod","region":"eu-west-1","zone":"a","swimlane":"k8s","#,
                 r#""version":"1.2.3","client":"web \"beta\"","retry":0,"trace_id":"00000000000000010000000000000002","#,
                 r#""span_id":"0000000000000abc"}}"#,
                 "\n"

@@ -8,7 +8,7 @@ use crate::overrides::activation::Activation;
 use platform_core::metric::{Family, Kind, Value};
 use platform_core::store::StoreError;
 
-/// `golden_signals_service_info`, `golden_signals_slo_objective_ratio` and `golden_signals_slo_error_budget_remaining_ratio`.
+/// `golden_signals_service_info`, `golden_signals_slo_objective_ratio`, `golden_signals_slo_min_requests` and `golden_signals_slo_error_budget_remaining_ratio`.
 ///
 /// # Errors
 /// When the history cannot be read.
@@ -24,12 +24,20 @@ pub fn families(history: &History, tenant: &str, rules: &Activation) -> Result<V
         Kind::Gauge,
         "Share of requests that must be good; of latency, good is a request that takes no longer than the threshold.",
     );
+    let mut fewest = Family::new(
+        "golden_signals_slo_min_requests",
+        Kind::Gauge,
+        "Requests below which nothing is said of a service's objectives: a rule alerts on no window that holds fewer.",
+    );
     let mut remaining = Family::new(
         "golden_signals_slo_error_budget_remaining_ratio",
         Kind::Gauge,
         "What is left of the error budget in its period: 1 when nothing is used, below 0 when it is overdrawn. Exact, by event time.",
     );
     for (key, budgets) in all_budgets(history, tenant, rules)? {
+        if let Some(budget) = budgets.first() {
+            fewest.push(&labels(&key.service, &key.namespace, &[]), Value::Number(budget.min_requests as f64));
+        }
         for Budget { promise, remaining: left, .. } in budgets {
             let threshold = promise.threshold_seconds();
             let own = [("slo", promise.name), ("threshold_seconds", &*threshold)];
@@ -40,7 +48,7 @@ pub fn families(history: &History, tenant: &str, rules: &Activation) -> Result<V
             }
         }
     }
-    Ok(vec![info, objective, remaining])
+    Ok(vec![info, objective, fewest, remaining])
 }
 
 /// Labels of a service, then others; what is empty is left out, as everywhere.
