@@ -18,7 +18,7 @@ pub(super) fn describe() {
         ("golden_signals_resource_samples_over_cap_total", "Samples of instances above the cap of a service, left out of its utilization."),
         ("golden_signals_overflow_events_total", "Events counted under a series that stands for what went over a cap."),
         ("platform_router_flips_total", "Changes of the live colour, by reason."),
-        ("platform_router_pages_total", "Times that the router's controller needed a person."),
+        ("platform_router_pages_total", "Times that the router needed a person."),
         ("platform_router_passed_over_total", "Records that the router did not forward, by reason."),
         ("platform_router_compared_windows_total", "Windows of both colours that the router's workers compared, by result."),
         ("platform_router_shadow_compared_total", "Windows of both deployments that the controller compared."),

@@ -131,7 +131,7 @@ impl Case {
 pub const PLANTED: &[(Planted, &str)] = &[
     (Planted::StandbyNotHeld, "there and back"),
     (Planted::NoGrowthRule, "half a window"),
-    (Planted::EpochIgnored, "a zombie colour"),
+    (Planted::EpochIgnored, "a new epoch"),
     (Planted::AbandonedForwarded, "a zombie colour"),
     (Planted::CutAsOrdered, "there and back"),
     (Planted::FailureCutNewest, "half a window"),
