@@ -441,9 +441,13 @@ fn retention(settings: &Settings, checked: &Checked) -> Retention {
     }
 }
 
+/// What one of so many partitions may keep: an equal share of the bytes, so that all of them together stay within the bound.
+fn share(all: Retention, partitions: u32) -> Retention {
+    Retention { bytes: all.bytes / u64::from(partitions.max(1)), ..all }
+}
+
 fn sinks(topics: &Topics, checked: &Checked, settings: &Settings, scrapes: &Arc<Scrapes>) -> Vec<Stage> {
-    let all = retention(settings, checked);
-    let kept = Retention { bytes: all.bytes / u64::from(settings.log.partitions.max(1)), ..all };
+    let kept = share(retention(settings, checked), settings.log.partitions);
     let (remember, ttl) = (nanos(checked.plain.retain.0) * 2, checked.series_ttl);
     // A service may live on long after its last line of the late ledger, and its counter must not fall meanwhile.
     let late_ttl = nanos(settings.log.public_retention.0).max(ttl);
@@ -526,4 +530,21 @@ fn serve(listener: std::net::TcpListener, router: golden_http::Router, watch: Wa
         };
         golden_http::serve(listener, router, shutdown).await.map_err(Failure::failed)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_partitions_together_keep_no_more_than_the_bound() {
+        let all = Retention { bytes: 20 << 30, ..Retention::default() };
+        for partitions in [1, 2, 7, 24, 1000] {
+            let each = share(all, partitions);
+            assert!(each.bytes * u64::from(partitions) <= all.bytes, "{partitions}");
+            assert!(each.bytes * u64::from(partitions) > all.bytes - u64::from(partitions), "{partitions}");
+            assert_eq!(Retention { bytes: all.bytes, ..each }, all, "nothing else is shared out");
+        }
+        assert_eq!(share(all, 0), all);
+    }
 }

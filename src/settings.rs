@@ -516,6 +516,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn windows_are_kept_for_30_days_and_sums_for_13_months_as_the_documents_say() {
+        let HistorySettings { retention, ten_minutes, hours, max_mib } = Settings::default().history;
+        assert_eq!([retention.to_string(), ten_minutes.to_string(), hours.to_string()], ["30d", "395d", "395d"]);
+        let text = include_str!("../docs/settings.md");
+        for (name, value) in [
+            ("retention", "30d".to_owned()),
+            ("ten_minutes", "395d".to_owned()),
+            ("hours", "395d".to_owned()),
+            ("max_mib", max_mib.to_string()),
+        ] {
+            assert!(text.contains(&format!("| `history.{name}` | `{value}` |")), "docs/settings.md says another default of history.{name}");
+        }
+    }
+
+    #[test]
     fn every_setting_is_documented() {
         let text = include_str!("../docs/settings.md");
         let values = Value::serialize(Settings::default()).unwrap();

@@ -44,6 +44,8 @@ mod process;
 #[cfg(test)]
 mod prometheus;
 #[cfg(test)]
+mod questions;
+#[cfg(test)]
 mod router_cli;
 #[cfg(test)]
 mod scrape;
