@@ -651,7 +651,7 @@ test("what did not count is that of this service alone, and its rule is that of 
   await page.goto(`${bare.url}/?service=depot`);
   await page.locator("#rule .versions").waitFor();
   assert.match(await page.locator("#rule .versions .diff").first().innerText(), /\+ namespace: eu/);
-  assert.match(await page.locator("#rule").innerText(), /Version 1 from/);
+  assert.match(await page.locator("#rule").innerText(), /Version 1\s+from/);
   await settled(page);
   await page.keyboard.press("e");
   await page.locator(".whatif > textarea").fill("0");
