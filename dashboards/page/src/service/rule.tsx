@@ -52,7 +52,9 @@ export function Rule({ x, team }: { x: Explained; team: string }) {
   const { data, problem } = useAsk<OverridesOfService>(has ? `/api/v1/overrides/${encodeURIComponent(x.service)}` : null, { namespace }, 0, `${x.rule.sha256} ${all?.in_force}`);
   const files = data?.files ?? [];
   // A file may say nothing of health; then the default rule is in force, and the draft goes into that file all the same.
-  const own = files.find((f) => f.sha256 === x.rule.sha256) ?? files.filter((f) => Date.parse(f.from_window) <= Date.now()).sort((a, b) => b.version - a.version)[0] ?? null;
+  // Before its first version is in force, the one that comes: a second file for one service would be refused.
+  const newest = [...files].sort((a, b) => b.version - a.version);
+  const own = files.find((f) => f.sha256 === x.rule.sha256) ?? newest.find((f) => Date.parse(f.from_window) <= Date.now()) ?? newest[0] ?? null;
   const trouble = problem instanceof Problem && problem.status !== 404 ? problem : null;
   const coming = files.filter((f) => Date.parse(f.from_window) > Date.now());
   return (
