@@ -134,10 +134,14 @@ pub(super) struct Published {
     pub level: u8,
     /// Name and value of a dimension, of grouping `service_operation`.
     pub operation: Option<String>,
+    /// Region and swimlane, of grouping `service_place`.
+    pub place: Option<[&'static str; 2]>,
     /// Version and SHA-256 of the rule in force.
     pub rule: (u64, String),
     /// A line of a rule that is tried, which gives this level.
     pub shadow: Option<u8>,
+    /// Share of its CPU that the service uses, where that is known.
+    pub saturation: Option<f64>,
     /// By how much each request takes longer than the one before, ns; the first takes 5 ms.
     pub spread: u64,
     /// Trace of every request.
@@ -146,15 +150,29 @@ pub(super) struct Published {
 
 pub(super) fn published(service: &str, start: i64, requests: u64) -> Published {
     let (namespace, rule) = (String::new(), (0, DEFAULT_RULE_SHA256.to_owned()));
-    Published { service: service.into(), namespace, start, requests, level: 0, operation: None, rule, shadow: None, spread: 0, trace: None }
+    Published {
+        service: service.into(),
+        namespace,
+        start,
+        requests,
+        level: 0,
+        operation: None,
+        place: None,
+        rule,
+        shadow: None,
+        saturation: None,
+        spread: 0,
+        trace: None,
+    }
 }
 
 impl Published {
     fn grouping(&self) -> &'static str {
-        match (self.shadow, &self.operation) {
-            (Some(_), _) => "shadow",
-            (None, Some(_)) => "service_operation",
-            (None, None) => "service",
+        match (self.shadow, &self.operation, self.place) {
+            (Some(_), ..) => "shadow",
+            (None, Some(_), _) => "service_operation",
+            (None, None, Some(_)) => "service_place",
+            (None, None, None) => "service",
         }
     }
 
@@ -195,13 +213,17 @@ impl Published {
         let dimensions =
             self.operation.as_ref().map(|operation| format!("\"operation\":{}", Value::from(operation.as_str()))).unwrap_or_default();
         let grouping = self.grouping();
+        let saturation = self.saturation.map_or_else(
+            || "null".to_owned(),
+            |ratio| format!(r#"{{"ratio":{ratio},"resource":"cpu","utilization":{{"cpu":{ratio},"memory":0.25}}}}"#),
+        );
         if let Some(shadow) = self.shadow {
             return format!(
                 r#"{{"schema":"golden-signals-shadow/1","service":{service},"window_start":"{start}","health":{{"level":{level}}},"shadow":{{"level":{shadow}}},"override":{{"version":{version},"sha256":"{sha256}"}}}}"#
             );
         }
         format!(
-            r#"{{"schema":"golden-signals/1","tenant":"default","service_namespace":"{namespace}","service":{service},"grouping":"{grouping}","dimensions":{{{dimensions}}},"overflow":false,"window_start":"{start}","window_end":"{end}","window_seconds":60,"revision":0,"completeness":1,"events":{requests},"late_events":0,"requests":{{"count":{requests},"rate":3.5}},"errors":{{"count":2,"rate":0.03,"ratio":0.01,"by_type":{{}}}},"ignored":0,"status_classes":{{}},"availability_ratio":0.99,"latency":{{"unit":"ms","samples":9,"clamped":0,"all":{{"count":9,"sum":1,"mean":1,"max":9,"p50":5.215,"p75":6,"p90":7,"p95":8,"p99":78.335,"p999":90}},"ok":null,"error":null,"low_confidence":[]}},"saturation":null,"health":{{"level":{level},"state":"{state}","reason":"rule","previous":0}},"override":{{"version":{version},"sha256":"{sha256}"}}}}"#
+            r#"{{"schema":"golden-signals/1","tenant":"default","service_namespace":"{namespace}","service":{service},"grouping":"{grouping}","dimensions":{{{dimensions}}},"overflow":false,"window_start":"{start}","window_end":"{end}","window_seconds":60,"revision":0,"completeness":1,"events":{requests},"late_events":0,"requests":{{"count":{requests},"rate":3.5}},"errors":{{"count":2,"rate":0.03,"ratio":0.01,"by_type":{{}}}},"ignored":0,"status_classes":{{}},"availability_ratio":0.99,"latency":{{"unit":"ms","samples":9,"clamped":0,"all":{{"count":9,"sum":1,"mean":1,"max":9,"p50":5.215,"p75":6,"p90":7,"p95":8,"p99":78.335,"p999":90}},"ok":null,"error":null,"low_confidence":[]}},"saturation":{saturation},"health":{{"level":{level},"state":"{state}","reason":"rule","previous":0}},"override":{{"version":{version},"sha256":"{sha256}"}}}}"#
         )
     }
 }
@@ -220,6 +242,8 @@ pub(super) struct Setup {
     pub refuse: Option<AppendError>,
     pub limits: Limits,
     pub late_by: i64,
+    /// Whether there is a grouping by region and swimlane.
+    pub places: bool,
     pub router: Option<Arc<dyn crate::RouterDoor>>,
 }
 
@@ -253,12 +277,16 @@ impl App {
         let stores = MemoryStores::default();
         let vitals = Arc::new(TestVitals(Mutex::new(Ok(()))));
         let board = Arc::new(Board::default());
+        let mut settings = PipelineSettings::default();
+        if setup.places {
+            settings.groupings.insert("service_place".to_owned(), ["region", "swimlane"].map(str::to_owned).to_vec());
+        }
         let parts = Parts {
             board: Arc::clone(&board),
             log: Arc::new(Refusing(log.clone(), setup.refuse)),
             topics: topics.clone(),
             history: History::open(&stores, PARTITIONS, PARTITIONS).unwrap(),
-            settings: PipelineSettings::default().check().unwrap(),
+            settings: settings.check().unwrap(),
             clock: Arc::new(FixedClock(WINDOW + 2 * MINUTE + setup.late_by)),
             decoders: Box::new(|format| decoder(&Source::for_format(format), &Wanted::default())),
             vitals: vitals.clone(),
@@ -336,7 +364,7 @@ impl App {
                     namespace: record.namespace.clone(),
                     service: record.service.clone(),
                     grouping: record.grouping().into(),
-                    dimensions: record.operation.iter().cloned().collect(),
+                    dimensions: record.operation.iter().cloned().chain(record.place.into_iter().flatten().map(str::to_owned)).collect(),
                 };
                 let (mut encoded, mut headers) = (vec![], vec![]);
                 identity.encode(&mut encoded);
