@@ -353,3 +353,61 @@ fn the_jenkinsfile_checks_and_publishes() {
     let commit = clone.commit();
     assert!(run(&commit).iter().all(|(code, ..)| *code == 1));
 }
+
+const OPENSLO: &str = r#"apiVersion: openslo/v1
+kind: SLO
+metadata: {name: cart-availability}
+spec:
+  service: cart
+  indicator:
+    metadata: {name: good}
+    spec:
+      ratioMetric:
+        counter: true
+        good: {metricSource: {type: Prometheus, spec: {query: 'sum(rate(http_requests_total{code!~"5.."}[5m]))'}}}
+        total: {metricSource: {type: Prometheus, spec: {query: 'sum(rate(http_requests_total[5m]))'}}}
+  timeWindow: [{duration: 4w, isRolling: true}]
+  budgetingMethod: Occurrences
+  objectives: [{displayName: good, target: 0.9995}]
+---
+apiVersion: openslo/v1
+kind: SLO
+metadata: {name: mailer-latency}
+spec:
+  service: mailer
+  indicator: {metadata: {name: p}, spec: {thresholdMetric: {metricSource: {spec: {query: latency}}}}}
+  timeWindow: [{duration: 30d, isRolling: true}]
+  objectives: [{op: lte, value: 1, target: 0.95}]
+"#;
+
+#[test]
+fn objectives_of_openslo_are_printed_or_written_into_files_and_all_or_none_of_them() {
+    let clone = Clone::new();
+    let import = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_golden"));
+        said(&command.args(["slo", "import"]).args(args).current_dir(clone.folder.path()).output().unwrap())
+    };
+    let file = |path: &str| std::fs::read_to_string(clone.path("overrides").join(path)).unwrap_or_default();
+    let before = file("shop/cart.yaml");
+    std::fs::write(clone.path("openslo.yaml"), OPENSLO).unwrap();
+    let (code, out, err) = import(&["openslo.yaml"]);
+    assert!(code == 0 && out.contains("# cart\n") && out.contains("99.95") && out.contains("# mailer\n"), "{code}: {out}{err}");
+
+    // Whose file it is must be said of a service that has none, and then nothing is written at all.
+    let (code, _, err) = import(&["openslo.yaml", "--into", "overrides"]);
+    assert!(code == 2 && err.contains("--team") && file("shop/cart.yaml") == before, "{code}: {err}");
+    let bad = OPENSLO.replace("op: lte", "op: gte");
+    std::fs::write(clone.path("bad.yaml"), bad).unwrap();
+    let (code, _, err) = import(&["bad.yaml", "--into", "overrides", "--team", "post"]);
+    assert!(code == 1 && err.contains("mailer-latency") && file("shop/cart.yaml") == before, "{code}: {err}");
+    assert!(!clone.path("overrides/post").exists(), "nothing is written when a document is refused");
+
+    let (code, out, err) = import(&["openslo.yaml", "--into", "overrides", "--team", "post"]);
+    assert!(code == 0 && out.contains("post/mailer.yaml"), "{code}: {out}{err}");
+    let objectives = |path: &str| serde_yaml_ng::from_str::<Value>(&file(path)).unwrap()["objectives"].clone();
+    assert_eq!(objectives("shop/cart.yaml")["availability"].as_str(), Some("99.95%"), "{}", file("shop/cart.yaml"));
+    assert_eq!(objectives("post/mailer.yaml")["latency"]["threshold"].as_str(), Some("1000ms"), "{}", file("post/mailer.yaml"));
+    assert!(file("post/mailer.yaml").starts_with("owner: post\n"));
+    let (code, _, err) = clone.golden(&["check", "overrides"]);
+    assert_eq!(code, 0, "what was written is a file of overrides: {err}");
+}

@@ -57,9 +57,14 @@ impl Counted {
 
     /// Sends requests until told to stop; all of them must be taken.
     pub(crate) fn feed(&self, stop: &AtomicBool) -> Ledger {
+        self.feed_on(Ledger::default(), |_| stop.load(Ordering::Relaxed))
+    }
+
+    /// The same, beside what was taken before.
+    fn feed_on(&self, mut ledger: Ledger, stop: impl Fn(Ledger) -> bool) -> Ledger {
         let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(20))).build().into();
-        let (clock, mut ledger) = (SystemClock::new(), Ledger::default());
-        while !stop.load(Ordering::Relaxed) {
+        let clock = SystemClock::new();
+        while !stop(ledger) {
             let event = |n: u64| {
                 let status = if n.is_multiple_of(7) { 503 } else { 200 };
                 json!({"service": SERVICE, "timestamp": clock.wall(), "duration_ns": 1_000_000 * (n % 300 + 1), "status": status})
@@ -85,9 +90,14 @@ impl Counted {
 
     /// Holds Prometheus to the ledger.
     pub(crate) fn judge(&self, ledger: Ledger) {
+        self.judge_by(&[r#"by="write""#, r#"job="scrape""#], ledger);
+    }
+
+    /// The same for some of the ways there.
+    fn judge_by(&self, ways: &[&str], ledger: Ledger) {
         let Ledger { requests, failed } = ledger;
         assert!(failed > 10, "{ledger:?}");
-        for by in [r#"by="write""#, r#"job="scrape""#] {
+        for by in ways {
             let of = format!(r#"{by},grouping="service",service_name="{SERVICE}""#);
             let series = |metric: &str, more: &str| format!("{metric}{{{of}{more}}}");
             let counter = series("golden_signals_requests_total", "");
@@ -126,6 +136,41 @@ impl Counted {
                 assert!(windows.is_empty(), "one sample for each window: {windows:?}");
             }
         }
-        eprintln!("{ledger:?} stand in Prometheus, scraped and written to");
+        eprintln!("{ledger:?} stand in Prometheus, by {ways:?}");
     }
+
+    /// By how much the requests have grown that were written to Prometheus, resets included.
+    fn written(&self) -> f64 {
+        let counter = format!(r#"golden_signals_requests_total{{by="write",grouping="service",service_name="{SERVICE}"}}"#);
+        let samples = self.samples(&counter);
+        let grown = |two: &[(f64, f64)]| if two[1].1 < two[0].1 { two[1].1 } else { two[1].1 - two[0].1 };
+        samples[0].1 + samples.windows(2).map(grown).sum::<f64>()
+    }
+
+    /// Feeds for about two windows.
+    fn feed_some(&self, ledger: Ledger) -> Ledger {
+        self.feed_on(ledger, |now| now.requests >= ledger.requests + 600)
+    }
+}
+
+#[test]
+fn a_killed_process_and_one_that_lost_its_stores_leave_increases_as_the_ledger_says() {
+    let counted = Counted::new();
+    let start = || counted.start(&["--demo"]);
+    let mut service = start();
+    let mut ledger = counted.feed_some(Ledger::default());
+    service.kill();
+    service = start();
+    ledger = counted.feed_some(ledger);
+    counted.judge(ledger);
+
+    // Without its stores: counters of the page are made again from the public topic, and none of them falls; those that are pushed begin anew
+    // behind what was sent.
+    service.kill();
+    std::fs::remove_dir_all(counted.data().join("state")).unwrap();
+    service = start();
+    ledger = counted.feed_some(ledger);
+    counted.judge_by(&[r#"job="scrape""#], ledger);
+    eventually("what is pushed has grown by as much", 90, || counted.written() == ledger.requests as f64);
+    assert!(service.stop());
 }

@@ -10,7 +10,7 @@ use golden_dashboards::rules::{Group, Rule};
 use golden_dashboards::{alerts, boards, recording, slo};
 use platform_core::clock::Clock;
 use platform_runtime::clock::SystemClock;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -53,9 +53,9 @@ impl Stack {
         let published = publish.args(["overrides", "publish"]).arg(files).arg("--to").arg(&bundles).output().unwrap();
         assert!(published.status.success(), "{}", String::from_utf8_lossy(&published.stderr));
         let config = at("golden.yaml");
-        let groupings = "{service: [], service_operation: [operation], service_region: [region], service_host: [svc_host]}";
         let overrides = format!("{{from: {:?}, poll: 1s}}", bundles.display().to_string());
-        std::fs::write(&config, format!("pipeline: {{groupings: {groupings}}}\noverrides: {overrides}\n")).unwrap();
+        // Nothing else is set: what is asked is what `make demo-stack` shows.
+        std::fs::write(&config, format!("overrides: {overrides}\n")).unwrap();
         let service = Service::start(&["--demo", "--data", &at("data").display().to_string()], Some(&config));
 
         let target = format!("golden-signals={}/metrics", service.url.trim_start_matches("http://"));
@@ -154,8 +154,29 @@ fn every_query_of_boards_and_rules_answers() {
     troubles.extend(queries.iter().filter_map(|(place, query, is_alert)| trouble(&stack, place, query, *is_alert)));
     assert!(troubles.is_empty(), "{} queries do not answer:\n{}", troubles.len(), troubles.join("\n\n"));
 
+    // What the choices above each board offer.
+    for (name, board) in boards::all() {
+        let json: Value = serde_json::from_str(&board.json()).unwrap();
+        let variables = json["templating"]["list"].as_array().unwrap().clone();
+        for query in variables.iter().filter_map(|variable| variable["query"]["query"].as_str()) {
+            let (series, label) = query.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')')?.rsplit_once(", ")).unwrap();
+            let values = stack.prometheus.query(&filled(&format!("count by ({label}) ({series})"))).unwrap();
+            // The demo has one tenant and one environment, which no label names.
+            assert!(!values.is_empty(), "{name}: {query}");
+            let named = values.iter().any(|one| !one["metric"][label].is_null());
+            assert!(named || ["tenant", "deployment_environment_name"].contains(&label), "{name}: {query} offers nothing");
+        }
+    }
     let recorded = stack.prometheus.query(r#"{__name__=~"(service|service_operation|slo):.+"}"#).unwrap();
     assert!(!recorded.is_empty() && !has_nan(&recorded), "a record is not a number");
+    // Of the service itself, and what is the case unless told.
+    for (service, requests) in [("checkout", 100.0), ("payment", 60.0)] {
+        let fewest = format!("max(slo:min_requests:count{{service_name=\"{service}\"}})");
+        assert_eq!(stack.prometheus.value(&fewest), Some(requests), "{service}");
+    }
+    let places = stack.service.get("/api/v1/services?q=payment").unwrap();
+    assert_eq!(places["services"][0]["swimlanes"], json!(["ec2", "k8s"]), "{places:#}");
+    assert_eq!(places["services"][0]["regions"].as_array().unwrap().len(), 4, "{places:#}");
     let failed = stack.prometheus.query("sum(prometheus_rule_evaluation_failures_total)").unwrap();
     assert!(failed.iter().all(|one| one["value"][1] == "0"), "rules failed: {failed:?}");
 }
@@ -163,25 +184,27 @@ fn every_query_of_boards_and_rules_answers() {
 #[test]
 fn an_outage_pages_the_owning_team_once_and_ends_once() {
     let webhook = Webhook::start();
-    let rules = tempfile::tempdir().unwrap();
-    std::fs::create_dir(rules.path().join("shop")).unwrap();
-    std::fs::write(rules.path().join("shop/payment.yaml"), "owner: team-payments@example.com\n").unwrap();
     let clock = SystemClock::new();
-    let stack = Stack::start(rules.path(), Some(&webhook));
-    let of = |service: &str, status: &str| {
-        let calls = webhook.calls();
-        let concerns = |call: &&(String, Value)| call.1["groupLabels"]["service_name"] == service && call.1["status"] == status;
-        calls.iter().filter(concerns).cloned().collect::<Vec<_>>()
+    // Owners and objectives of the demo: the outage burns budgets as well.
+    let stack = Stack::start(&dashboards().join("demo"), Some(&webhook));
+    let of = |service: &str| {
+        let concerns = |call: &&(String, Value)| call.1["groupLabels"]["service_name"] == service;
+        webhook.calls().iter().filter(concerns).cloned().collect::<Vec<_>>()
     };
-    eventually("the team of payment is paged", 240, || !of("payment", "firing").is_empty());
+    let pages = |service: &str| {
+        let pages = of(service).into_iter().filter(|(path, _)| path == "/team-page");
+        pages.map(|(_, call)| call["status"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    eventually("the team of payment is paged", 240, || !pages("payment").is_empty());
     let paged = clock.wall();
-    let (path, page) = of("payment", "firing").remove(0);
+    let (path, page) = of("payment").remove(0);
     assert_eq!(path, "/team-page");
     assert_eq!(page["groupLabels"]["team"], "team-payments@example.com");
     assert_eq!(page["commonLabels"]["alertname"], "GoldenSignalsServiceCritical");
     assert_eq!(page["alerts"].as_array().unwrap().len(), 1, "{page:#}");
 
-    // From the first window in which payment failed to the page: three minutes are promised with windows of a minute.
+    // From the start of the first window in which payment failed to the page: 193 s at most by the settings that are shipped, 27 s by these
+    // (docs/dashboards.md). Twice that and a bit for a machine that does much else.
     let signals = stack.service.get("/api/v1/services/payment/signals?limit=1000").unwrap();
     let failed = |record: &&Value| record["errors"]["count"].as_u64().is_some_and(|count| count > 0);
     let starts = signals["records"].as_array().unwrap().iter().filter(failed).filter_map(|record| record["window_start"].as_str());
@@ -189,11 +212,22 @@ fn an_outage_pages_the_owning_team_once_and_ends_once() {
     let mut times = golden_pipeline::decode::timestamp::Timestamps::new(golden_pipeline::decode::timestamp::TimeUnit::Rfc3339, None);
     let took = Duration::from_nanos(u64::try_from(paged - times.parse_text(&first).unwrap()).unwrap());
     eprintln!("from the start of the first window with failures to the page: {took:.1?}");
-    assert!(took < Duration::from_secs(180), "{took:?}");
+    assert!(took < Duration::from_secs(60), "{took:?}");
 
-    eventually("the page of payment ends", 240, || !of("payment", "resolved").is_empty());
-    assert_eq!((of("payment", "firing").len(), of("payment", "resolved").len()), (1, 1), "{:#?}", webhook.calls());
-    // Nobody owns checkout, which fails with it: whoever runs golden-signals is told.
-    let others = of("checkout", "firing");
-    assert!(others.iter().all(|(path, _)| path == "/operators") && !others.is_empty(), "{others:#?}");
+    // Its budget burns from the outage on, which is no other one, neither during it nor behind it; the next outage of the timetable is.
+    let burns = r#"count(slo:current_burn_rate:ratio{service_name="payment",sloth_slo="availability"} > 14.4)"#;
+    eventually("the budget of payment burns", 60, || stack.prometheus.value(burns).is_some());
+    eventually("the page of payment ends", 180, || pages("payment").len() > 1);
+    assert_eq!(pages("payment"), ["firing", "resolved"], "{:#?}", of("payment"));
+    assert!(stack.prometheus.value(burns).is_some(), "it burns longer than the outage lasts");
+    eventually("the next outage pages", 300, || pages("payment").len() > 2);
+    assert_eq!(pages("payment"), ["firing", "resolved", "firing"], "{:#?}", of("payment"));
+    // Checkout fails with it, and has a team of its own.
+    assert_eq!(pages("checkout").get(..2).unwrap_or_default(), ["firing", "resolved"], "{:#?}", of("checkout"));
+    assert!(of("checkout").iter().all(|(_, call)| call["groupLabels"]["team"] == "team-checkout@example.com"));
+    // Nobody owns the others, and none of them fails.
+    let woken = stack
+        .prometheus
+        .query(r#"count by (service_name) (ALERTS{severity="critical",alertstate="firing",service_name!~"payment|checkout"})"#);
+    assert_eq!(woken.unwrap(), Vec::<Value>::new());
 }

@@ -886,6 +886,16 @@ fn samples_show_in_the_record_of_their_service_whichever_came_first() {
 }
 
 #[test]
+fn a_rule_reads_how_full_the_fullest_resource_is_in_percent() {
+    let rules = ruled("t/a.yaml", "owner: t\nhealth: 'saturation > 60 ? 2 : 0'\n");
+    for (used, shown) in [(599_999, "healthy<0 cpu=0.599999"), (600_000, "healthy<0 cpu=0.6"), (600_001, "impaired<0 cpu=0.600001")] {
+        let mut run = Run::ruled(&settings(), Arc::clone(&rules), MemoryStore::default(), 0);
+        let out = run.step(&message(&[range(0, 0, 1, 60)], &[folded(0, "a/x", 2), gauge(0, "a", "1", used)]));
+        assert_eq!(out[0], format!("a[] 0 events=2 errors=0 late=0 complete=1 {shown}"));
+    }
+}
+
+#[test]
 fn a_sample_behind_the_close_makes_no_correction_and_shows_in_the_next_one() {
     let mut run = Run::new(&settings());
     run.apply(&message(&[range(0, 0, 1, 0)], &[folded(0, "a/x", 2)]));

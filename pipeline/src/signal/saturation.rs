@@ -105,6 +105,21 @@ mod tests {
     }
 
     #[test]
+    fn replicas_and_connections_count_like_every_resource() {
+        let usage = usage(&[
+            ("scaler", Measure::Replicas, 9.0),
+            ("scaler", Measure::ReplicasLimit, 10.0),
+            ("a", Measure::ConnectionsUsed, 30.0),
+            ("a", Measure::ConnectionsLimit, 40.0),
+            ("b", Measure::ConnectionsUsed, 10.0),
+            ("b", Measure::ConnectionsLimit, 40.0),
+        ]);
+        let found = saturation(Some(&usage), 0, window(), None).unwrap();
+        assert_eq!((found.resource, found.ratio()), (Resource::Replicas, 0.9));
+        assert_eq!(found.utilizations().collect::<Vec<_>>(), [(Resource::Connections, 0.5), (Resource::Replicas, 0.9)]);
+    }
+
+    #[test]
     fn capacities_are_of_one_instance_and_of_requests_of_the_service() {
         let usage = usage(&[("a", Measure::Threads, 90.0), ("b", Measure::Threads, 30.0), ("a", Measure::Queued, 5.0)]);
         assert_eq!(saturation(Some(&usage), 600, window(), None), None, "plain numbers say nothing without a capacity");

@@ -4,6 +4,7 @@ use super::app::{App, MINUTE, Published, Setup, WINDOW, app, published};
 use axum::http::StatusCode;
 use base64::Engine as _;
 use golden_pipeline::names;
+use golden_pipeline::settings::PipelineSettings;
 use platform_core::log::Log;
 use platform_core::record::{NewRecord, Partition};
 use serde_json::{Value, json};
@@ -31,6 +32,49 @@ async fn services_are_listed_with_their_newest_window() {
     assert_eq!(*cart, expected);
     assert_eq!(app.get("/api/v1/services?limit=1").await.json()["services"].as_array().unwrap().len(), 1);
     assert_eq!(app.get("/api/v1/services?namespace=shop").await.json()["total"], 0);
+}
+
+#[tokio::test]
+async fn services_are_found_by_the_places_in_which_they_were_seen() {
+    let mut settings = PipelineSettings::default();
+    settings.groupings.insert("service_place".to_owned(), ["region", "swimlane"].map(str::to_owned).to_vec());
+    let app = App::new(Setup { settings, ..Setup::default() });
+    let at = |service: &str, start, region: &str, swimlane: &str| {
+        let own = Some(("service_place".to_owned(), vec![region.to_owned(), swimlane.to_owned()]));
+        Published { own, ..published(service, start, 9) }
+    };
+    app.publish(
+        &[
+            published("cart", WINDOW - MINUTE, 18),
+            at("cart", WINDOW - MINUTE, "us", "ec2"),
+            published("cart", WINDOW, 18),
+            at("cart", WINDOW, "eu", "k8s"),
+            // Where it was before its newest two windows says nothing of now.
+            published("mail", WINDOW - 2 * MINUTE, 9),
+            at("mail", WINDOW - 2 * MINUTE, "us", "k8s"),
+            published("mail", WINDOW, 9),
+            at("mail", WINDOW, "eu", "ec2"),
+        ],
+        false,
+    );
+    let all = app.get("/api/v1/services").await.json();
+    let of = |number: usize| (all["services"][number]["regions"].clone(), all["services"][number]["swimlanes"].clone());
+    assert_eq!(of(0), (json!(["eu", "us"]), json!(["ec2", "k8s"])), "{all:#}");
+    assert_eq!(of(1), (json!(["eu"]), json!(["ec2"])), "{all:#}");
+    for (query, wanted) in [
+        ("region=eu", vec!["cart", "mail"]),
+        ("region=us", vec!["cart"]),
+        ("swimlane=ec2", vec!["cart", "mail"]),
+        ("swimlane=k8s", vec!["cart"]),
+        ("swimlane=k8s&region=us", vec!["cart"]),
+        ("swimlane=k8s&q=MAIL", vec![]),
+        ("region=ap", vec![]),
+        ("swimlane=K8S", vec![]),
+    ] {
+        let found = app.get(&format!("/api/v1/services?{query}")).await.json();
+        let names: Vec<&str> = found["services"].as_array().unwrap().iter().map(|one| one["service"].as_str().unwrap()).collect();
+        assert_eq!((names, found["total"].as_u64().unwrap()), (wanted.clone(), wanted.len() as u64), "{query}");
+    }
 }
 
 #[tokio::test]
@@ -221,6 +265,12 @@ async fn one_number_is_there_for_those_who_read_one() {
         let answer = app.get(&format!("{path}?signal={signal}")).await.json();
         assert_eq!((&answer["value"], &answer["window_end"]), (&json!(value), &json!("2022-08-22T03:54:00Z")), "{signal}");
     }
+    assert_eq!(app.get(&format!("{path}?signal=saturation")).await.json()["value"], Value::Null, "no resource is known");
+    assert_eq!(app.get(&format!("{path}?signal=saturation&default=0")).await.json()["value"], 0.0);
+    app.publish(&[Published { saturation: Some(0.7), ..published("full", WINDOW, 7) }], false);
+    assert_eq!(app.get("/api/v1/services/full/value?signal=saturation").await.json()["value"], 0.7);
+    let full = app.get("/api/v1/services?q=full").await.json();
+    assert_eq!((&full["services"][0]["saturation_ratio"], &full["services"][0]["saturated_resource"]), (&json!(0.7), &json!("cpu")));
     let earlier = app.get(&format!("{path}?signal=requests&after=2022-08-22T03:51:30Z")).await.json();
     assert_eq!((&earlier["value"], &earlier["window_start"]), (&json!(7.0), &json!("2022-08-22T03:52:00Z")));
     let both = app.get(&format!("{path}?signal=requests&after=2022-08-22T03:52:00Z&wait_for_windows=2")).await.json();
@@ -263,6 +313,28 @@ async fn an_answer_waits_for_windows_and_is_no_answer_without_them() {
     let asked = format!("{path}&wait=60");
     let (answer, ()) = tokio::join!(app.get(&asked), further);
     assert_eq!((answer.status, &answer.json()["value"]), (StatusCode::OK, &json!(9.0)));
+}
+
+#[tokio::test]
+async fn without_a_time_an_answer_waits_for_windows_behind_the_newest() {
+    let path = "/api/v1/services/cart/value?signal=requests&wait_for_windows=2&wait=60";
+    for (windows, wanted) in [(1, None), (2, Some(9.0)), (3, Some(9.0))] {
+        let app = app();
+        app.publish(&[published("cart", WINDOW - MINUTE, 6), published("cart", WINDOW, 7)], false);
+        let further = async {
+            for number in 1..=windows {
+                tokio::task::yield_now().await;
+                app.publish(&[published("cart", WINDOW + number * MINUTE, 7 + number as u64)], false);
+            }
+            tokio::task::yield_now().await;
+        };
+        let asked = app.get(if wanted.is_some() { path } else { "/api/v1/services/cart/value?signal=requests&wait_for_windows=2&wait=1" });
+        let (answer, ()) = tokio::join!(asked, further);
+        match wanted {
+            Some(_) => assert!(answer.status == StatusCode::OK && answer.json()["value"].as_f64() >= wanted, "{windows}"),
+            None => assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "one window is not two"),
+        }
+    }
 }
 
 #[tokio::test]

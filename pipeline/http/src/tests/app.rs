@@ -141,6 +141,8 @@ pub(super) struct Published {
     pub rule: (u64, String),
     /// A line of a rule that is tried, which gives this level.
     pub shadow: Option<u8>,
+    /// Share of its CPU that the service uses, where that is known.
+    pub saturation: Option<f64>,
     /// By how much each request takes longer than the one before, ns; the first takes 5 ms.
     pub spread: u64,
     /// Trace of every request.
@@ -159,6 +161,7 @@ pub(super) fn published(service: &str, start: i64, requests: u64) -> Published {
         own: None,
         rule,
         shadow: None,
+        saturation: None,
         spread: 0,
         trace: None,
     }
@@ -213,13 +216,17 @@ impl Published {
         let dimensions =
             self.operation.as_ref().map(|operation| format!("\"operation\":{}", Value::from(operation.as_str()))).unwrap_or_default();
         let grouping = self.grouping();
+        let saturation = self.saturation.map_or_else(
+            || "null".to_owned(),
+            |ratio| format!(r#"{{"ratio":{ratio},"resource":"cpu","utilization":{{"cpu":{ratio},"memory":0.25}}}}"#),
+        );
         if let Some(shadow) = self.shadow {
             return format!(
                 r#"{{"schema":"golden-signals-shadow/1","service":{service},"window_start":"{start}","health":{{"level":{level}}},"shadow":{{"level":{shadow}}},"override":{{"version":{version},"sha256":"{sha256}"}}}}"#
             );
         }
         format!(
-            r#"{{"schema":"golden-signals/1","tenant":"default","service_namespace":"{namespace}","service":{service},"grouping":"{grouping}","dimensions":{{{dimensions}}},"overflow":false,"window_start":"{start}","window_end":"{end}","window_seconds":60,"revision":0,"completeness":1,"events":{requests},"late_events":0,"requests":{{"count":{requests},"rate":3.5}},"errors":{{"count":2,"rate":0.03,"ratio":0.01,"by_type":{{}}}},"ignored":0,"status_classes":{{}},"availability_ratio":0.99,"latency":{{"unit":"ms","samples":9,"clamped":0,"all":{{"count":9,"sum":1,"mean":1,"max":9,"p50":5.215,"p75":6,"p90":7,"p95":8,"p99":78.335,"p999":90}},"ok":null,"error":null,"low_confidence":[]}},"saturation":null,"health":{{"level":{level},"state":"{state}","reason":"rule","previous":0}},"override":{{"version":{version},"sha256":"{sha256}"}}}}"#
+            r#"{{"schema":"golden-signals/1","tenant":"default","service_namespace":"{namespace}","service":{service},"grouping":"{grouping}","dimensions":{{{dimensions}}},"overflow":false,"window_start":"{start}","window_end":"{end}","window_seconds":60,"revision":0,"completeness":1,"events":{requests},"late_events":0,"requests":{{"count":{requests},"rate":3.5}},"errors":{{"count":2,"rate":0.03,"ratio":0.01,"by_type":{{}}}},"ignored":0,"status_classes":{{}},"availability_ratio":0.99,"latency":{{"unit":"ms","samples":9,"clamped":0,"all":{{"count":9,"sum":1,"mean":1,"max":9,"p50":5.215,"p75":6,"p90":7,"p95":8,"p99":78.335,"p999":90}},"ok":null,"error":null,"low_confidence":[]}},"saturation":{saturation},"health":{{"level":{level},"state":"{state}","reason":"rule","previous":0}},"override":{{"version":{version},"sha256":"{sha256}"}}}}"#
         )
     }
 }

@@ -84,6 +84,19 @@ fn parts_of_one_time_are_summed_and_only_those_that_count() {
 }
 
 #[test]
+fn replicas_against_their_limit_are_of_the_service_that_is_scaled() {
+    let attributes = r#"{"key":"k8s.hpa.name","value":{"stringValue":"cart-scaler"}},{"key":"k8s.hpa.uid","value":{"stringValue":"u"}},{"key":"k8s.hpa.scaletargetref.name","value":{"stringValue":"cart"}}"#;
+    for (used, limit) in [("k8s.hpa.pod.current", "k8s.hpa.pod.max"), ("k8s.hpa.current_replicas", "k8s.hpa.max_replicas")] {
+        let of = |name: &str, value: u64| {
+            format!(r#"{{"name":"{name}","gauge":{{"dataPoints":[{}]}}}}"#, point("", &format!(r#""asInt":"{value}""#)))
+        };
+        let collected = json(&document(attributes, &[of(used, 9), of(limit, 10), of("k8s.hpa.min_replicas", 2)].join(",")));
+        assert_eq!(told(&collected), [("/cart", Measure::Replicas, 9_000_000), ("/cart", Measure::ReplicasLimit, 10_000_000)], "{used}");
+        assert!(collected.gauges.iter().all(|gauge| gauge.instance == Instance::of("u", "")), "both are of one scaler");
+    }
+}
+
+#[test]
 fn what_is_no_request_of_metrics_is_a_dead_letter() {
     for (text, reason) in [
         ("{", Reason::DecodeJson),

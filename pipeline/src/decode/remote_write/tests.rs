@@ -55,6 +55,27 @@ fn told(collected: &Collected) -> Vec<(&str, Instance, Measure, u64)> {
 const AT: i64 = 1_700_000_000_000;
 
 #[test]
+fn replicas_and_connections_are_known_in_the_spelling_of_their_exporters() {
+    let scaler = |name: &'static str| [("__name__", name), ("horizontalpodautoscaler", "cart"), ("namespace", "eu")];
+    let (used, limit) =
+        (scaler("kube_horizontalpodautoscaler_status_current_replicas"), scaler("kube_horizontalpodautoscaler_spec_max_replicas"));
+    let pool = |name: &'static str| [("__name__", name), ("service_name", "cart"), ("instance", "i"), ("state", "used")];
+    let (open, most) = (pool("db_client_connection_count"), pool("db_client_connection_max"));
+    let collected = both(&[(&used, &[(AT, 9.0)]), (&limit, &[(AT, 10.0)]), (&open, &[(AT, 3.0)]), (&most, &[(AT, 4.0)])]);
+    let mut all: Vec<_> = told(&collected).into_iter().map(|(service, _, measure, value)| (service, measure, value)).collect();
+    all.sort_by_key(|(_, measure, _)| *measure);
+    assert_eq!(
+        all,
+        [
+            ("/cart", Measure::ConnectionsUsed, 3_000_000),
+            ("/cart", Measure::ConnectionsLimit, 4_000_000),
+            ("/cart", Measure::Replicas, 9_000_000),
+            ("/cart", Measure::ReplicasLimit, 10_000_000)
+        ]
+    );
+}
+
+#[test]
 fn names_of_opentelemetry_are_known_in_their_prometheus_spelling() {
     let stale = f64::from_bits(0x7ff0_0000_0000_0002);
     let collected = both(&[
