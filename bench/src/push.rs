@@ -81,7 +81,7 @@ impl PushBench {
             for chunk in &chunks {
                 match output.send(chunk) {
                     Outcome::Through { sent, .. } => all += sent,
-                    Outcome::Again { why, .. } => return Err(anyhow!("{name}: {why}")),
+                    Outcome::Denied { why, .. } | Outcome::Again { why, .. } => return Err(anyhow!("{name}: {why}")),
                 }
             }
             totals.push((name, cpu()? - before, all));
