@@ -84,10 +84,13 @@ struct Wish {
     service: Option<String>,
 }
 
-/// What was read: by coordinates, when it was written, and the letter if it is wanted.
+/// When a letter was written, and the letter if it is wanted.
+type Seen = (Option<AppendTime>, Option<Map<String, Value>>);
+
+/// What was read, by coordinates.
 #[derive(Default)]
 struct Found {
-    letters: BTreeMap<Vec<u8>, (Option<AppendTime>, Option<Map<String, Value>>)>,
+    letters: BTreeMap<Vec<u8>, Seen>,
     without_bytes: usize,
     more: bool,
 }
