@@ -19,14 +19,15 @@ pub(crate) struct Problem {
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// Says the kind of error in a few words; the same for the same kind.
-    pub title: String,
+    pub title: &'static str,
     /// The HTTP status again.
     pub status: u16,
     /// What is wrong with this request, and what to do.
     pub detail: String,
     /// Names that were perhaps meant.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub suggestions: Vec<String>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub suggestions: Box<[String]>,
     /// What is wrong with files that were sent: `file`, `start`, `end`, `severity`, `code`, `message` and perhaps `help`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Object>)]
@@ -37,13 +38,13 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(status: StatusCode, title: &str, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {
         Self {
             kind: BLANK,
-            title: title.into(),
+            title,
             status: status.as_u16(),
             detail: detail.into(),
-            suggestions: Vec::new(),
+            suggestions: Box::default(),
             diagnostics: Vec::new(),
             retry_after: None,
         }
@@ -63,7 +64,7 @@ impl Problem {
     }
 
     pub(crate) fn with_suggestions(mut self, suggestions: Vec<String>) -> Self {
-        self.suggestions = suggestions;
+        self.suggestions = suggestions.into();
         self
     }
 
