@@ -81,8 +81,16 @@ else
     waited=$((waited + 5))
   done
   say "$colour is warm"
-  router flip --to "$colour" --reason "${REASON:-deploy.sh}" $accept "$@" || fail 1 "the flip was refused, and nothing changed; run this again to go on"
-  say "the flip is ordered"
+  if answer=$(router flip --to "$colour" --reason "${REASON:-deploy.sh}" $accept "$@" 2>&1); then
+    echo "$answer"
+    say "the flip is ordered"
+  else
+    # The status may be a moment old: somebody, perhaps an earlier run of this, has just ordered it.
+    case $answer in
+      *"$colour is live already"*) say "$colour is live already: going on behind the flip" ;;
+      *) echo "$answer" >&2; fail 1 "the flip was refused, and nothing changed; run this again to go on" ;;
+    esac
+  fi
   wait_for "the flip is seen" turned "$@"
 fi
 wait_for "the receipt of the flip" proved "$@"
