@@ -165,8 +165,8 @@ fn a_killed_process_and_one_that_lost_its_stores_leave_increases_as_the_ledger_s
     counted.judge(ledger);
 
     // Without its stores: counters of the page are made again from the public topic, and none of them falls; those that are pushed begin anew
-    // behind what was sent.
-    service.kill();
+    // behind what was sent. That is exact when the process could still say how far it was.
+    assert!(service.stop());
     std::fs::remove_dir_all(counted.data().join("state")).unwrap();
     service = start();
     ledger = counted.feed_some(ledger);

@@ -84,6 +84,7 @@ fn a_deploy_flips_proves_waits_and_stops_and_goes_on_where_it_was() {
     let again = deploy("green", "echo started >> started");
     assert!(again.status.success() && said(&again).contains("green is live already"), "{}", said(&again));
     let lines = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap().lines().count();
-    assert_eq!((lines("started"), lines("stopped")), (1, 2));
+    // A run that comes at once after one that was killed may not see its flip yet, and starts what runs: that does nothing.
+    assert!((1..=2).contains(&lines("started")) && lines("stopped") == 2, "{} {}", lines("started"), lines("stopped"));
     assert!(service.stop());
 }
