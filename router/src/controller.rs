@@ -164,9 +164,7 @@ impl Controller {
     /// # Errors
     /// When a log cannot be read.
     pub fn look(&mut self, now: Duration) -> Result<(), GiveError> {
-        if !self.orders.refresh()? {
-            return Err(GiveError::End);
-        }
+        self.refresh()?;
         let probe = self.observer.probe(self.orders.orders(), now)?;
         self.probes.push(probe);
         if self.probes.len() > PROBES {
@@ -174,6 +172,14 @@ impl Controller {
         }
         self.count();
         Ok(())
+    }
+
+    /// Reads what was ordered since the last probe: who asks for something sees it in the next answer.
+    ///
+    /// # Errors
+    /// When the control log cannot be read.
+    pub fn refresh(&mut self) -> Result<(), GiveError> {
+        if self.orders.refresh()? { Ok(()) } else { Err(GiveError::End) }
     }
 
     /// Polls the group: whoever is assigned the control log's partition leads.

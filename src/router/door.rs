@@ -94,6 +94,13 @@ impl Door {
     pub(crate) fn look(&self, now: Duration) -> Result<(), GiveError> {
         self.controller().look(now)
     }
+
+    /// Whoever ordered something sees it in the next answer. Where that cannot be, the next probe brings it.
+    fn refresh(&self) {
+        if let Err(error) = self.controller().refresh() {
+            tracing::debug!(%error, "an order is seen with the next probe");
+        }
+    }
 }
 
 fn away(error: &dyn std::fmt::Display) -> RouterError {
@@ -130,11 +137,14 @@ impl RouterDoor for Door {
                 let asked = format!("flip to {}", to.escape_default().take(64).collect::<String>());
                 let written = self.controller().refuse(by, reason, &asked, &why);
                 written.unwrap_or_else(|error| tracing::warn!(%by, %why, %error, "a refusal is not in the control log"));
+                self.refresh();
                 return Err(RouterError::Bad(why));
             }
             asked => asked?,
         };
-        let answer = self.controller().ask(&asked).map_err(|error| {
+        let answer = self.controller().ask(&asked);
+        self.refresh();
+        let answer = answer.map_err(|error| {
             // The control log, which would say so, is what cannot be written.
             tracing::warn!(%by, %reason, wanted = ?asked.wanted, %error, "an order was not given");
             match error {
