@@ -16,6 +16,8 @@ use std::time::Duration;
 const SERVICE: &str = "counted";
 /// Length of the demo's windows, s.
 const WINDOW: f64 = 10.0;
+/// Requests that are sent in a second, at most.
+const PER_SECOND: f64 = 30.0;
 
 /// What was acknowledged.
 #[derive(Clone, Copy, Debug, Default)]
@@ -165,12 +167,15 @@ fn a_killed_process_and_one_that_lost_its_stores_leave_increases_as_the_ledger_s
     counted.judge(ledger);
 
     // Without its stores: counters of the page are made again from the public topic, and none of them falls; those that are pushed begin anew
-    // behind what was sent. That is exact when the process could still say how far it was.
+    // behind what was noted as sent. The last window was not, so it comes once more, is refused, and is counted twice; no other.
     assert!(service.stop());
     std::fs::remove_dir_all(counted.data().join("state")).unwrap();
     service = start();
     ledger = counted.feed_some(ledger);
     counted.judge_by(&[r#"job="scrape""#], ledger);
-    eventually("what is pushed has grown by as much", 90, || counted.written() == ledger.requests as f64);
+    let most = PER_SECOND * WINDOW;
+    eventually("what is pushed has grown by as much, or by one window more", 90, || {
+        (0.0..=most).contains(&(counted.written() - ledger.requests as f64))
+    });
     assert!(service.stop());
 }
