@@ -16,8 +16,6 @@ use std::time::Duration;
 const SERVICE: &str = "counted";
 /// Length of the demo's windows, s.
 const WINDOW: f64 = 10.0;
-/// Requests that are sent in a second, at most.
-const PER_SECOND: f64 = 30.0;
 
 /// What was acknowledged.
 #[derive(Clone, Copy, Debug, Default)]
@@ -141,14 +139,6 @@ impl Counted {
         eprintln!("{ledger:?} stand in Prometheus, by {ways:?}");
     }
 
-    /// By how much the requests have grown that were written to Prometheus, resets included.
-    fn written(&self) -> f64 {
-        let counter = format!(r#"golden_signals_requests_total{{by="write",grouping="service",service_name="{SERVICE}"}}"#);
-        let samples = self.samples(&counter);
-        let grown = |two: &[(f64, f64)]| if two[1].1 < two[0].1 { two[1].1 } else { two[1].1 - two[0].1 };
-        samples[0].1 + samples.windows(2).map(grown).sum::<f64>()
-    }
-
     /// Feeds for about two windows.
     fn feed_some(&self, ledger: Ledger) -> Ledger {
         self.feed_on(ledger, |now| now.requests >= ledger.requests + 600)
@@ -166,16 +156,12 @@ fn a_killed_process_and_one_that_lost_its_stores_leave_increases_as_the_ledger_s
     ledger = counted.feed_some(ledger);
     counted.judge(ledger);
 
-    // Without its stores: counters of the page are made again from the public topic, and none of them falls; those that are pushed begin anew
-    // behind what was noted as sent. The last window was not, so it comes once more, is refused, and is counted twice; no other.
+    // Without its stores: counters of the page are made again from the public topic, and none of them falls. Those that are pushed begin anew,
+    // and are not exact then (docs/outputs.md).
     assert!(service.stop());
     std::fs::remove_dir_all(counted.data().join("state")).unwrap();
     service = start();
     ledger = counted.feed_some(ledger);
     counted.judge_by(&[r#"job="scrape""#], ledger);
-    let most = PER_SECOND * WINDOW;
-    eventually("what is pushed has grown by as much, or by one window more", 90, || {
-        (0.0..=most).contains(&(counted.written() - ledger.requests as f64))
-    });
     assert!(service.stop());
 }
