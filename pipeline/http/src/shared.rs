@@ -1,6 +1,6 @@
 //! An answer that costs and is the same for everybody: made at most once in a while, and given to all who ask meanwhile.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
 /// How long an answer is given again.
@@ -30,8 +30,10 @@ impl<T> Shared<T> {
         }
         let making = match (self.making.try_lock(), before) {
             (Ok(making), _) => making,
-            (Err(_), Some((_, kept))) => return kept,
-            (Err(_), None) => self.making.lock().unwrap_or_else(PoisonError::into_inner),
+            // Whoever made one panicked: the next one is made all the same.
+            (Err(TryLockError::Poisoned(making)), _) => making.into_inner(),
+            (Err(TryLockError::WouldBlock), Some((_, kept))) => return kept,
+            (Err(TryLockError::WouldBlock), None) => self.making.lock().unwrap_or_else(PoisonError::into_inner),
         };
         // Perhaps it was made while this waited.
         if let Some((_, kept)) = self.newest().filter(|(made, _)| now.saturating_sub(*made) < KEEP) {
@@ -76,5 +78,14 @@ mod tests {
             2
         });
         assert_eq!((*first, *second, *shared.get(late, || 4)), (1, 2, 2));
+    }
+
+    #[test]
+    fn an_answer_that_could_not_be_made_keeps_no_later_one_away() {
+        let shared = Shared::default();
+        shared.get(Duration::ZERO, || 1);
+        let panics = || shared.get(Duration::from_secs(2), || panic!("a defect"));
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).is_err());
+        assert_eq!(*shared.get(Duration::from_secs(3), || 2), 2);
     }
 }
