@@ -7,8 +7,9 @@ command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.95 or ne
 
 missing=""
 command -v c++ >/dev/null || missing="$missing build-essential"
-# bindgen looks for libclang where llvm-config says, in the library path, and in these folders.
-found=$(ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* /usr/lib/libclang*.so* /usr/lib64/libclang*.so* 2>/dev/null | head -n 1)
+# bindgen looks for libclang where llvm-config says, in the library path, and in these folders. libclang-cpp is another library.
+found=$(ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* /usr/lib/libclang*.so* /usr/lib64/libclang*.so* 2>/dev/null \
+  | grep -v libclang-cpp | head -n 1) || true
 [ -n "$found" ] || [ -n "${LIBCLANG_PATH:-}" ] || missing="$missing libclang-dev"
 command -v cmake >/dev/null || missing="$missing cmake"
 command -v pkg-config >/dev/null || missing="$missing pkg-config"
