@@ -1,9 +1,8 @@
 //! Aggregates of made-up requests, for benchmarks of what comes behind counting. Their values mean nothing; their shape is that of real ones.
 
 use golden_pipeline::aggregate::Aggregate;
-use golden_pipeline::event::{Event, StatusClass};
-use golden_pipeline::outcome::{Outcome, Status};
-use platform_core::time::EventTime;
+use golden_pipeline::event::Event;
+use golden_pipeline::outcome::Outcome;
 
 /// So many requests with durations from 1 ms to 1 s, spread by powers, a twentieth of which failed.
 pub(crate) fn aggregate(seed: u64, requests: u64) -> Aggregate {
@@ -11,21 +10,10 @@ pub(crate) fn aggregate(seed: u64, requests: u64) -> Aggregate {
     for n in 0..requests {
         let failed = n % 20 == 19;
         let event = Event {
-            event_time: EventTime(1),
             duration: Some((1_000_000 << ((seed * 7 + n * 3) % 10)) | ((seed * 7919 + n * 104_729) % 1_000_000)),
-            service: "",
-            namespace: "",
-            operation: "",
             outcome: if failed { Outcome::Error } else { Outcome::Ok },
             error_type: if failed { "timeout" } else { "" },
-            status: &Status::NONE,
-            status_class: StatusClass::None,
-            host: "",
-            tags: &[],
-            weight: 1,
-            trace: None,
-            dedup: None,
-            raw: &[],
+            ..Event::EMPTY
         };
         aggregate.add(&event, n);
     }

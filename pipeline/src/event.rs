@@ -41,6 +41,28 @@ pub struct Event<'a> {
     pub raw: &'a [u8],
 }
 
+impl Event<'static> {
+    /// A request of which nothing is known but that it was well, for those who make events themselves: benchmarks and tests. No decoder gives
+    /// it, since a service has a name.
+    pub const EMPTY: Self = Self {
+        event_time: EventTime(1),
+        duration: None,
+        service: "",
+        namespace: "",
+        operation: "",
+        outcome: Outcome::Ok,
+        error_type: "",
+        status: &Status::NONE,
+        status_class: StatusClass::None,
+        host: "",
+        tags: &[],
+        weight: 1,
+        trace: None,
+        dedup: None,
+        raw: &[],
+    };
+}
+
 /// A request's place in a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trace {

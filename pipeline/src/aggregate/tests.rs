@@ -23,18 +23,13 @@ impl Owned {
             event_time: EventTime(self.event_time),
             duration: self.duration,
             service: "shop",
-            namespace: "",
             operation: &self.operation,
             outcome: self.outcome,
             error_type: if self.outcome == Outcome::Error { &self.error_type } else { "" },
-            status: &crate::outcome::Status::NONE,
             status_class: self.class,
-            host: "",
-            tags: &[],
             weight: self.weight,
             trace: self.trace,
-            dedup: None,
-            raw: &[],
+            ..Event::EMPTY
         }
     }
 }

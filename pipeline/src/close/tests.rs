@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::emit::read::PublicRecord;
-use crate::event::{Event, StatusClass};
+use crate::event::Event;
 use crate::fold::partial::{Range, put_entry};
 use crate::outcome::Outcome;
 use crate::overrides::activation::Activation;
@@ -106,21 +106,10 @@ fn events(count: u64, errors: u64, from: u64) -> Aggregate {
     for n in 0..count {
         let bad = n < errors;
         let event = Event {
-            event_time: EventTime(1),
             duration: Some(1_000_000 + n),
-            service: "",
-            namespace: "",
-            operation: "",
             outcome: if bad { Outcome::Error } else { Outcome::Ok },
             error_type: if bad { "e" } else { "" },
-            status: &crate::outcome::Status::NONE,
-            status_class: StatusClass::None,
-            host: "",
-            tags: &[],
-            weight: 1,
-            trace: None,
-            dedup: None,
-            raw: &[],
+            ..Event::EMPTY
         };
         aggregate.add(&event, (from + n).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     }

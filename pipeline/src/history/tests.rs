@@ -2,7 +2,7 @@
 
 use super::keys::HOUR;
 use super::*;
-use crate::event::{Event, StatusClass};
+use crate::event::Event;
 use crate::identity::{Identity, put_key};
 use crate::names;
 use crate::outcome::Outcome;
@@ -103,17 +103,9 @@ impl Public {
                 duration: Some(300_000_000),
                 service: self.service,
                 namespace: self.namespace,
-                operation: "",
                 outcome,
-                error_type: "",
-                status: &crate::outcome::Status::NONE,
-                status_class: StatusClass::None,
-                host: "",
-                tags: &[],
                 weight: u32::try_from(weight).unwrap_or(u32::MAX),
-                trace: None,
-                dedup: None,
-                raw: &[],
+                ..Event::EMPTY
             };
             aggregate.add(&event, 1);
         };

@@ -1,7 +1,4 @@
 use super::*;
-use crate::event::StatusClass;
-use crate::outcome::Outcome;
-use platform_core::time::EventTime;
 use std::collections::BTreeMap;
 
 fn groupings() -> Groupings {
@@ -9,23 +6,7 @@ fn groupings() -> Groupings {
 }
 
 fn event<'a>(service: &'a str, operation: &'a str) -> Event<'a> {
-    Event {
-        event_time: EventTime(1),
-        duration: None,
-        service,
-        namespace: "",
-        operation,
-        outcome: Outcome::Ok,
-        error_type: "",
-        status: &crate::outcome::Status::NONE,
-        status_class: StatusClass::None,
-        host: "",
-        tags: &[],
-        weight: 1,
-        trace: None,
-        dedup: None,
-        raw: &[],
-    }
+    Event { service, operation, ..Event::EMPTY }
 }
 
 #[test]

@@ -8,11 +8,11 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use golden_pipeline::aggregate::Aggregate;
 use golden_pipeline::decode::{Wanted, decoder};
 use golden_pipeline::emit::prometheus::Format as MetricsFormat;
-use golden_pipeline::event::{Event, StatusClass, Trace};
+use golden_pipeline::event::{Event, Trace};
 use golden_pipeline::history::{FORMAT, History, HistoryStage, LATE_STAGE, Retention, SIGNALS_STAGE, store_name};
 use golden_pipeline::identity::{Identity, put_key};
 use golden_pipeline::names::{self, Topics};
-use golden_pipeline::outcome::{self, Outcome};
+use golden_pipeline::outcome::Outcome;
 use golden_pipeline::overrides::board::Board;
 use golden_pipeline::settings::PipelineSettings;
 use golden_pipeline::signal::health::DEFAULT_RULE_SHA256;
@@ -188,18 +188,9 @@ impl Published {
                 event_time: EventTime(self.start),
                 duration: Some(5_000_000 + n * self.spread),
                 service: &self.service,
-                namespace: "",
-                operation: "",
                 outcome,
-                error_type: "",
-                status: &outcome::Status::NONE,
-                status_class: StatusClass::None,
-                host: "",
-                tags: &[],
-                weight: 1,
                 trace: self.trace.map(|trace_id| Trace { trace_id, span_id: n, sampled: true }),
-                dedup: None,
-                raw: &[],
+                ..Event::EMPTY
             };
             aggregate.add(&event, n);
         }

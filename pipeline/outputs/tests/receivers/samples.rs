@@ -4,10 +4,10 @@ use golden_pipeline::aggregate::Aggregate;
 use golden_pipeline::emit::outbox::{Chunk, Outbox};
 use golden_pipeline::emit::record::{Final, RecordEncoder, Subject};
 use golden_pipeline::emit::scrape::push::Push;
-use golden_pipeline::event::{Event, StatusClass, Trace};
+use golden_pipeline::event::{Event, Trace};
 use golden_pipeline::identity::Identity;
 use golden_pipeline::names::{AGGREGATE, IDENTITY, SCHEMA, SCHEMA_PROGRESS, SCHEMA_SIGNALS};
-use golden_pipeline::outcome::{Outcome, Status};
+use golden_pipeline::outcome::Outcome;
 use golden_pipeline::resource::Resource;
 use golden_pipeline::signal::completeness::Completeness;
 use golden_pipeline::signal::health::DEFAULT_RULE_SHA256;
@@ -62,19 +62,10 @@ fn put(buffer: &mut BatchBuffer, start: EventTime, service: &str) {
     let event = |millis: u64, outcome| Event {
         event_time: start.plus(1),
         duration: Some(millis * 1_000_000),
-        service: "",
-        namespace: "",
-        operation: "",
         outcome,
         error_type: if outcome == Outcome::Error { "503" } else { "" },
-        status: &Status::NONE,
-        status_class: StatusClass::None,
-        host: "",
-        tags: &[],
-        weight: 1,
         trace: (service == "traced").then_some(Trace { trace_id: 0xabc, span_id: 1, sampled: true }),
-        dedup: None,
-        raw: &[],
+        ..Event::EMPTY
     };
     let mut aggregate = Aggregate::default();
     let mut saturation = None;

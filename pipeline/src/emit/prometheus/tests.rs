@@ -1,6 +1,6 @@
 use super::*;
 use crate::emit::record::{Final, RecordEncoder, Subject};
-use crate::event::{Event, StatusClass, Trace};
+use crate::event::{Event, Trace};
 use crate::outcome::Outcome;
 use crate::resource::Resource;
 use crate::signal::health::{DEFAULT_RULE_SHA256, Health, Reason};
@@ -39,18 +39,10 @@ fn event(outcome: Outcome, error_type: &str, millis: u64) -> Event<'_> {
         event_time: EventTime(5_500_000_000),
         duration: (millis > 0).then_some(millis * 1_000_000),
         service: "shop",
-        namespace: "",
         operation: "GET /",
         outcome,
         error_type,
-        status: &crate::outcome::Status::NONE,
-        status_class: StatusClass::None,
-        host: "",
-        tags: &[],
-        weight: 1,
-        trace: None,
-        dedup: None,
-        raw: &[],
+        ..Event::EMPTY
     }
 }
 

@@ -37,18 +37,10 @@ fn event(duration: Option<u64>, outcome: Outcome) -> Event<'static> {
         event_time: EventTime(1_661_140_344_384_000_088),
         duration,
         service: "adservice",
-        namespace: "",
         operation: "hipstershop.AdService/GetAds",
         outcome,
         error_type: if outcome == Outcome::Error { "503" } else { "" },
-        status: &crate::outcome::Status::NONE,
-        status_class: StatusClass::None,
-        host: "",
-        tags: &[],
-        weight: 1,
-        trace: None,
-        dedup: None,
-        raw: &[],
+        ..Event::EMPTY
     }
 }
 

@@ -3,9 +3,8 @@
 use super::*;
 use crate::emit::prometheus::{Compatibility, Format};
 use crate::emit::record::{Final, RecordEncoder, Subject};
-use crate::event::{Event, StatusClass};
+use crate::event::Event;
 use crate::names::PIPELINE;
-use crate::outcome::{Outcome, Status};
 use crate::signal::health::{DEFAULT_RULE_SHA256, Health, Level, Reason};
 use platform_core::record::{BatchBuffer, Partition, Topic, put_headers};
 use platform_core::time::SECOND;
@@ -21,23 +20,7 @@ fn sink(scrapes: &Scrapes) -> Scrape {
 
 fn aggregate(events: u64) -> Aggregate {
     let mut aggregate = Aggregate::default();
-    let event = Event {
-        event_time: EventTime(1),
-        duration: None,
-        service: "",
-        namespace: "",
-        operation: "",
-        outcome: Outcome::Ok,
-        error_type: "",
-        status: &Status::NONE,
-        status_class: StatusClass::None,
-        host: "",
-        tags: &[],
-        weight: 1,
-        trace: None,
-        dedup: None,
-        raw: &[],
-    };
+    let event = Event { ..Event::EMPTY };
     (0..events).for_each(|n| aggregate.add(&event, n));
     aggregate
 }

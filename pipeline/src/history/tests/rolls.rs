@@ -4,7 +4,6 @@ use super::*;
 use crate::aggregate::Aggregate;
 use crate::history::roll::Rolled;
 use crate::history::value::StoredRef;
-use crate::outcome::Status;
 
 const DAY: i64 = 24 * HOUR;
 
@@ -35,18 +34,12 @@ fn result(dice: &mut Dice, start: i64, operation: Option<&str>, revision: u64) -
             event_time: EventTime(start),
             duration: (dice.roll(10) > 0).then(|| dice.roll(5_000_000_000)),
             service: "cart",
-            namespace: "",
             operation: operation.unwrap_or_default(),
             outcome: if dice.roll(8) == 0 { Outcome::Error } else { Outcome::Ok },
             error_type: ["timeout", "refused", "5xx"][dice.roll(3) as usize],
-            status: &Status::NONE,
-            status_class: StatusClass::None,
-            host: "",
-            tags: &[],
             weight: 1 + u32::try_from(dice.roll(3)).unwrap(),
             trace: Some(crate::event::Trace { trace_id: u128::from(dice.roll(1 << 30)), span_id: n, sampled: dice.roll(2) == 0 }),
-            dedup: None,
-            raw: &[],
+            ..Event::EMPTY
         };
         aggregate.add(&event, n);
     }

@@ -1,8 +1,8 @@
 //! Levels, episodes and flaps of windows made by hand.
 
 use super::*;
-use crate::event::{Event, StatusClass};
-use crate::outcome::{Outcome, Status};
+use crate::event::Event;
+use crate::outcome::Outcome;
 use golden_overrides::file::check;
 use platform_core::time::SECOND;
 use std::time::Duration;
@@ -24,18 +24,9 @@ fn event(error: bool) -> Event<'static> {
         event_time: EventTime(0),
         duration: Some(5_000_000),
         service: "cart",
-        namespace: "",
         operation: "o",
-        host: "",
         outcome: if error { Outcome::Error } else { Outcome::Ok },
-        error_type: "",
-        status: &Status::NONE,
-        status_class: StatusClass::None,
-        weight: 1,
-        trace: None,
-        dedup: None,
-        tags: &[],
-        raw: &[],
+        ..Event::EMPTY
     }
 }
 
