@@ -170,7 +170,7 @@ impl Last {
 
 impl KeyedStage for HealthNotices {
     fn restore(&mut self, store: &dyn Store, committed: &[u8]) -> Result<(), StageError> {
-        self.told_before = self.shelf.restore(store, committed)?;
+        self.told_before = self.shelf.restore(store, committed)?.sent;
         Ok(())
     }
 

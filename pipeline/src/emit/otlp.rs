@@ -9,7 +9,7 @@ pub mod messages;
 
 use crate::emit::exponential::MAX_SCALE;
 use crate::emit::prometheus::points::{Entry, Family, Kind, Point, Sort, Trace, Value};
-use crate::emit::scrape::push::Samples;
+use crate::emit::scrape::push::{MOMENT, Samples};
 use messages::{
     AnyValue, CUMULATIVE, Counts, DELTA, Exemplar, ExponentialPoint, Exponentials, KeyValue, Metric, NO_RECORDED_VALUE, NumberPoint,
     Numbers, Request, Resource, ResourceMetrics, Scope, ScopeMetrics, Sum,
@@ -77,7 +77,7 @@ impl Times {
     fn of(samples: &Samples, entry: &Entry) -> Self {
         let ended = entry.kind() == Kind::Ended;
         let begin = nanos(samples.window.start);
-        let moment = 1_000_000;
+        let moment = MOMENT as u64;
         let zero = begin + if samples.incarnation > 1 { moment } else { 0 };
         Self { ended, start: nanos(entry.start()), zero, at: if ended { begin + moment } else { nanos(samples.window.end) } }
     }

@@ -8,7 +8,8 @@
 //!
 //! A store that was lost, or that stayed behind while another process had the partition, must not go on with counters that the receiver
 //! has seen reset. So each new beginning has a number, the *incarnation*; it stands in the store and beside the committed position, with
-//! the offset up to which everything was sent. A store of an older incarnation is refused, and what begins anew leaves out what was sent.
+//! the offset up to which everything was sent, and the one behind which nothing was, since it was not shown yet. A store of an older
+//! incarnation is refused, and what begins anew leaves out what was sent; of what lies between both offsets it cannot know (`Past`).
 
 use platform_core::codec::{self, CodecError, Cursor};
 use platform_core::record::Offset;
@@ -137,6 +138,15 @@ impl Outbox {
     }
 }
 
+/// What an earlier owner of the partition has sent, for a stage that begins anew; nothing, when it goes on with its store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    /// What follows from records before this offset was sent.
+    pub sent: Offset,
+    /// From this one on nothing was. Of what lies between, some may have been.
+    pub shown: Offset,
+}
+
 /// A stage's side of the outbox, for one partition.
 #[derive(Debug)]
 pub struct Shelf {
@@ -150,6 +160,8 @@ pub struct Shelf {
     deleted: u64,
     /// Offset that the last chunk made stands for.
     through: Offset,
+    /// What an earlier owner has shown.
+    past: Past,
     changed: bool,
 }
 
@@ -165,23 +177,26 @@ impl Shelf {
             incarnation: 0,
             deleted: 0,
             through: Offset(0),
+            past: Past::default(),
             changed: false,
         }
     }
 
-    /// Shows what the store holds. Gives the offset up to which an earlier owner has sent everything: 0, unless this is a new beginning.
+    /// Shows what the store holds, and says what an earlier owner has sent.
     ///
     /// # Errors
     /// When the store fails, holds what cannot be read, or is of an older incarnation than `committed`.
-    pub fn restore(&mut self, store: &dyn Store, committed: &[u8]) -> Result<Offset, StageError> {
+    pub fn restore(&mut self, store: &dyn Store, committed: &[u8]) -> Result<Past, StageError> {
         let unreadable = |source| StageError::Unreadable { offset: Offset(0), source };
-        let (known, sent_to) = if committed.is_empty() { (0, 0) } else { two(committed).map_err(unreadable)? };
+        let (known, past) = if committed.is_empty() { Default::default() } else { beside(committed).map_err(unreadable)? };
+        let sent_to = past.sent;
         let Some(numbers) = store.get(&NUMBERS)? else {
             self.incarnation = known + 1;
-            self.through = Offset(sent_to);
+            self.through = sent_to;
+            self.past = past;
             self.changed = true;
-            self.outbox.lane(self.partition, |lane| *lane = Lane { through: Offset(sent_to), ..Lane::default() });
-            return Ok(Offset(sent_to));
+            self.outbox.lane(self.partition, |lane| *lane = Lane { through: sent_to, ..Lane::default() });
+            return Ok(past);
         };
         (self.incarnation, self.next) = two(&numbers).map_err(unreadable)?;
         if self.incarnation < known {
@@ -200,14 +215,14 @@ impl Shelf {
             return Err(unreadable(source));
         }
         self.deleted = ready.front().map_or(self.next, |chunk| chunk.number);
-        self.through = ready.back().map_or(Offset(sent_to), |chunk| chunk.through);
+        self.through = ready.back().map_or(sent_to, |chunk| chunk.through);
         // The position is committed before the store is written: some of these were sent.
-        while ready.pop_front_if(|chunk| chunk.through < Offset(sent_to)).is_some() {}
+        while ready.pop_front_if(|chunk| chunk.through < sent_to).is_some() {}
         let sent = ready.front().map_or(self.next, |chunk| chunk.number);
         let held = ready.iter().map(|chunk| chunk.body.len()).sum();
-        self.outbox.lane(self.partition, |lane| *lane = Lane { ready, sent, through: Offset(sent_to), held });
+        self.outbox.lane(self.partition, |lane| *lane = Lane { ready, sent, through: sent_to, held });
         self.outbox.news.notify_all();
-        Ok(Offset(0))
+        Ok(Past::default())
     }
 
     /// Which beginning this is; from 1.
@@ -254,12 +269,13 @@ impl Shelf {
         self.outbox.lane(self.partition, |lane| lane.through)
     }
 
-    /// What stands beside the committed position.
+    /// What stands beside the committed position: `incarnation | sent | shown`. What was made is shown once that is committed.
     #[must_use]
     pub fn metadata(&self) -> Vec<u8> {
         let mut out = Vec::new();
         codec::put_u64(&mut out, self.incarnation);
         codec::put_u64(&mut out, self.sent_through().0);
+        codec::put_u64(&mut out, self.through.max(self.past.shown).0);
         out
     }
 
@@ -296,6 +312,15 @@ impl Drop for Shelf {
 
 fn chunk_key(number: u64) -> Vec<u8> {
     [&[CHUNK][..], &number.to_be_bytes()].concat()
+}
+
+/// Reads what `Shelf::metadata` wrote. Earlier versions did not note what was shown.
+fn beside(bytes: &[u8]) -> Result<(u64, Past), CodecError> {
+    let mut from = Cursor::new(bytes);
+    let (incarnation, sent) = (from.u64()?, Offset(from.u64()?));
+    let shown = if from.is_empty() { sent } else { Offset(from.u64()?) };
+    from.end()?;
+    Ok((incarnation, Past { sent, shown }))
 }
 
 fn two(bytes: &[u8]) -> Result<(u64, u64), CodecError> {

@@ -158,7 +158,7 @@ pub trait KeyedStage: Send {
     /// First offset that a restore from nothing must read, when everything below `position` is applied.
     fn replay_from(&self, position: Offset) -> Offset;
 
-    /// What to keep beside the committed position. Under 64 bytes.
+    /// What to keep beside the committed position. Under 64 bytes. If it changes between records, it is committed once more.
     fn metadata(&self) -> Vec<u8> {
         Vec::new()
     }

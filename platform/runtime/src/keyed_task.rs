@@ -9,7 +9,7 @@
 //!   What leaves once in each commit leaves with the first part as well, so a restart inside an emission forgets it once before it goes on.
 //! - *Commit.* After each interval, and after a fifth of it once there are outputs. Outputs and positions of all owned partitions in one
 //!   transaction, sealed once: a refused one is sent again byte for byte, and nothing is applied before it is through. State is never
-//!   rolled back.
+//!   rolled back. What a stage keeps beside its position may change while no record comes (a sink has sent something): that is committed, too.
 //! - *Full.* A stage that takes no more records has its partition paused, from the record behind the last one applied, until it does.
 //! - *Store.* Changes are written only after the commit that covers them, with the position that they stand for, and never inside an emission.
 
@@ -311,6 +311,9 @@ impl Core {
         let start = self.now();
         self.last_commit = start;
         let Some(claim) = &self.claim else { return Ok(true) };
+        if self.sealed.is_none() {
+            self.folds.iter_mut().for_each(Fold::look_for_news);
+        }
         let read = match self.sealed.take() {
             Some(read) => read,
             None if !self.has_uncommitted() => return Ok(true),

@@ -3,7 +3,7 @@ use platform_runtime::memory::MemoryStore;
 
 fn shelf(outbox: &Arc<Outbox>, partition: u32) -> Shelf {
     let mut shelf = Shelf::new(outbox, partition);
-    assert_eq!(shelf.restore(&MemoryStore::default(), &[]).unwrap(), Offset(0));
+    assert_eq!(shelf.restore(&MemoryStore::default(), &[]).unwrap(), Past::default());
     shelf
 }
 

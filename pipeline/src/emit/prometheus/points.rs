@@ -139,6 +139,8 @@ pub enum Kind {
     Sample,
     /// Nothing came for so long that the series ends.
     Ended,
+    /// Something came, but only its gauges are told; its counters are with the next window.
+    Gauges,
 }
 
 /// A series as it stood when a window was done.
@@ -254,6 +256,12 @@ impl ScrapeState {
         self.series.contains_key(key)
     }
 
+    /// Whether its gauges are of this window.
+    pub(in crate::emit) fn is_newest(&self, key: &[u8], window: Window) -> bool {
+        let newest = self.series.get(key).and_then(|series| series.newest.as_ref());
+        newest.is_some_and(|newest| newest.window == window)
+    }
+
     /// Keys and kept forms of the series that `expire` would drop.
     pub(in crate::emit) fn expiring(&self, end: EventTime) -> Vec<(Vec<u8>, Vec<u8>)> {
         let silent = self.series.iter().filter(|(_, series)| series.last_end < end.0);
@@ -308,7 +316,7 @@ impl Shape {
 impl Entry {
     /// Appends an entry: `kind | start | shape before | kept form of the series | end and kept form of its last sample`.
     pub fn put(kind: Kind, start: EventTime, before: &Shape, series: &[u8], last: Option<&Last>, out: &mut Vec<u8>) {
-        out.push(u8::from(kind == Kind::Ended));
+        out.push(kind as u8);
         codec::put_i64(out, start.0);
         before.encode(out);
         codec::put_bytes(out, series);
@@ -321,7 +329,12 @@ impl Entry {
     /// # Errors
     /// When the bytes are damaged.
     pub fn decode(from: &mut Cursor<'_>) -> Result<Self, CodecError> {
-        let kind = if from.u8()? == 0 { Kind::Sample } else { Kind::Ended };
+        let kind = match from.u8()? {
+            0 => Kind::Sample,
+            1 => Kind::Ended,
+            2 => Kind::Gauges,
+            kind => return Err(CodecError::Unknown { what: "kind of an entry", value: kind.into() }),
+        };
         let start = EventTime(from.i64()?);
         let before = Shape::decode(from)?;
         let series = Series::decode(from.bytes()?)?;
@@ -363,6 +376,14 @@ impl Entry {
 
     /// Walks its metrics. Gauges are of the newest window, so there are none when only an earlier one was corrected.
     pub fn points(&self, window: Window, put: &mut dyn FnMut(Point<'_>)) {
+        if self.kind != Kind::Gauges {
+            self.counters(put);
+            self.durations(window, put);
+        }
+        self.gauges(window, put);
+    }
+
+    fn counters(&self, put: &mut dyn FnMut(Point<'_>)) {
         let (series, before, kind) = (&self.series, &self.before, self.kind);
         let mut count = |family: &'static Family, labels: &[(&str, &str)], count, known: bool| {
             let of_service = [&LATE, &CORRECTIONS, &CLAMPED].contains(&family);
@@ -385,8 +406,6 @@ impl Entry {
             count(&CORRECTIONS, &[], series.corrections, true);
             count(&CLAMPED, &[], series.clamped, true);
         }
-        self.durations(window, put);
-        self.gauges(window, put);
     }
 
     fn durations(&self, window: Window, put: &mut dyn FnMut(Point<'_>)) {

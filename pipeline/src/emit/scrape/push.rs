@@ -5,10 +5,12 @@
 //! made twice. What was sampled and which counters there were then is kept beside the series, so that a restart goes on where it was.
 //!
 //! A new beginning (see `outbox.rs`) counts nothing of what an earlier owner has sent: it only learns what corrections must be compared
-//! with. Its counters start at 0 behind that, which a receiver takes for a reset.
+//! with. Its counters start at 0 behind that, which a receiver takes for a reset. Of windows that an earlier owner may have sent it tells
+//! the gauges once more, which are the same; what it counts of them shows with the next window. So a counter's zero is never put
+//! before a sample that is there already, which would make a receiver count everything before it twice.
 
 use super::{Scrape, Scrapes};
-use crate::emit::outbox::{Outbox, Shelf};
+use crate::emit::outbox::{Outbox, Past, Shelf};
 use crate::emit::prometheus::points::{Entry, Kind, Last, Shape};
 use crate::emit::prometheus::series_key;
 use crate::identity::Identity;
@@ -34,6 +36,8 @@ const NEWEST: [u8; 1] = [34];
 /// Most entries and bytes of a chunk, the last entry left out.
 const CHUNK_ENTRIES: usize = 250;
 const CHUNK_BYTES: usize = 512 << 10;
+/// The shortest time that all protocols tell apart, ns.
+pub(crate) const MOMENT: i64 = 1_000_000;
 
 /// What was sampled of a series.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -115,8 +119,8 @@ pub struct Push {
     ended_changed: BTreeSet<Vec<u8>>,
     newest: EventTime,
     newest_changed: bool,
-    /// Records before this offset were sent by an earlier owner.
-    sent_before: Offset,
+    /// What an earlier owner has sent, or may have.
+    past: Past,
     /// Whether entries carry the sample before, so that growth can be told.
     growth: bool,
 }
@@ -134,7 +138,7 @@ impl Push {
             ended_changed: BTreeSet::new(),
             newest: EventTime::MIN,
             newest_changed: false,
-            sent_before: Offset(0),
+            past: Past::default(),
             growth: false,
         }
     }
@@ -201,7 +205,11 @@ impl Push {
         }
         (self.newest, self.newest_changed) = (window.end, true);
         let mut chunks = Chunks { head: head(window, self.shelf.incarnation()), body: vec![], entries: 0, done: vec![] };
-        for (key, series) in std::mem::take(&mut self.ended) {
+        // An earlier beginning may have had its last sample right at the start of this window.
+        let begin = if self.shelf.incarnation() > 1 { window.start.plus(MOMENT) } else { window.start };
+        let perhaps_sent = through <= self.past.shown;
+        let ended = if perhaps_sent { BTreeMap::new() } else { std::mem::take(&mut self.ended) };
+        for (key, series) in ended {
             if let Some(sampled) = self.sampled.remove(&key) {
                 chunks.put(|out| Entry::put(Kind::Ended, sampled.start.unwrap_or(window.start), &sampled.shape, &series, None, out));
             }
@@ -213,7 +221,13 @@ impl Push {
         for (key, sampled) in self.sampled.iter_mut().filter(|(_, sampled)| sampled.due) {
             series.clear();
             state.encode_series(key, &mut series);
-            let start = *sampled.start.get_or_insert(window.start);
+            if perhaps_sent {
+                if state.is_newest(key, window) {
+                    chunks.put(|out| Entry::put(Kind::Gauges, begin, &sampled.shape, &series, None, out));
+                }
+                continue;
+            }
+            let start = *sampled.start.get_or_insert(begin);
             if !series.is_empty() {
                 chunks.put(|out| Entry::put(Kind::Sample, start, &sampled.shape, &series, sampled.last.as_ref(), out));
             }
@@ -235,7 +249,7 @@ impl Push {
         let schema = record.headers.get(SCHEMA).unwrap_or_default();
         if schema == SCHEMA_SIGNALS.as_bytes() {
             let identity = record.headers.get(IDENTITY).ok_or(CodecError::Truncated).and_then(Identity::decode).map_err(unreadable)?;
-            if record.offset < self.sent_before {
+            if record.offset < self.past.sent {
                 return self.learn(record, &identity).map_err(unreadable);
             }
             self.prepare(&identity);
@@ -246,7 +260,7 @@ impl Push {
             let progress: Progress = serde_json::from_slice(value).map_err(|_| unreadable(CodecError::Text))?;
             let window = Window { start: EventTime(progress.window_start), end: EventTime(progress.window_end) };
             self.count(record, window.start, store)?;
-            if record.offset >= self.sent_before {
+            if record.offset >= self.past.sent {
                 self.sample(window, record.offset.next());
             }
         }
@@ -321,7 +335,7 @@ impl Sampled {
 impl KeyedStage for Push {
     fn restore(&mut self, store: &dyn Store, committed: &[u8]) -> Result<(), StageError> {
         self.counters.restore(store, &[])?;
-        self.sent_before = self.shelf.restore(store, committed)?;
+        self.past = self.shelf.restore(store, committed)?;
         let unreadable = |source| StageError::Unreadable { offset: Offset(0), source };
         let mut damaged = None;
         let rest = |key: &[u8]| key.get(1..).unwrap_or_default().to_vec();

@@ -30,8 +30,10 @@ pub(super) struct Fold {
     before: Beside,
     /// The last record is being emitted, up to this cursor.
     pub(super) emitting: Option<Vec<u8>>,
-    /// Something was applied or emitted since the last commit.
+    /// Something was applied or emitted since the last commit, or the stage has something else to note.
     pub(super) touched: bool,
+    /// The stage's metadata as of the last commit.
+    noted: Vec<u8>,
     /// What the stage held when its changes were last taken, and holds now.
     held_then: usize,
     held: usize,
@@ -93,6 +95,7 @@ impl Fold {
             before: Beside::default(),
             emitting: None,
             touched: false,
+            noted: vec![],
             held_then: held,
             held,
             changes: Changes::default(),
@@ -145,6 +148,7 @@ impl Fold {
         let Some(Restoring { since, .. }) = self.restoring.take_if(|r| position >= r.until) else { return Ok(()) };
         metrics.restore_seconds.record(setup.clock.monotonic().saturating_sub(since));
         self.next = self.committed_offset().max(self.next);
+        self.noted = self.stage.metadata();
         self.write_changes()?;
         if let Some(cursor) = &self.resume {
             self.stage.resume_at(cursor);
@@ -163,6 +167,12 @@ impl Fold {
             self.stage.emit_at_commit(&*self.store, &mut Discard).map_err(|e| self.failed(e))?;
         }
         Ok(())
+    }
+
+    /// A sink that waits for others has come further while no record came: what stands beside the position is committed once more.
+    pub(super) fn look_for_news(&mut self) {
+        let settled = !self.is_restoring() && self.resume.is_none() && self.emitting.is_none() && self.committed.is_some();
+        self.touched |= settled && self.stage.metadata() != self.noted;
     }
 
     /// Emits what is due; `false` when the budget is used up first.
@@ -199,6 +209,7 @@ impl Fold {
             Some(cursor) => (Offset(self.next.0.saturating_sub(1)), Beside { cursor: Some(cursor.clone()), ..self.before.clone() }),
             None => (self.next, self.beside(self.next)),
         };
+        self.noted.clone_from(&beside.stage);
         Ok((self.partition.clone(), Committed { offset, metadata: beside.encode() }))
     }
 

@@ -1,10 +1,13 @@
-//! A sink that takes nothing for a while: it is not read for, loses nothing, and holds up nobody else.
+//! A sink that waits for somebody else: while it takes nothing it is not read for, loses nothing, and holds up nobody else; what it has to note
+//! in between is committed.
 
 use crate::words::partials;
 use crate::world::{On, PARTITIONS, Steps, World};
-use platform_core::record::{Offset, Record};
+use platform_core::log::Log as _;
+use platform_core::record::{Offset, Partition, Record};
 use platform_core::stage::{KeyedStage, StageError};
 use platform_core::store::{Changes, Store};
+use platform_runtime::beside::Beside;
 use platform_runtime::keyed_task::{KeyedParts, KeyedTask};
 use platform_runtime::task::RuntimeSettings;
 use std::sync::{Arc, Mutex};
@@ -33,6 +36,10 @@ impl KeyedStage for Shelf {
 
     fn replay_from(&self, position: Offset) -> Offset {
         position
+    }
+
+    fn metadata(&self) -> Vec<u8> {
+        self.room.lock().unwrap()[self.partition].0.to_string().into_bytes()
     }
 
     fn goes_on(&self) -> bool {
@@ -68,8 +75,27 @@ fn a_stage_that_takes_no_more_is_not_read_for_until_it_does() {
                 room[0].0 = 2;
             }
         }
-        let room = room.lock().unwrap();
-        assert_eq!((&room[0].1, &room[1].1), (&wanted, &wanted), "on {on:?} each record came once, in order");
+        {
+            let room = room.lock().unwrap();
+            assert_eq!((&room[0].1, &room[1].1), (&wanted, &wanted), "on {on:?} each record came once, in order");
+        }
         assert!(!task.has_uncommitted());
+
+        // No record comes, but what it keeps beside its position is another.
+        let committed = || {
+            let committed = world.log.committed("words.shelf", &Partition::new(&partials(), 0)).unwrap().unwrap();
+            (committed.offset, Beside::decode(&committed.metadata, committed.offset).unwrap().stage)
+        };
+        let (end, _) = committed();
+        room.lock().unwrap()[0].0 = 77;
+        for _ in 0..10 {
+            task.go().unwrap();
+            world.clock.advance(Duration::from_millis(300));
+        }
+        assert_eq!(committed(), (end, b"77".to_vec()), "on {on:?}");
+        // At an orderly stop too, without waiting for the interval.
+        room.lock().unwrap()[0].0 = 78;
+        assert!(task.drain(Duration::ZERO).unwrap());
+        assert_eq!(committed(), (end, b"78".to_vec()), "on {on:?}");
     }
 }

@@ -5,8 +5,9 @@ use crate::aggregate::Aggregate;
 use crate::emit::outbox::Chunk;
 use crate::emit::prometheus::points::Value;
 use crate::emit::record::{Final, RecordEncoder, Subject};
-use crate::event::{Event, StatusClass};
-use crate::outcome::{Outcome, Status};
+use crate::emit::remote_write::{Shown, encode_v1};
+use crate::event::Event;
+use crate::outcome::Outcome;
 use crate::signal::completeness::Completeness;
 use crate::signal::health::{DEFAULT_RULE_SHA256, Health, Level, Reason};
 use platform_core::record::{BatchBuffer, Partition, Topic, put_headers};
@@ -34,19 +35,9 @@ impl Log {
         let event = |outcome, error_type| Event {
             event_time: EventTime(minute * MINUTE + 1),
             duration: Some(20_000_000),
-            service: "",
-            namespace: "",
-            operation: "",
             outcome,
             error_type,
-            status: &Status::NONE,
-            status_class: StatusClass::None,
-            host: "",
-            tags: &[],
-            weight: 1,
-            trace: None,
-            dedup: None,
-            raw: &[],
+            ..Event::EMPTY
         };
         (0..ok).for_each(|n| aggregate.add(&event(Outcome::Ok, ""), n));
         errors.iter().for_each(|name| aggregate.add(&event(Outcome::Error, name), 0));
@@ -315,16 +306,81 @@ fn a_new_beginning_counts_on_behind_what_was_sent() {
     first.read(&log);
     let (old, committed) = (first.store.fork(), first.commit());
     assert_eq!(first.stage.replay_from(Offset(6)), Offset(0));
-    // Another process, whose store is empty: the window of minute 11 was not sent, nor was the correction.
+    // Another process, whose store is empty. It cannot know whether the window of minute 11 and the correction were sent.
+    log.result("cart", 13, 0, 5, &[]);
+    log.progress(13);
     let mut second = Sink::new(MemoryStore::default(), &committed, 0);
     second.read(&log);
     let sent = second.send();
-    assert_eq!(told(&sent, REQUESTS), ["12: cart  = 2 +0", "13: cart  = 3"]);
+    assert_eq!(told(&sent, REQUESTS), ["14: cart  = 8 +0"]);
+    assert_eq!(told(&sent, "golden_signals_availability_ratio"), ["12: cart  = 1", "14: cart  = 1"]);
     assert_eq!(Samples::decode(&sent[0].body).unwrap().incarnation, 2);
     // The first one may not go on with what it has.
     let committed = second.commit();
     let mut stage = Push::new(&Arc::new(Outbox::new(1)), 0, MINUTE, MINUTE);
     assert!(matches!(stage.restore(&old, &committed), Err(StageError::Unreadable { .. })));
+}
+
+/// What a receiver has of a counter: by ms, and the first value for each, as Prometheus keeps it.
+fn received(chunks: &[Chunk], family: &str, service: &str, into: &mut BTreeMap<i64, f64>) {
+    let shown = Shown { classic: true, native: false, labels: BTreeMap::new() };
+    for chunk in chunks {
+        for series in encode_v1(&Samples::decode(&chunk.body).unwrap(), &shown) {
+            let has = |name: &str, value: &str| series.labels.iter().any(|label| label.name == name && label.value == value);
+            if has("__name__", family) && has("service_name", service) {
+                for sample in &series.samples {
+                    into.entry(sample.timestamp).or_insert(sample.value);
+                }
+            }
+        }
+    }
+}
+
+/// `increase()` over all of it: a value that is less than the one before counts from 0.
+fn increase(samples: &BTreeMap<i64, f64>) -> f64 {
+    let values: Vec<f64> = samples.values().copied().collect();
+    values.windows(2).map(|two| if two[1] < two[0] { two[1] } else { two[1] - two[0] }).sum()
+}
+
+#[test]
+fn a_lost_store_doubles_at_most_what_was_sent_and_not_noted() {
+    let log = busy();
+    let all = |chunks: &[Chunk]| {
+        let mut samples = BTreeMap::new();
+        received(chunks, REQUESTS, "cart", &mut samples);
+        samples
+    };
+    let mut whole = Sink::new(MemoryStore::default(), &[], 0);
+    whole.read(&log);
+    let truth = increase(&all(&whole.send()));
+    assert_eq!(truth, 58.0, "of a process that never stopped");
+    let mut doubled = 0;
+    for (at, noted, unnoted) in (0..log.0.len() - 2).flat_map(|at| (0..4).flat_map(move |noted| (0..3).map(move |rest| (at, noted, rest))))
+    {
+        let mut first = Sink::new(MemoryStore::default(), &[], 0);
+        while first.position < at {
+            first.read_one(&log);
+        }
+        first.commit();
+        let take = |most: usize| {
+            let next = || first.outbox.next(Duration::ZERO).inspect(|(partition, chunk)| first.outbox.sent(*partition, chunk));
+            std::iter::from_fn(next).take(most).map(|(_, chunk)| (*chunk).clone()).collect::<Vec<Chunk>>()
+        };
+        // Behind in sending by some windows; those of `unnoted` were through when the machine was lost.
+        let mut sent = if noted == 3 { take(usize::MAX) } else { take(noted) };
+        let committed = first.stage.metadata();
+        let before = increase(&all(&sent));
+        sent.extend(take(unnoted));
+        let lost = increase(&all(&sent)) - before;
+        drop(first);
+        let mut second = Sink::new(MemoryStore::default(), &committed, 0);
+        second.read(&log);
+        sent.extend(second.send());
+        let counted = increase(&all(&sent));
+        assert_eq!(counted, truth + lost, "lost at record {at}, {noted} noted, {unnoted} sent and not noted");
+        doubled += u32::from(lost > 0.0);
+    }
+    assert!(doubled > 50, "{doubled}");
 }
 
 #[test]
