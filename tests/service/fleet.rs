@@ -1,7 +1,7 @@
 //! What tests on Kafka stand on: brokers of their own, processes that are started again when they end, and the end of a run, when everything
 //! must have been published.
 
-use crate::ledger::{Account, PARTITIONS, SECOND, SETTINGS, read, rfc3339, verify, wrongs};
+use crate::ledger::{Account, PARTITIONS, SETTINGS, read, rfc3339, verify, wrongs};
 use crate::process::{Service, eventually, within};
 use platform_core::clock::Clock;
 use platform_kafka::log::Kafka;
@@ -189,7 +189,7 @@ impl<'a> Fleet<'a> {
 pub(crate) fn settle(cluster: &Cluster, fleet: &mut Fleet<'_>, folder: &Path, account: &Account) -> Vec<String> {
     eprintln!("{} requests acknowledged, {} unknown", account.acked.len(), account.unknown.len());
     let now = SystemClock::new().wall();
-    let end = now - now.rem_euclid(10 * SECOND) + 10 * SECOND;
+    let end = now - now.rem_euclid(account.window) + account.window;
     let log = cluster.log();
     // The topics say it themselves: in every partition all windows of the load are done.
     let mut through = [0; PARTITIONS as usize];

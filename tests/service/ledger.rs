@@ -42,8 +42,9 @@ impl Request {
         self.events.len()
     }
 
-    /// A request of client `client`, its `number`-th, of up to `most` events. Most events are of now, some of a window that closed, some older than `retain`.
-    fn new(client: u64, number: u64, now: i64, most: u64) -> (Self, String) {
+    /// A request of client `client`, its `number`-th, of up to `most` events. Most events are of now, some of a window that closed, some older than
+    /// `retain`, which is six windows of `window` ns.
+    fn new(client: u64, number: u64, now: i64, most: u64, window: i64) -> (Self, String) {
         let mut random = client.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number.wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mut next = |below: u64| {
             random ^= random << 13;
@@ -59,14 +60,14 @@ impl Request {
         for _ in 0..1 + next(most) {
             let (nanos, failed) = (1 + next(3_000_000_000), next(10) == 0);
             let time = match next(20) {
-                0 => now - 25 * SECOND,
+                0 => now - window * 5 / 2,
                 1 => {
                     request.ledger += 1;
-                    now - 600 * SECOND
+                    now - window * 60
                 }
                 _ => now - next(500) as i64 * 1_000_000,
             };
-            if now - time < 60 * SECOND {
+            if now - time < window * 6 {
                 request.events.push((time, nanos, failed));
             }
             let status = if failed { 500 } else { 200 };
@@ -93,10 +94,17 @@ impl Request {
 }
 
 /// What the clients know in the end.
-#[derive(Default)]
 pub(crate) struct Account {
     pub(crate) acked: Vec<Request>,
     pub(crate) unknown: Vec<Request>,
+    /// Length of a window, ns.
+    pub(crate) window: i64,
+}
+
+impl Default for Account {
+    fn default() -> Self {
+        Self { acked: vec![], unknown: vec![], window: 10 * SECOND }
+    }
 }
 
 /// How fast a client posts.
@@ -140,11 +148,12 @@ impl<'a> Client<'a> {
         let pace = pace.into();
         let begun = self.clock.monotonic();
         let mut events = 0_u32;
+        let window = self.account.lock().unwrap().window;
         for n in 0.. {
             if stop.load(Ordering::Relaxed) {
                 return;
             }
-            let (request, body) = Request::new(self.number, n, self.clock.wall(), self.most);
+            let (request, body) = Request::new(self.number, n, self.clock.wall(), self.most, window);
             events = events.saturating_add(request.events.len() as u32);
             if self.post(n, request, &body) {
                 acked.fetch_add(1, Ordering::Relaxed);
@@ -302,11 +311,11 @@ fn shown(record: &serde_json::Value) -> serde_json::Value {
     })
 }
 
-/// A request's events by window, in the form of records.
-pub(crate) fn windows(request: &Request) -> BTreeMap<String, Vec<(i64, u64, bool)>> {
+/// A request's events by window of this length, ns, in the form of records.
+pub(crate) fn windows(request: &Request, length: i64) -> BTreeMap<String, Vec<(i64, u64, bool)>> {
     let mut windows: BTreeMap<String, Vec<_>> = BTreeMap::new();
     for event in &request.events {
-        windows.entry(rfc3339(event.0 - event.0.rem_euclid(10 * SECOND))).or_default().push(*event);
+        windows.entry(rfc3339(event.0 - event.0.rem_euclid(length))).or_default().push(*event);
     }
     windows
 }
@@ -339,7 +348,7 @@ pub(crate) fn wrongs(account: &Account, published: &Published) -> Vec<String> {
     let mut known = std::collections::BTreeSet::new();
     let mut by_service: ByService = BTreeMap::new();
     for (request, sure) in account.acked.iter().map(|r| (r, true)).chain(account.unknown.iter().map(|r| (r, false))) {
-        let windows = windows(request);
+        let windows = windows(request, account.window);
         let there = windows.keys().filter(|w| published.signals.contains_key(&(request.operation.clone(), (*w).clone()))).count();
         if there < windows.len() && (sure || there > 0) {
             missing.push(format!("I1: {} is in {there} of {} windows", request.operation, windows.len()));

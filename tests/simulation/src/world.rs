@@ -109,6 +109,8 @@ pub(crate) struct World {
     /// What was asked for and ordered, by name.
     asked: BTreeMap<&'static str, u64>,
     blacked_out: bool,
+    /// There was a flip.
+    flipped: bool,
     pub(crate) violations: Vec<String>,
     /// Whether a source partition was out of reach for a while, or its FOLD: then a window may be incomplete.
     pub(crate) may_be_incomplete: bool,
@@ -181,6 +183,7 @@ impl World {
             version: 0,
             decided: 0,
             asked: BTreeMap::new(),
+            flipped: false,
             blacked_out: false,
             violations: Vec::new(),
             may_be_incomplete,
@@ -394,6 +397,9 @@ impl World {
         if self.seed.chance(self.plan.orders) {
             self.operate();
         }
+        if self.now() > self.plan.busy / 3 * 2 {
+            self.flip_at_last();
+        }
         if self.seed.chance(self.plan.outages) {
             self.outage();
         }
@@ -531,6 +537,9 @@ pub(crate) fn run(plan: Plan, alarms: &Alarms) -> Report {
         if world.now() >= second {
             second = world.now() + Duration::from_secs(1);
             world.notice(1000);
+            if world.now() < busy + quiet / 3 {
+                world.flip_at_last();
+            }
         }
     }
     RUN.set(None);

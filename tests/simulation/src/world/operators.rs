@@ -101,6 +101,21 @@ impl World {
         }
     }
 
+    /// No run is without a flip: whoever sees towards the end that there was none orders one.
+    pub(super) fn flip_at_last(&mut self) {
+        if self.flipped {
+            return;
+        }
+        let orders = self.orders();
+        self.flipped = !orders.flips().is_empty();
+        let Some(live) = orders.live().filter(|_| !self.flipped) else { return };
+        let Some(standby) = orders.running(live.colour.other()) else { return self.deploy(live.colour.other()) };
+        // Nobody dies any more once it is quiet.
+        let failure = self.now() < self.plan.busy && self.seed.chance(300);
+        let kind = if failure { FlipKind::Failure } else { FlipKind::Planned };
+        self.flip(live, standby, kind);
+    }
+
     /// A person asks a controller, which may refuse.
     fn ask(&mut self) {
         let (accept_difference, dry_run) = (self.seed.chance(500), self.seed.chance(100));
