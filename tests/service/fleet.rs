@@ -90,7 +90,11 @@ impl Cluster {
 
     /// Writes the settings and makes the topics; before that the program refuses to start.
     pub(crate) fn prepare(&self, folder: &Path, kafka: &str, runtime: &str) {
-        let settings = SETTINGS.replace("commit_interval: 100ms", &format!("commit_interval: 100ms{runtime}"));
+        self.prepare_with(&SETTINGS.replace("commit_interval: 100ms", &format!("commit_interval: 100ms{runtime}")), folder, kafka);
+    }
+
+    /// The same with other settings.
+    pub(crate) fn prepare_with(&self, settings: &str, folder: &Path, kafka: &str) {
         // One broker can keep no copies.
         let (bootstrap, dev) = (&self.bootstrap, self.brokers < 3);
         let kafka =

@@ -5,7 +5,7 @@
 //! every acknowledged event must have been counted once, by a ledger that knows nothing of flips.
 
 use crate::fleet::{Cluster, Fleet, ONE, settle};
-use crate::ledger::{Account, Client, Pace, SECOND, Stopping};
+use crate::ledger::{Account, Client, Pace, SECOND, SETTINGS, Stopping};
 use crate::process::{Service, within};
 use platform_core::clock::Clock;
 use platform_core::growth::{EPOCH_HEADER, IDENTITY_HEADER, REVISION_HEADER};
@@ -421,16 +421,18 @@ struct Setting {
 fn run(setting: &Setting, turns: &[(usize, Turn)]) -> Option<(Vec<Row>, f64)> {
     let cluster = Cluster::start(setting.brokers)?;
     let folder = tempfile::tempdir().unwrap();
-    cluster.prepare(folder.path(), &format!(", takeover_ms: {}", TAKEOVER.as_millis()), "");
-    let config = folder.path().join("golden.yaml");
-    let settings = std::fs::read_to_string(&config).unwrap();
     let Span { window, bound } = setting.span;
-    let kept = format!("retain: {0}s, series_ttl: {0}s", 6 * window);
-    let settings = settings.replace("commit_interval: 100ms", &format!("commit_interval: {}", setting.commit_interval));
-    let settings = settings.replace("window: 10s, bound: 1s", &format!("window: {window}s, bound: {bound}s"));
-    let settings = settings.replace("retain: 60s, series_ttl: 60s", &kept);
-    assert!(settings.contains(&kept));
-    std::fs::write(&config, format!("{settings}router: {}\n", setting.router)).unwrap();
+    let mut settings = SETTINGS.to_owned();
+    for (short, set) in [
+        ("commit_interval: 100ms", format!("commit_interval: {}", setting.commit_interval)),
+        ("window: 10s, bound: 1s", format!("window: {window}s, bound: {bound}s")),
+        ("retain: 60s, series_ttl: 60s", format!("retain: {0}s, series_ttl: {0}s", 6 * window)),
+    ] {
+        assert!(settings.contains(short));
+        settings = settings.replace(short, &set);
+    }
+    settings += &format!("router: {}\n", setting.router);
+    cluster.prepare_with(&settings, folder.path(), &format!(", takeover_ms: {}", TAKEOVER.as_millis()));
     let clock = SystemClock::new();
     let (urls, account) = (Mutex::new(Vec::new()), Mutex::new(Account { window: i64::from(window) * SECOND, ..Account::default() }));
     let fleet = Fleet::with(folder.path(), PLACES.len(), 1, &urls, &PLACES);
