@@ -7,6 +7,7 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Yaml};
 use figment::value::Value;
 use golden_outputs::settings::OutputsSettings;
+use golden_pipeline::emit::prometheus::Compatibility;
 use golden_pipeline::settings::{PipelineSettings, Span};
 use golden_router::deployment::Colour;
 use serde::{Deserialize, Serialize};
@@ -163,7 +164,7 @@ pub(crate) struct PageSettings {
     pub(crate) grafana: Option<String>,
 }
 
-/// What the metrics page shows (docs/metrics.md).
+/// What the metrics page shows, and by which names outputs push (docs/metrics.md).
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct MetricsSettings {
@@ -187,6 +188,13 @@ pub(crate) struct CompatibilitySettings {
     pub(crate) spanmetrics: bool,
     /// `traces_span_metrics_calls_total`, `traces_span_metrics_duration_seconds`.
     pub(crate) span_metrics: bool,
+}
+
+impl From<&CompatibilitySettings> for Compatibility {
+    fn from(settings: &CompatibilitySettings) -> Self {
+        let CompatibilitySettings { http_server, rpc_server, spanmetrics, span_metrics } = *settings;
+        Self { http_server, rpc_server, spanmetrics, span_metrics }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

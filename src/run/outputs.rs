@@ -11,6 +11,7 @@ use golden_outputs::settings::{Access, BadOutput, Temporality};
 use golden_outputs::{Otlp, RemoteWrite, Webhook};
 use golden_pipeline::emit::health::{self, HealthNotices};
 use golden_pipeline::emit::outbox::Outbox;
+use golden_pipeline::emit::prometheus::Compatibility;
 use golden_pipeline::emit::scrape::push::{self, Push};
 use golden_pipeline::settings::{Checked, Span};
 use platform_core::clock::Clock;
@@ -51,18 +52,16 @@ pub(super) fn of(settings: &Settings, checked: &Checked, reads: &Topic, clock: &
         all.push((stage, Output { output, outbox, patience: http.patience }));
     };
     let usage = |error: BadOutput| Failure::usage(error);
+    let names = Compatibility::from(&settings.metrics.compatibility);
     if let Some(of) = &settings.outputs.remote_write {
         let outbox = outbox();
-        add(metrics("output-remote-write", &outbox, false), Box::new(RemoteWrite::new(of).map_err(usage)?), outbox, &of.http);
+        let output = RemoteWrite::new(of).map_err(usage)?.with_names(names);
+        add(metrics("output-remote-write", &outbox, false), Box::new(output), outbox, &of.http);
     }
     if let Some(of) = &settings.outputs.otlp {
         let outbox = outbox();
-        add(
-            metrics("output-otlp", &outbox, of.temporality == Temporality::Delta),
-            Box::new(Otlp::new(of).map_err(usage)?),
-            outbox,
-            &of.http,
-        );
+        let output = Otlp::new(of).map_err(usage)?.with_names(names);
+        add(metrics("output-otlp", &outbox, of.temporality == Temporality::Delta), Box::new(output), outbox, &of.http);
     }
     if let Some(of) = &settings.outputs.webhook {
         let outbox = outbox();

@@ -5,7 +5,7 @@ use crate::engine::Gauge;
 use crate::settings::MetricsSettings;
 use golden_http::{Lag, Status, Vitals};
 use golden_pipeline::emit::json::put_time;
-use golden_pipeline::emit::prometheus::{Compatibility, Format, PageSettings};
+use golden_pipeline::emit::prometheus::{Format, PageSettings};
 use golden_pipeline::emit::scrape::Scrapes;
 use golden_pipeline::history::History;
 use golden_pipeline::names::part_of;
@@ -201,12 +201,7 @@ impl Vitals for RunVitals {
             max_series: *max_series,
             stale_after_nanos: STALE_AFTER,
             quantiles: *quantiles,
-            compatibility: Compatibility {
-                http_server: compatibility.http_server,
-                rpc_server: compatibility.rpc_server,
-                spanmetrics: compatibility.spanmetrics,
-                span_metrics: compatibility.span_metrics,
-            },
+            compatibility: compatibility.into(),
         };
         self.scrapes.page(&settings, EventTime(self.clock.wall()), &others, out);
     }

@@ -8,6 +8,7 @@ use crate::settings::{self, Access, BadOutput, OtlpSettings, Protocol};
 use golden_pipeline::emit::otlp::messages::Response;
 use golden_pipeline::emit::otlp::{Temporality, encode};
 use golden_pipeline::emit::outbox::Chunk;
+use golden_pipeline::emit::prometheus::Compatibility;
 use golden_pipeline::emit::scrape::push::Samples;
 use prost::Message as _;
 
@@ -74,11 +75,18 @@ impl Otlp {
             settings::Temporality::Cumulative => Temporality::Cumulative,
             settings::Temporality::Delta => Temporality::Delta,
         };
-        Ok(Self { way, temporality })
+        Ok(Self { way, temporality, names: Compatibility::default() })
+    }
+
+    /// The same with names of other tools beside our own.
+    #[must_use]
+    pub fn with_names(mut self, names: Compatibility) -> Self {
+        self.names = names;
+        self
     }
 
     fn send_all(&mut self, samples: Samples, sent: &mut u64, dropped: &mut Vec<(&'static str, u64)>) -> Result<(), Stop> {
-        let (body, points) = encode(&samples, self.temporality);
+        let (body, points) = encode(&samples, self.temporality, self.names);
         let said = self.way.call(&body).map_err(Stop::away)?;
         let mut refused = |reason, count, why: &str| {
             tracing::warn!(output = NAME, reason, count, why, "points refused");
@@ -115,7 +123,7 @@ impl Output for Otlp {
     }
 
     fn send(&mut self, chunk: &Chunk) -> Outcome {
-        let temporality = self.temporality;
+        let (temporality, names) = (self.temporality, self.names);
         let read =
             || Samples::decode(&chunk.body).map(|samples| if temporality == Temporality::Delta { samples.growth() } else { samples });
         let samples = match read() {
@@ -125,7 +133,7 @@ impl Output for Otlp {
         let (mut sent, mut dropped) = (0, vec![]);
         match self.send_all(samples, &mut sent, &mut dropped) {
             Ok(()) => Outcome::Through { sent, dropped },
-            Err(stop) => stop.outcome(sent, dropped, || read().map_or(0, |samples| encode(&samples, temporality).1)),
+            Err(stop) => stop.outcome(sent, dropped, || read().map_or(0, |samples| encode(&samples, temporality, names).1)),
         }
     }
 }

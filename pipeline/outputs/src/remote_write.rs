@@ -9,6 +9,7 @@ use crate::http::{Answer, Receiver};
 use crate::sender::{Outcome, Output, Stop};
 use crate::settings::{BadOutput, Histograms, RemoteWriteSettings, Version};
 use golden_pipeline::emit::outbox::Chunk;
+use golden_pipeline::emit::prometheus::Compatibility;
 use golden_pipeline::emit::prometheus::is_own_label;
 use golden_pipeline::emit::remote_write::messages::v1::TimeSeries;
 use golden_pipeline::emit::remote_write::{Shown, encode_v1, encode_v2, pack_v1};
@@ -48,8 +49,16 @@ impl RemoteWrite {
             classic: settings.histograms != Histograms::Native,
             native: settings.histograms != Histograms::Classic,
             labels: settings.labels.clone(),
+            compatibility: Compatibility::default(),
         };
         Ok(Self { receiver: Receiver::new(NAME, &settings.url, &settings.http, None)?, version: settings.version, shown })
+    }
+
+    /// The same with names of other tools beside our own.
+    #[must_use]
+    pub fn with_names(mut self, names: Compatibility) -> Self {
+        self.shown.compatibility = names;
+        self
     }
 
     fn send_v2(&self, samples: Samples, done: &mut Done) -> Result<(), Stop> {

@@ -8,6 +8,7 @@
 pub mod messages;
 
 use crate::emit::exponential::MAX_SCALE;
+use crate::emit::prometheus::Compatibility;
 use crate::emit::prometheus::points::{Entry, Family, Kind, Point, Sort, Trace, Value};
 use crate::emit::scrape::push::{MOMENT, Samples};
 use messages::{
@@ -19,7 +20,7 @@ use prost::Message as _;
 use std::collections::BTreeMap;
 
 /// Attributes of labels that are more than their dots.
-const ATTRIBUTES: [(&str, &str); 15] = [
+const ATTRIBUTES: [(&str, &str); 18] = [
     ("service_name", "service.name"),
     ("service_namespace", "service.namespace"),
     ("service_version", "service.version"),
@@ -34,6 +35,9 @@ const ATTRIBUTES: [(&str, &str); 15] = [
     ("rpc_method", "rpc.method"),
     ("server_address", "server.address"),
     ("error_type", "error.type"),
+    ("span_name", "span.name"),
+    ("span_kind", "span.kind"),
+    ("status_code", "status.code"),
     ("otel_metric_overflow", "otel.metric.overflow"),
 ];
 
@@ -47,14 +51,18 @@ pub enum Temporality {
     Delta,
 }
 
-/// The request of a chunk, and the number of points in it.
+/// The request of a chunk, and the number of points in it. `names`: of other tools, beside our own.
 #[must_use]
-pub fn encode(samples: &Samples, temporality: Temporality) -> (Vec<u8>, u64) {
+pub fn encode(samples: &Samples, temporality: Temporality, names: Compatibility) -> (Vec<u8>, u64) {
     let mut metrics = Metrics { temporality, ..Metrics::default() };
     for entry in &samples.entries {
         let common: Vec<KeyValue> = entry.labels().iter().map(|(name, value)| attribute(name, value)).collect();
         let times = Times::of(samples, entry);
         entry.points(samples.window, &mut |point| metrics.add(&point, &common, &times));
+        entry.renamed(samples.window, names, &mut |labels, point| {
+            let labels: Vec<KeyValue> = labels.iter().map(|(name, value)| attribute(name, value)).collect();
+            metrics.add(&point, &labels, &times);
+        });
     }
     let points = metrics.points;
     let scope = Scope { name: "golden-signals".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };

@@ -30,6 +30,7 @@ use platform_core::time::{AppendTime, EventTime};
 use platform_core::window::Window;
 use std::collections::BTreeMap;
 
+mod compatible;
 mod labels;
 mod page;
 /// The counters as points of time, for outputs that push.
@@ -37,8 +38,9 @@ pub mod points;
 mod protobuf;
 mod write;
 
+pub use compatible::Compatibility;
 pub use labels::is_own_label;
-pub use page::{Compatibility, PageSettings, Parts, put_page};
+pub use page::{PageSettings, Parts, put_page};
 pub use write::Format;
 
 /// Upper bounds of the histogram's buckets, µs, and as labels have them, s, in the form that Prometheus itself gives them. One more bucket
@@ -283,6 +285,11 @@ fn more(previous: Option<&Aggregate>, new: &Aggregate, total: impl Fn(&Aggregate
 }
 
 impl Series {
+    /// Requests that failed, by weight.
+    fn errors(&self) -> u64 {
+        self.error_types.iter().fold(self.other_types, |sum, (_, count)| sum.saturating_add(*count))
+    }
+
     fn new<'a>(grouping: &str, service: &str, namespace: &str, dimensions: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let mut labels = Labels::default();
         labels.put("grouping", grouping);

@@ -9,6 +9,7 @@
 pub mod messages;
 
 use crate::emit::exponential::{Exponential, Native};
+use crate::emit::prometheus::Compatibility;
 use crate::emit::prometheus::points::{Buckets, Entry, Family, Kind, Point, Sort, Trace, Value};
 use crate::emit::scrape::push::Samples;
 use messages::{v1, v2};
@@ -29,11 +30,13 @@ pub struct Shown {
     pub native: bool,
     /// Labels that every series gets, as `cluster`.
     pub labels: BTreeMap<String, String>,
+    /// Names of other tools.
+    pub compatibility: Compatibility,
 }
 
 impl Default for Shown {
     fn default() -> Self {
-        Self { classic: true, native: true, labels: BTreeMap::new() }
+        Self { classic: true, native: true, labels: BTreeMap::new(), compatibility: Compatibility::default() }
     }
 }
 
@@ -171,13 +174,21 @@ fn millis(time: EventTime) -> i64 {
 fn lines(samples: &Samples, shown: &Shown, put: &mut dyn FnMut(Line<'_>)) {
     for entry in &samples.entries {
         let labels = entry.labels();
-        let own = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        // A dimension may have the name of a label that is set: what the series says of itself stays, since a name twice is refused.
-        let given = shown.labels.iter().filter(|(name, _)| !labels.iter().any(|(own, _)| own == *name));
-        let common: Vec<(&str, &str)> = own.chain(given.map(|(name, value)| (name.as_str(), value.as_str()))).collect();
+        let own: Vec<(&str, &str)> = labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let common = with_given(&own, shown);
         let times = Times::of(samples, entry);
         entry.points(samples.window, &mut |point| point_lines(&point, &common, &times, shown, put));
+        entry.renamed(samples.window, shown.compatibility, &mut |own, point| {
+            point_lines(&point, &with_given(own, shown), &times, shown, put);
+        });
     }
+}
+
+/// Labels of a series and those that are set for all. A dimension may have the name of one that is set: what the series says of itself stays,
+/// since a name twice is refused.
+fn with_given<'a>(own: &[(&'a str, &'a str)], shown: &'a Shown) -> Vec<(&'a str, &'a str)> {
+    let given = shown.labels.iter().filter(|(name, _)| !own.iter().any(|(own, _)| own == name));
+    own.iter().copied().chain(given.map(|(name, value)| (name.as_str(), value.as_str()))).collect()
 }
 
 /// When an entry's samples are, ms.

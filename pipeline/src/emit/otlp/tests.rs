@@ -8,7 +8,9 @@ use platform_runtime::memory::MemoryStore;
 fn requests(log: &Log) -> Vec<(Request, u64)> {
     let mut sink = Sink::new(MemoryStore::default(), &[], 0);
     sink.read(log);
-    let encode = |chunk: &crate::emit::outbox::Chunk| encode(&Samples::decode(&chunk.body).unwrap(), Temporality::Cumulative);
+    let encode = |chunk: &crate::emit::outbox::Chunk| {
+        encode(&Samples::decode(&chunk.body).unwrap(), Temporality::Cumulative, Compatibility::default())
+    };
     sink.send().iter().map(encode).map(|(body, points)| (Request::decode(&*body).unwrap(), points)).collect()
 }
 
@@ -81,7 +83,7 @@ fn growth_is_what_came_since_the_last_point() {
     let requests: Vec<Request> = sink
         .send()
         .iter()
-        .map(|chunk| encode(&Samples::decode(&chunk.body).unwrap().growth(), Temporality::Delta).0)
+        .map(|chunk| encode(&Samples::decode(&chunk.body).unwrap().growth(), Temporality::Delta, Compatibility::default()).0)
         .map(|body| Request::decode(&*body).unwrap())
         .collect();
     let points = |request: &Request, name| {
@@ -92,4 +94,29 @@ fn growth_is_what_came_since_the_last_point() {
     assert_eq!(points(&requests[0], "golden_signals.requests"), [(4, 600, 660)]);
     assert_eq!(points(&requests[1], "golden_signals.requests"), [(3, 660, 780)]);
     assert_eq!(points(&requests[1], "golden_signals.errors"), [(0, 660, 780), (0, 660, 780)]);
+}
+
+#[test]
+fn names_of_other_tools_are_those_of_opentelemetry() {
+    let mut log = Log::default();
+    log.result_of("shop", Some("GET /carts/{id}"), 10, 0, 3, &["503"]);
+    log.progress(10);
+    let mut sink = Sink::new(MemoryStore::default(), &[], 0);
+    sink.read(&log);
+    let samples = Samples::decode(&sink.send()[0].body).unwrap();
+    let names = Compatibility { http_server: true, span_metrics: true, ..Compatibility::default() };
+    let request = Request::decode(&*encode(&samples, Temporality::Cumulative, names).0).unwrap();
+    let http = metric(&request, "http.server.request.duration");
+    let points = &http.exponential.as_ref().unwrap().points;
+    assert_eq!((http.unit.as_str(), points.iter().map(|point| point.count).collect::<Vec<_>>()), ("s", vec![0, 3, 0, 1]));
+    assert_eq!(
+        attributes(&points[3].attributes),
+        ["service.name=shop", "http.request.method=GET", "http.route=/carts/{id}", "error.type=_OTHER"]
+    );
+    let calls = &metric(&request, "traces.span.metrics.calls").sum.as_ref().unwrap().points;
+    assert_eq!(
+        attributes(&calls[1].attributes),
+        ["service.name=shop", "span.name=GET /carts/{id}", "span.kind=SPAN_KIND_SERVER", "status.code=STATUS_CODE_UNSET"]
+    );
+    assert_eq!(calls.iter().map(|point| point.int).collect::<Vec<_>>(), [Some(0), Some(3), Some(0), Some(1)]);
 }

@@ -7,6 +7,7 @@
 //! A gauge that cannot be right is not shown: without requests there is no availability, and behind a stale window nothing but the state
 //! `unknown`. Compatibility names repeat the series of grouping `service_operation`, without that label.
 
+use super::compatible::{Compatibility, Tool};
 use super::labels::{self, Labels};
 use super::write::{Distribution, Example, Format, Number, Writer};
 use super::{BOUNDS, DETECTION, Durations, Newest, ScrapeState, Series, Shown};
@@ -25,8 +26,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Series that are copied or looked at under one lock.
 const CHUNK: usize = 256;
-/// The grouping that compatibility names are made of.
-const OPERATIONS: &str = "service_operation";
 /// Quantiles as labels, in the order of `QUANTILES`.
 const QUANTILE_LABELS: [&str; QUANTILES.len()] = ["0.5", "0.75", "0.9", "0.95", "0.99", "0.999"];
 
@@ -45,19 +44,6 @@ pub struct PageSettings {
     pub quantiles: bool,
     /// Names that others use for the same numbers.
     pub compatibility: Compatibility,
-}
-
-/// Families under names that dashboards made for other tools know. They repeat what is there already, so all are off by default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Compatibility {
-    /// `http_server_request_duration_seconds` of `OpenTelemetry`, of operations that are known to be HTTP.
-    pub http_server: bool,
-    /// `rpc_server_call_duration_seconds` of `OpenTelemetry`, of operations that are known to be calls.
-    pub rpc_server: bool,
-    /// `traces_spanmetrics_calls_total` and `traces_spanmetrics_latency`.
-    pub spanmetrics: bool,
-    /// `traces_span_metrics_calls_total` and `traces_span_metrics_duration_seconds`.
-    pub span_metrics: bool,
 }
 
 /// What a page is made of.
@@ -171,9 +157,7 @@ fn chosen(states: &[Arc<Mutex<ScrapeState>>], most: usize) -> Option<(Vec<BTreeS
     for (number, state) in states.iter().enumerate() {
         each_series(state, &mut |key, series| {
             seen += 1;
-            let errors =
-                series.error_types.iter().map(|(_, count)| count).fold(series.other_types, |sum, count| sum.saturating_add(*count));
-            let rank = (series.service_labels().is_some(), errors, series.requests);
+            let rank = (series.service_labels().is_some(), series.errors(), series.requests);
             let beaten = |Reverse((least, Reverse(held), _)): &Reverse<Ranked>| (*least, Reverse(held.as_slice())) > (rank, Reverse(key));
             if stay.len() >= most && stay.peek().is_some_and(beaten) {
                 return;
@@ -287,9 +271,7 @@ impl<'a> Page<'a> {
             self.writer.series(tenant, labels);
             self.of_service(series, ledger);
         }
-        if self.settings.compatibility != Compatibility::default() {
-            self.compatible(tenant, series);
-        }
+        self.compatible(tenant, series);
     }
 
     fn count(&mut self, of: Of, more: &[(&str, &str)], count: u64, created: i64) {
@@ -454,63 +436,23 @@ impl<'a> Page<'a> {
         self.writer.histogram(Of::Detection as usize, &[("stage", "total")], &all);
     }
 
-    /// The series once more under names of others, if it is one of operations.
+    /// The series once more under names of others.
     fn compatible(&mut self, tenant: Option<&str>, series: &Series) {
-        let mut parts = BTreeMap::new();
-        labels::each(&series.labels, |name, value| {
-            parts.insert(name.to_owned(), value.to_owned());
-        });
-        let of = |name: &str| parts.get(name).map_or("", String::as_str);
-        let known = ["grouping", "service_name", "service_namespace", "operation", "http_request_method", "http_route", "rpc_method"];
-        let operation = of("operation");
-        // Another grouping or dimension would give several series one set of labels.
-        if of("grouping") != OPERATIONS
-            || operation.is_empty()
-            || parts.keys().any(|name| name != "otel_metric_overflow" && !known.contains(&name.as_str()))
-        {
-            return;
-        }
-        let with_labels = |names: &[(&str, &str)]| {
+        self.settings.compatibility.each(series, &mut |renamed| {
+            let (calls, durations) = match renamed.tool {
+                Tool::HttpServer => (None, Of::HttpServer),
+                Tool::RpcServer => (None, Of::RpcServer),
+                Tool::Spanmetrics => (Some(Of::SpanmetricsCalls), Of::SpanmetricsLatency),
+                Tool::SpanMetrics => (Some(Of::SpanMetricsCalls), Of::SpanMetricsDuration),
+            };
             let mut labels = Labels::default();
-            names.iter().filter(|(_, value)| !value.is_empty()).for_each(|(name, value)| labels.put(name, value));
-            labels.text()
-        };
-        let service = [("service_name", of("service_name")), ("service_namespace", of("service_namespace"))];
-        let [name, namespace] = service;
-        let wanted = self.settings.compatibility;
-        for (on, family, own) in [
-            (wanted.http_server, Of::HttpServer, &["http_request_method", "http_route"][..]),
-            (wanted.rpc_server, Of::RpcServer, &["rpc_method"]),
-        ] {
-            if on && own.iter().all(|label| !of(label).is_empty()) {
-                let all: Vec<_> = service.into_iter().chain(own.iter().map(|label| (*label, of(label)))).collect();
-                self.writer.series(tenant, &with_labels(&all));
-                self.histogram(family, &[], series, false);
-                self.histogram(family, &[("error_type", "_OTHER")], series, true);
+            renamed.labels.iter().for_each(|(name, value)| labels.put(name, value));
+            self.writer.series(tenant, &labels.text());
+            if let Some(calls) = calls {
+                self.count(calls, renamed.outcome, renamed.calls, series.created);
             }
-        }
-        let kind = ("span_kind", "SPAN_KIND_SERVER");
-        for (on, calls, durations, labels) in [
-            (
-                wanted.spanmetrics,
-                Of::SpanmetricsCalls,
-                Of::SpanmetricsLatency,
-                [("service", name.1), namespace, ("span_name", operation), kind],
-            ),
-            (wanted.span_metrics, Of::SpanMetricsCalls, Of::SpanMetricsDuration, [name, namespace, ("span_name", operation), kind]),
-        ] {
-            if !on {
-                continue;
-            }
-            self.writer.series(tenant, &with_labels(&labels));
-            let errors = series.error_types.iter().fold(series.other_types, |sum, (_, count)| sum.saturating_add(*count));
-            for (status, count, is_error) in
-                [("STATUS_CODE_UNSET", series.requests.saturating_sub(errors), false), ("STATUS_CODE_ERROR", errors, true)]
-            {
-                self.count(calls, &[("status_code", status)], count, series.created);
-                self.histogram(durations, &[("status_code", status)], series, is_error);
-            }
-        }
+            self.histogram(durations, renamed.outcome, series, renamed.is_error);
+        });
     }
 }
 

@@ -1,11 +1,13 @@
 //! The counters of a series as points of time, for outputs that push: every metric of the page once more, but at the end of a window
 //! instead of now, with what changed since the last sample, and without text.
 //!
-//! An `Entry` is a series as it stood when a window was done; `Entry::points` walks its metrics. No protocol is known here.
+//! An `Entry` is a series as it stood when a window was done; `Entry::points` walks its metrics, and `Entry::renamed` those that go by the names
+//! of other tools. No protocol is known here.
 //!
 //! What a page can leave out, a pushed series must say: a gauge that has no value any more is `Value::Absent`, a counter that is new is
 //! `fresh` (a zero belongs before its first sample), and a series that ended is an entry of kind `Ended`.
 
+use super::compatible::{Compatibility, Tool};
 use super::{BOUNDS, Durations, ScrapeState, Series, labels};
 use crate::emit::exponential::Exponential;
 use crate::emit::record::OVERFLOW;
@@ -130,6 +132,39 @@ static CLAMPED: Family = family(
     "{event}",
     Sort::Counter,
     "Events whose duration was counted as one hour, being longer.",
+);
+
+static HTTP_SERVER: Family = family(
+    "http_server_request_duration_seconds",
+    "http.server.request.duration",
+    "s",
+    Sort::Histogram,
+    "Durations of HTTP requests, errors with error_type _OTHER.",
+);
+static RPC_SERVER: Family = family(
+    "rpc_server_call_duration_seconds",
+    "rpc.server.call.duration",
+    "s",
+    Sort::Histogram,
+    "Durations of calls, errors with error_type _OTHER.",
+);
+static SPANMETRICS_CALLS: Family =
+    family("traces_spanmetrics_calls_total", "traces.spanmetrics.calls", "", Sort::Counter, "Requests by operation and status.");
+static SPANMETRICS_LATENCY: Family = family(
+    "traces_spanmetrics_latency",
+    "traces.spanmetrics.latency",
+    "",
+    Sort::Histogram,
+    "Durations of requests in seconds, by operation and status.",
+);
+static SPAN_METRICS_CALLS: Family =
+    family("traces_span_metrics_calls_total", "traces.span.metrics.calls", "", Sort::Counter, "Requests by operation and status.");
+static SPAN_METRICS_DURATION: Family = family(
+    "traces_span_metrics_duration_seconds",
+    "traces.span.metrics.duration",
+    "s",
+    Sort::Histogram,
+    "Durations of requests, by operation and status.",
 );
 
 /// Why there is an entry.
@@ -383,6 +418,28 @@ impl Entry {
         self.gauges(window, put);
     }
 
+    /// Walks its metrics under the names of other tools, with all labels of their series.
+    pub fn renamed(&self, window: Window, names: Compatibility, put: &mut dyn FnMut(&[(&str, &str)], Point<'_>)) {
+        if self.kind == Kind::Gauges {
+            return;
+        }
+        names.each(&self.series, &mut |renamed| {
+            let (calls, durations) = match renamed.tool {
+                Tool::HttpServer => (None, &HTTP_SERVER),
+                Tool::RpcServer => (None, &RPC_SERVER),
+                Tool::Spanmetrics => (Some(&SPANMETRICS_CALLS), &SPANMETRICS_LATENCY),
+                Tool::SpanMetrics => (Some(&SPAN_METRICS_CALLS), &SPAN_METRICS_DURATION),
+            };
+            if let Some(family) = calls {
+                let (value, fresh) = (Value::Count(renamed.calls), self.before.lacks(true, self.kind));
+                put(renamed.labels, Point { family, labels: renamed.outcome, of_service: false, value, fresh, trace: None });
+            }
+            if let Some(point) = self.duration(window, durations, renamed.is_error, renamed.outcome) {
+                put(renamed.labels, point);
+            }
+        });
+    }
+
     fn counters(&self, put: &mut dyn FnMut(Point<'_>)) {
         let (series, before, kind) = (&self.series, &self.before, self.kind);
         let mut count = |family: &'static Family, labels: &[(&str, &str)], count, known: bool| {
@@ -409,18 +466,26 @@ impl Entry {
     }
 
     fn durations(&self, window: Window, put: &mut dyn FnMut(Point<'_>)) {
-        let newest = self.series.newest.as_ref().filter(|newest| newest.window == window);
-        let outcomes = [("ok", &self.series.ok, self.before.ok, false), ("error", &self.series.error, self.before.error, true)];
-        for (outcome, durations, known, is_error) in outcomes {
-            if durations.count() == 0 {
-                continue;
-            }
-            let shown = newest.and_then(|newest| newest.example(is_error));
-            let trace = shown.map(|shown| Trace { id: shown.trace_id, duration: shown.duration, at: EventTime(shown.at) });
-            let value = Value::Durations(durations.as_buckets());
-            let fresh = self.before.lacks(known, self.kind);
-            put(Point { family: &DURATION, labels: &[("outcome", outcome)], of_service: false, value, fresh, trace });
+        for (outcome, is_error) in [("ok", false), ("error", true)] {
+            let labels = [("outcome", outcome)];
+            self.duration(window, &DURATION, is_error, &labels).into_iter().for_each(&mut *put);
         }
+    }
+
+    /// Durations of one outcome, if there were any.
+    fn duration<'a>(
+        &'a self,
+        window: Window,
+        family: &'static Family,
+        is_error: bool,
+        labels: &'a [(&'a str, &'a str)],
+    ) -> Option<Point<'a>> {
+        let (durations, known) = if is_error { (&self.series.error, self.before.error) } else { (&self.series.ok, self.before.ok) };
+        let newest = self.series.newest.as_ref().filter(|newest| newest.window == window);
+        let shown = newest.and_then(|newest| newest.example(is_error));
+        let trace = shown.map(|shown| Trace { id: shown.trace_id, duration: shown.duration, at: EventTime(shown.at) });
+        let (value, fresh) = (Value::Durations(durations.as_buckets()), self.before.lacks(known, self.kind));
+        (durations.count() > 0).then_some(Point { family, labels, of_service: false, value, fresh, trace })
     }
 
     fn gauges(&self, window: Window, put: &mut dyn FnMut(Point<'_>)) {

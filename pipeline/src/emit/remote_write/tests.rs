@@ -23,7 +23,7 @@ fn log() -> Log {
 }
 
 fn shown(classic: bool, native: bool) -> Shown {
-    Shown { classic, native, labels: [("cluster".to_owned(), "eu".to_owned())].into() }
+    Shown { classic, native, labels: [("cluster".to_owned(), "eu".to_owned())].into(), ..Shown::default() }
 }
 
 fn read(request: &Request) -> v2::Request {
@@ -161,4 +161,39 @@ fn a_new_beginning_puts_its_zeros_behind_the_samples_of_the_one_before() {
     let request = read(&encode_v2(&samples, &shown(false, false)));
     let wanted = format!("golden_signals_requests_total{{{CART}}}");
     assert_eq!(self::samples(&request, &wanted), [(0.0, 600_001, 600_000), (3.0, 660_000, 600_000)]);
+}
+
+#[test]
+fn names_of_other_tools_go_with_a_series_from_its_zero_to_its_end() {
+    let mut log = Log::default();
+    log.result_of("shop", Some("GET /carts/{id}"), 10, 0, 3, &["503"]);
+    log.result("shop", 10, 0, 3, &["503"]);
+    log.progress(10);
+    log.result_of("shop", Some("GET /carts/{id}"), 11, 0, 1, &[]);
+    log.progress(11);
+    for minute in 12..24 {
+        log.result("shop", minute, 0, 1, &[]);
+        log.progress(minute);
+    }
+    let compatibility = Compatibility { http_server: true, rpc_server: true, spanmetrics: true, span_metrics: true };
+    let all = chunks(&log);
+    let of = |n: usize| read(&encode_v2(&all[n], &Shown { compatibility, ..shown(true, false) }));
+    let (first, second) = (of(0), of(1));
+    let http = "http_server_request_duration_seconds_count{cluster=eu,http_request_method=GET,http_route=/carts/{id},service_name=shop}";
+    assert_eq!(samples(&first, http), [(0.0, 600_000, 600_000), (3.0, 660_000, 600_000)]);
+    assert_eq!(samples(&second, http), [(4.0, 720_000, 600_000)]);
+    let span = "service_name=shop,span_kind=SPAN_KIND_SERVER,span_name=GET /carts/{id},status_code=STATUS_CODE";
+    assert_eq!(samples(&second, &format!("traces_span_metrics_calls_total{{cluster=eu,{span}_UNSET}}")), [(4.0, 720_000, 600_000)]);
+    assert_eq!(samples(&second, &format!("traces_span_metrics_calls_total{{cluster=eu,{span}_ERROR}}")), [(1.0, 720_000, 600_000)]);
+    let tempo = "service=shop,span_kind=SPAN_KIND_SERVER,span_name=GET /carts/{id},status_code=STATUS_CODE";
+    assert_eq!(samples(&first, &format!("traces_spanmetrics_calls_total{{cluster=eu,{tempo}_UNSET}}")).last().unwrap().0, 3.0);
+    assert_eq!(samples(&first, &format!("traces_spanmetrics_latency_sum{{cluster=eu,{tempo}_ERROR}}")).last().unwrap().0, 0.02);
+    let last = all.iter().enumerate().find(|(_, samples)| samples.entries.iter().any(|entry| entry.kind() == Kind::Ended)).unwrap();
+    let ended = samples(&of(last.0), http);
+    assert_eq!(ended.iter().map(|(value, ..)| value.to_bits()).collect::<Vec<_>>(), [STALE]);
+    // They are off unless somebody wants them, and of operations only.
+    assert!(!first.timeseries.iter().any(|series| name(&first, series).starts_with("rpc_")));
+    let plain = read(&encode_v2(&all[0], &shown(true, false)));
+    let others = |request: &v2::Request| request.timeseries.iter().filter(|series| !name(request, series).starts_with("golden_")).count();
+    assert_eq!((others(&plain), others(&first) > 20), (0, true));
 }

@@ -31,6 +31,13 @@ impl Log {
 
     /// `ok` requests of 20 ms and one error of each of these types, in the minute `minute`; totals, whatever the revision.
     pub(crate) fn result(&mut self, service: &str, minute: i64, revision: u64, ok: u64, errors: &[&str]) {
+        self.result_of(service, None, minute, revision, ok, errors);
+    }
+
+    /// The same of an operation.
+    pub(crate) fn result_of(&mut self, service: &str, operation: Option<&str>, minute: i64, revision: u64, ok: u64, errors: &[&str]) {
+        let grouping = if operation.is_some() { "service_operation" } else { "service" };
+        let dimensions: Vec<(&str, &str)> = operation.iter().map(|operation| ("operation", *operation)).collect();
         let mut aggregate = Aggregate::default();
         let event = |outcome, error_type| Event {
             event_time: EventTime(minute * MINUTE + 1),
@@ -44,14 +51,14 @@ impl Log {
         let mut value = Vec::new();
         let level = if errors.is_empty() { Level::Healthy } else { Level::Critical };
         let result = Final {
-            subject: Subject { tenant: "default", namespace: "", service, grouping: "service", dimensions: &[], overflow: false },
+            subject: Subject { tenant: "default", namespace: "", service, grouping, dimensions: &dimensions, overflow: false },
             window_start: EventTime(minute * MINUTE),
             window: WindowLength::new(Duration::from_secs(60)).unwrap(),
             revision,
             completeness: Completeness::FULL,
             aggregate: &aggregate,
             saturation: None,
-            health: Some(Health { level: Some(level), reason: Reason::Rule, previous: Level::Healthy }),
+            health: operation.is_none().then_some(Health { level: Some(level), reason: Reason::Rule, previous: Level::Healthy }),
             override_version: 0,
             override_sha256: DEFAULT_RULE_SHA256,
             sources: None,
@@ -64,8 +71,8 @@ impl Log {
             tenant: "default".to_owned(),
             namespace: String::new(),
             service: service.to_owned(),
-            grouping: "service".to_owned(),
-            dimensions: vec![],
+            grouping: grouping.to_owned(),
+            dimensions: operation.iter().map(|operation| (*operation).to_owned()).collect(),
         };
         id.encode(&mut identity);
         aggregate.encode(&mut integers);
@@ -323,7 +330,7 @@ fn a_new_beginning_counts_on_behind_what_was_sent() {
 
 /// What a receiver has of a counter: by ms, and the first value for each, as Prometheus keeps it.
 fn received(chunks: &[Chunk], family: &str, service: &str, into: &mut BTreeMap<i64, f64>) {
-    let shown = Shown { classic: true, native: false, labels: BTreeMap::new() };
+    let shown = Shown { native: false, ..Shown::default() };
     for chunk in chunks {
         for series in encode_v1(&Samples::decode(&chunk.body).unwrap(), &shown) {
             let has = |name: &str, value: &str| series.labels.iter().any(|label| label.name == name && label.value == value);
