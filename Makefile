@@ -88,6 +88,7 @@ dashboards: ## writes the files of dashboards, rules and alerts from their defin
 	cargo run --release --locked -p golden-dashboards --bin golden-dashboards
 
 demo-stack: build prometheus ## the demo with Prometheus, Alertmanager and, where it is installed, Grafana; prints the links to open
+	@if command -v go >/dev/null; then tests/prometheus/prometheus-stack install --ui >/dev/null; fi
 	dashboards/demo-stack $(GOLDEN) $(CARGO_TARGET_DIR)/release/golden-dashboards
 
 docs: ## the documentation of the code

@@ -9,12 +9,14 @@ use clap::{Parser, Subcommand};
 mod check;
 mod decode;
 mod history;
+mod ingest;
 mod kafka;
 mod load;
 mod measure;
 mod memory;
 mod push;
 mod report;
+mod running;
 mod sample;
 mod scrape;
 mod speed;
@@ -35,6 +37,8 @@ enum Step {
     Memory(memory::Memory),
     /// Lines of the metrics page per CPU-second, against a plain loop, and what a scrape costs its sink.
     Scrape(scrape::Scrape),
+    /// What a whole process takes in by HTTP while it is scraped, against the same without.
+    Ingest(ingest::Ingest),
     /// Speed and latency from a Kafka broker, against reading alone and against peers.
     Kafka(kafka::KafkaBench),
     /// What forwarding costs a router worker, against a plain loop of the same client.
@@ -63,6 +67,7 @@ fn main() -> Result<()> {
         Step::Speed(step) => step.run(),
         Step::Memory(step) => step.run(),
         Step::Scrape(step) => step.run(),
+        Step::Ingest(step) => step.run(),
         Step::Kafka(step) => step.run(),
         Step::Drain(step) => step.run(),
         Step::Router(step) => step.run(),

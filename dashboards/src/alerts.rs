@@ -187,23 +187,30 @@ fn budgets() -> Vec<Rule> {
         description,
         board: "slo",
     };
-    vec![
-        words(
+    // Who has Sloth's dashboards finds alerts by this.
+    let known_to_sloth = |rule, severity: &str| match rule {
+        Rule::Alert(mut alert) => {
+            alert.labels.insert("sloth_severity", severity.to_owned());
+            Rule::Alert(alert)
+        }
+        other => other,
+    };
+    let critical = words(
             "critical",
             // Longer than `ServiceCritical` waits, which is to be first where both see the same outage.
             "2m",
             "10m",
             "{{ $value | humanizePercentage }} of requests are bad: at this pace a fiftieth of 30 days' budget goes in an hour, or a twentieth in six.",
         )
-        .alert(owned(&either((pages("14.4", "1h", "5m"), pages("6", "6h", "30m"))), &ignored), None),
-        words(
-            "warning",
-            "15m",
-            "1h",
-            "{{ $value | humanizePercentage }} of requests are bad: at this pace a tenth of 30 days' budget goes in one to three days.",
-        )
-        .alert(owned(&either((exceeds("3", "1d", "2h"), exceeds("1", "3d", "6h"))), &ignored), None),
-    ]
+        .alert(owned(&either((pages("14.4", "1h", "5m"), pages("6", "6h", "30m"))), &ignored), None);
+    let warning = words(
+        "warning",
+        "15m",
+        "1h",
+        "{{ $value | humanizePercentage }} of requests are bad: at this pace a tenth of 30 days' budget goes in one to three days.",
+    )
+    .alert(owned(&either((exceeds("3", "1d", "2h"), exceeds("1", "3d", "6h"))), &ignored), None);
+    vec![known_to_sloth(critical, "page"), known_to_sloth(warning, "ticket")]
 }
 
 fn pipeline() -> Vec<Rule> {

@@ -45,19 +45,25 @@ fn objectives() -> Vec<Rule> {
         "max without (slo, threshold_seconds) (\n  label_join(\n    label_replace({named}, \"sloth_slo\", \"$1\", \"slo\", \"(.*)\"),\n    \
          \"sloth_id\", \"-\", \"sloth_service\", \"sloth_slo\"\n  )\n)"
     );
+    // Sloth has the objective in percent as a label.
+    let percent = "count_values without () (\"sloth_objective\", round(slo:objective:ratio * 100, 0.000001))";
+    let made_by = [("sloth_version", env!("CARGO_PKG_VERSION")), ("sloth_mode", "golden-signals"), ("sloth_spec", "golden-signals/v1")];
+    let made_by = made_by.map(|(name, value)| (name, value.to_owned())).into();
     vec![
         // With `le`, the bound of a latency objective: how the rules below find its bucket.
         Rule::record("slo:objective_bound:ratio", info),
         Rule::record("slo:objective:ratio", "max without (le) (slo:objective_bound:ratio)"),
         Rule::record("slo:error_budget:ratio", "1 - slo:objective:ratio"),
         Rule::record("slo:time_period:days", "slo:objective:ratio * 0 + 30"),
-        Rule::record("sloth_slo_info", "slo:objective:ratio * 0 + 1"),
+        // One for each: what requests are joined with. It has no labels but those of the others.
+        Rule::record("slo:objective:count", "slo:objective:ratio * 0 + 1"),
+        Rule::Record(Record { record: "sloth_slo_info".to_owned(), expr: percent.to_owned(), labels: made_by }),
         // Of a program that does not say it yet, what is the case unless told.
         Rule::record(
             "slo:min_requests:count",
             format!(
-                "sloth_slo_info * ignoring ({SLOTH}) group_left () max without (instance, pod) (golden_signals_slo_min_requests)\n\
-                 or sloth_slo_info * {MIN_REQUESTS}"
+                "slo:objective:count * ignoring ({SLOTH}) group_left () max without (instance, pod) (golden_signals_slo_min_requests)\n\
+                 or slo:objective:count * {MIN_REQUESTS}"
             ),
         ),
     ]
@@ -68,12 +74,14 @@ fn window_rules(window: &str) -> Vec<Rule> {
     let sum = |metric: &str, more: &str| {
         format!("sum without (instance, pod, grouping{more}) (increase(golden_signals_{metric}{{grouping=\"service\"}}[{window}]))")
     };
-    let total = format!("sloth_slo_info * ignoring ({SLOTH}) group_left () {}", sum("requests_total", ""));
-    let failed =
-        format!("sloth_slo_info{{sloth_slo=\"availability\"}} * ignoring ({SLOTH}) group_left () {}", sum("errors_total", ", error_type"));
+    let total = format!("slo:objective:count * ignoring ({SLOTH}) group_left () {}", sum("requests_total", ""));
+    let failed = format!(
+        "slo:objective:count{{sloth_slo=\"availability\"}} * ignoring ({SLOTH}) group_left () {}",
+        sum("errors_total", ", error_type")
+    );
     // Of all requests with a duration, those that are not below the bound.
     let slow = format!(
-        "sloth_slo_info{{sloth_slo=\"latency\"}} * ignoring ({SLOTH}) group_left () {}\n- ignoring (le) (\n  \
+        "slo:objective:count{{sloth_slo=\"latency\"}} * ignoring ({SLOTH}) group_left () {}\n- ignoring (le) (\n  \
          (slo:objective_bound:ratio{{sloth_slo=\"latency\"}} * 0 + 1) * ignoring ({SLOTH}) group_left ()\n  {}\n)",
         sum("request_duration_seconds_count", ", outcome"),
         sum("request_duration_seconds_bucket", ", outcome"),

@@ -5,6 +5,7 @@
 //! synchronous, borrow everything, keep their scratch between records, and allocate nothing per event once they are warm.
 //! What this does not do: it keeps no state that an outcome depends on, and knows nothing of windows, lateness or series.
 
+use crate::emit::remote_write::Content;
 use crate::event::Event;
 use crate::resource::Gauge;
 use crate::source::{Format, Source};
@@ -39,6 +40,9 @@ pub trait Items {
 
     /// A sample of a resource: no event, and no item of its own; the record that holds it is skipped as `Skip::Metrics`.
     fn gauge(&mut self, _gauge: &Gauge<'_>) {}
+
+    /// All that a request of remote write 2.0 holds, looked at or passed over: its sender wants to be told.
+    fn content(&mut self, _content: Content) {}
 
     /// Cannot be counted. `detail` says what is wrong without any text of the payload; `bytes` is the item, or the record when it
     /// cannot be opened.

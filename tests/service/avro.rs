@@ -24,28 +24,29 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-const COPIES: &str = "golden-signals.avro";
+pub(crate) const COPIES: &str = "golden-signals.avro";
 /// Where a process is killed: moments of a task that copies.
 const MOMENTS: [&str; 7] =
     ["after_poll:3", "applied:20", "mid_produce:2", "before_commit:2", "after_commit:2", "store_write:3", "in_assign:1"];
 /// The number that the registry gives the schema: each of its bytes is another.
 const NUMBER: u32 = 0x0102_0304;
 
-/// What is there of a record, by identity and revision: partition, key, headers, value; and how often.
-type Found = BTreeMap<(Vec<u8>, Vec<u8>), (Stands, usize)>;
+/// What is there of a record, by identity and revision; and how often.
+pub(crate) type Found = BTreeMap<(Vec<u8>, Vec<u8>), (Stands, usize)>;
 
+/// A record where it stands.
 #[derive(Debug, PartialEq)]
-struct Stands {
-    partition: u32,
-    offset: u64,
+pub(crate) struct Stands {
+    pub(crate) partition: u32,
+    pub(crate) offset: u64,
     key: Option<Vec<u8>>,
-    headers: BTreeMap<String, Vec<u8>>,
-    value: Vec<u8>,
+    pub(crate) headers: BTreeMap<String, Vec<u8>>,
+    pub(crate) value: Vec<u8>,
 }
 
-/// All signals of a topic that are committed.
-fn signals(log: &dyn Log, topic: &str) -> Found {
-    let mut found = Found::new();
+/// All records of a topic that are committed, those of a partition in their order.
+pub(crate) fn committed(log: &dyn Log, topic: &str) -> Vec<Stands> {
+    let mut found = vec![];
     let mut reader = log.reader(&Subscription { group: None, topics: vec![Topic::new(topic)] }).unwrap();
     let mut quiet = 0;
     while quiet < 10 {
@@ -55,26 +56,40 @@ fn signals(log: &dyn Log, topic: &str) -> Found {
             Polled::Assigned(_) => {}
             Polled::Batch(batch) => {
                 quiet = 0;
-                for record in batch.iter() {
-                    let header = |name: &str| record.headers.get(name).map(<[u8]>::to_vec);
-                    if header("schema").as_deref() != Some(b"golden-signals/1") {
-                        assert_ne!(topic, COPIES, "only signals are copied");
-                        continue;
-                    }
-                    let stands = Stands {
-                        partition: batch.partition.index,
-                        offset: record.offset.0,
-                        key: record.key.map(<[u8]>::to_vec),
-                        headers: record.headers.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
-                        value: record.value.unwrap().to_vec(),
-                    };
-                    let entry = found.entry((header("identity").unwrap(), header("revision").unwrap()));
-                    entry.and_modify(|(_, times)| *times += 1).or_insert((stands, 1));
-                }
+                found.extend(batch.iter().map(|record| Stands {
+                    partition: batch.partition.index,
+                    offset: record.offset.0,
+                    key: record.key.map(<[u8]>::to_vec),
+                    headers: record.headers.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
+                    value: record.value.unwrap().to_vec(),
+                }));
             }
         }
     }
     found
+}
+
+/// The signals of a topic.
+pub(crate) fn signals(log: &dyn Log, topic: &str) -> Found {
+    let mut found = Found::new();
+    for stands in committed(log, topic) {
+        let header = |name: &str| stands.headers.get(name).cloned();
+        if header("schema").as_deref() != Some(b"golden-signals/1") {
+            assert_ne!(topic, COPIES, "only signals are copied");
+            continue;
+        }
+        let entry = found.entry((header("identity").unwrap(), header("revision").unwrap()));
+        entry.and_modify(|(_, times)| *times += 1).or_insert((stands, 1));
+    }
+    found
+}
+
+/// The embedded log of a process that has stopped, with its public topics and the copies.
+pub(crate) fn opened(folder: &Path) -> Rocks {
+    let topics = PUBLIC.iter().copied().chain([(COPIES, PARTITIONS)]);
+    let topics = topics.map(|(n, p)| TopicSettings { topic: Topic::new(n), partitions: p, retention: Duration::MAX }).collect();
+    let settings = Settings { topics, reserve: 0, ..Settings::default() };
+    Rocks::open(&folder.join("data"), &settings, Arc::new(SystemClock::new())).unwrap()
 }
 
 /// What a datum says, as the public record spells it; null is absent.
@@ -116,7 +131,7 @@ fn without_nulls(json: Value) -> Value {
 
 /// Holds both topics against each other. `frame`: what stands in front of each datum. What was published last, of windows without events, may
 /// have been copied or not when the process was stopped.
-fn same(public: &Found, copies: &Found, frame: &[u8], schema: &str) {
+pub(crate) fn same(public: &Found, copies: &Found, frame: &[u8], schema: &str) {
     let schema = Schema::parse_str(schema).unwrap();
     let reader = GenericDatumReader::builder(&schema).build().unwrap();
     let doubled: Vec<_> = public.iter().chain(copies).filter(|(_, (_, times))| *times > 1).map(|(key, _)| key).collect();
@@ -218,10 +233,7 @@ fn every_revision_stands_once_in_avro_whatever_is_killed_when() {
     settle(&service);
     let shown = shown(&service);
     assert!(service.stop(), "{}", service.said());
-    let topics = PUBLIC.iter().copied().chain([(COPIES, PARTITIONS)]);
-    let topics = topics.map(|(n, p)| TopicSettings { topic: Topic::new(n), partitions: p, retention: Duration::MAX }).collect();
-    let settings = Settings { topics, reserve: 0, ..Settings::default() };
-    let rocks = Rocks::open(&folder.path().join("data"), &settings, Arc::new(SystemClock::new())).unwrap();
+    let rocks = opened(folder.path());
     let log = rocks.log();
     let (public, copies) = (signals(&*log, "golden-signals"), signals(&*log, COPIES));
     // Rabin's fingerprint, as its unit test computes it by hand.

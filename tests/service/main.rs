@@ -8,7 +8,11 @@ mod colours;
 mod counted;
 #[cfg(test)]
 mod demo;
+#[cfg(test)]
+mod demo_stack;
 mod deploy;
+#[cfg(test)]
+mod finals;
 #[cfg(test)]
 mod fleet;
 #[cfg(test)]
@@ -46,7 +50,11 @@ mod prometheus;
 #[cfg(test)]
 mod questions;
 #[cfg(test)]
+mod receiver;
+#[cfg(test)]
 mod router_cli;
+#[cfg(test)]
+mod saturation;
 #[cfg(test)]
 mod scrape;
 #[cfg(test)]
@@ -55,3 +63,5 @@ mod sources;
 mod surroundings;
 #[cfg(test)]
 mod torn;
+#[cfg(test)]
+mod webhook;

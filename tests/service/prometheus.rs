@@ -3,11 +3,8 @@
 //! Where they are neither installed nor can be built the test fails and says how to get them: dashboards and alerts are promises that nothing
 //! else proves.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Both servers, in a folder of their own; they end with it.
@@ -65,51 +62,6 @@ impl Drop for Prometheus {
         }
         drop(command(&["stop", &self.folder.path().display().to_string()]).output());
     }
-}
-
-/// A receiver of what Alertmanager sends; it ends with the test's process.
-pub(crate) struct Webhook {
-    /// `http://127.0.0.1:PORT`
-    pub(crate) url: String,
-    calls: Arc<Mutex<Vec<(String, serde_json::Value)>>>,
-}
-
-impl Webhook {
-    pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let calls = Arc::new(Mutex::new(vec![]));
-        let kept = Arc::clone(&calls);
-        let serve = move || listener.incoming().map_while(Result::ok).for_each(|stream| drop(take(stream, &kept)));
-        std::thread::Builder::new().name("webhook".to_owned()).spawn(serve).unwrap();
-        Self { url, calls }
-    }
-
-    /// Paths and bodies, in the order in which they came.
-    pub(crate) fn calls(&self) -> Vec<(String, serde_json::Value)> {
-        self.calls.lock().unwrap().clone()
-    }
-}
-
-/// One request, answered with 200.
-fn take(stream: TcpStream, kept: &Mutex<Vec<(String, serde_json::Value)>>) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream);
-    let (mut first, mut length) = (String::new(), 0);
-    reader.read_line(&mut first)?;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 || line.trim().is_empty() {
-            break;
-        }
-        if let Some((name, value)) = line.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
-            length = value.trim().parse().unwrap_or_else(|_| panic!("{name}: {value}"));
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-    kept.lock().unwrap().push((path, serde_json::from_slice(&body)?));
-    reader.into_inner().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
 }
 
 /// Errors of HTTP are answers, too.

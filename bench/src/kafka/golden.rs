@@ -3,12 +3,11 @@
 use crate::kafka::exact::{Key, Rows, equal, rfc3339};
 use crate::kafka::{BOUND, PARTITIONS, connect};
 use crate::measure::{Took, now, used_by_children};
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use crate::running::Running;
+use anyhow::{Context, Result, anyhow, ensure};
 use golden_pipeline::decode::timestamp::{TimeUnit, Timestamps};
 use golden_pipeline::emit::read::PublicRecord;
 use golden_pipeline::names::{PIPELINE, SCHEMA, SCHEMA_PROGRESS, SCHEMA_SIGNALS};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use platform_core::clock::Clock as _;
 use platform_core::log::{Log as _, Polled, Reader, Subscription};
 use platform_core::record::{Batch, Topic};
@@ -16,11 +15,8 @@ use platform_core::time::EventTime;
 use platform_runtime::clock::SystemClock;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::Duration;
-
-/// How long a run may take.
-const LIMIT: Duration = Duration::from_secs(600);
 
 /// The program, and the settings it runs with.
 pub(crate) struct Golden {
@@ -29,9 +25,6 @@ pub(crate) struct Golden {
     pub(crate) bootstrap: String,
     pub(crate) window: Duration,
 }
-
-/// A running one.
-pub(crate) struct Running(Child);
 
 /// What stands in the public topic, read as it comes.
 pub(crate) struct Published {
@@ -77,7 +70,7 @@ impl Golden {
     /// Starts it.
     pub(crate) fn start(&self) -> Result<Running> {
         let log = File::create(self.folder.join("golden.log"))?;
-        Ok(Running(self.command(&["run", "--listen", "127.0.0.1:0"]).stderr(log).spawn()?))
+        Ok(Running::new(self.command(&["run", "--listen", "127.0.0.1:0"]).stderr(log).spawn()?))
     }
 
     /// Runs until every window is published, and compares. CPU is that of the whole process, its start and stop included; the time is that
@@ -103,7 +96,7 @@ impl Golden {
     pub(crate) fn until(&self, args: &[&str], look: Duration, done: impl Fn() -> Result<bool>) -> Result<Took> {
         let (before, start) = (used_by_children()?, now());
         let log = File::create(self.folder.join("golden.log"))?;
-        let mut running = Running(self.command(args).stderr(log).spawn()?);
+        let mut running = Running::new(self.command(args).stderr(log).spawn()?);
         while !done()? {
             running.check(now().duration_since(start))?;
             std::thread::park_timeout(look);
@@ -118,40 +111,6 @@ impl Golden {
         let mut command = Command::new(&self.program);
         command.args(args).current_dir(&self.folder);
         command
-    }
-}
-
-impl Running {
-    /// Whether it still may run.
-    pub(crate) fn check(&mut self, since: Duration) -> Result<()> {
-        if let Some(status) = self.0.try_wait()? {
-            bail!("golden ended with {status}");
-        }
-        ensure!(since < LIMIT, "golden has not published everything within {} s", LIMIT.as_secs());
-        Ok(())
-    }
-
-    /// Peak of the resident set so far, MiB.
-    fn peak(&self) -> Result<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no peak")?;
-        Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
-    }
-
-    /// Ends it as a person would.
-    pub(crate) fn stop(&mut self) -> Result<()> {
-        kill(Pid::from_raw(i32::try_from(self.0.id())?), Signal::SIGTERM)?;
-        let status = self.0.wait()?;
-        ensure!(status.success(), "golden ended with {status}");
-        Ok(())
-    }
-}
-
-/// A benchmark that fails leaves nothing running.
-impl Drop for Running {
-    fn drop(&mut self) {
-        // An error says that it has ended already.
-        drop(self.0.kill().and_then(|()| self.0.wait()));
     }
 }
 

@@ -101,7 +101,7 @@ pub(crate) async fn metrics(state: State<AppState>, headers: HeaderMap, body: Bo
     post, path = "/api/v1/write", tag = "ingest",
     request_body(content((String = "application/x-protobuf"))),
     responses(
-        (status = 204, description = "All is stored"),
+        (status = 204, description = "All is stored; of version 2.0 the headers X-Prometheus-Remote-Write-…-Written say how much that was"),
         (status = 400, description = "It could not be decoded; nothing is stored", body = PartlyRefused, content_type = "application/problem+json"),
         (status = 415, description = "Unknown content-type or content-encoding", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too much at once: send it again after Retry-After seconds", body = Problem, content_type = "application/problem+json"),

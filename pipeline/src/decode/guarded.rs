@@ -3,6 +3,7 @@
 //! Only the decoder's own panics are caught. What `items` panics at is a broken invariant of the caller, and goes on to it.
 
 use super::{Decoder, Input, Items, Reason, Skip};
+use crate::emit::remote_write::Content;
 use crate::event::Event;
 use crate::resource::Gauge;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -61,6 +62,12 @@ impl Items for Outward<'_> {
     fn gauge(&mut self, gauge: &Gauge<'_>) {
         self.inside = true;
         self.items.gauge(gauge);
+        self.inside = false;
+    }
+
+    fn content(&mut self, content: Content) {
+        self.inside = true;
+        self.items.content(content);
         self.inside = false;
     }
 

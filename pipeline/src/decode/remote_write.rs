@@ -5,6 +5,7 @@
 
 use crate::decode::gauges::{Attributes, Owner, Parts, measures};
 use crate::decode::{Decoder, Input, Items, Reason, Skip};
+use crate::emit::remote_write::Content;
 use crate::emit::remote_write::messages::{v1, v2};
 use crate::resource::Measure;
 use crate::source::Source;
@@ -31,13 +32,15 @@ pub struct RemoteWrite {
     mapped: Vec<(String, Measure)>,
     inflated: Vec<u8>,
     parts: Parts,
+    /// Of the request at hand, where its version wants it told.
+    content: Option<Content>,
 }
 
 impl RemoteWrite {
     /// Reads requests of this version, with further names from the source.
     #[must_use]
     pub fn new(version: Version, source: &Source) -> Self {
-        Self { version, mapped: source.gauges.clone(), inflated: Vec::new(), parts: Parts::default() }
+        Self { version, mapped: source.gauges.clone(), inflated: Vec::new(), parts: Parts::default(), content: None }
     }
 
     fn read(&mut self, value: &[u8]) -> Result<(), (Reason, &'static str)> {
@@ -78,12 +81,17 @@ impl RemoteWrite {
         if !request.timeseries.iter().all(known) {
             return Err((Reason::SchemaMismatch, "a label names a symbol that is not there"));
         }
+        let mut content = Content::default();
         for series in &request.timeseries {
+            content.samples += series.samples.len() as u64;
+            content.histograms += series.histograms.len() as u64;
+            content.exemplars += series.exemplars.len() as u64;
             let (pairs, _) = series.labels_refs.as_chunks::<2>();
             let labels = Labels(pairs.iter().filter_map(|[name, value]| Some((symbol(*name)?, symbol(*value)?))).collect());
             let samples = series.samples.iter().map(|sample| (sample.timestamp, sample.value));
             take(&labels, samples, &self.mapped, &mut self.parts);
         }
+        self.content = Some(content);
         Ok(())
     }
 }
@@ -94,6 +102,7 @@ impl Decoder for RemoteWrite {
             return items.dead(0, reason, detail, input.value);
         }
         self.parts.tell(items);
+        self.content.take().into_iter().for_each(|content| items.content(content));
         items.skipped(0, Skip::Metrics);
     }
 }

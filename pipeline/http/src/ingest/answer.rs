@@ -1,6 +1,6 @@
 //! What a sender is told, in the form that its protocol expects.
 //!
-//! Remote write: 204 when all is stored. Events and Zipkin: JSON, problems as `application/problem+json`. OTLP/HTTP: an
+//! Remote write: 204 when all is stored, to version 2.0 with how much that was. Events and Zipkin: JSON, problems as `application/problem+json`. OTLP/HTTP: an
 //! `ExportTraceServiceResponse` (or that of metrics), or on failure a `google.rpc.Status`, in the encoding of the request; both are a few bytes and written by hand.
 
 use super::door::Door;
@@ -9,7 +9,8 @@ use super::verdict::{Rejected, Verdict};
 use crate::problem::{BLANK, Problem, with_status};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use golden_pipeline::emit::remote_write::Content;
 use platform_core::codec::{put_bytes, put_u64};
 use serde::Serialize;
 use serde_json::json;
@@ -63,7 +64,7 @@ pub(super) fn answer(door: Door, content_type: Option<&HeaderValue>, outcome: Re
     match (door, outcome) {
         (Door::Traces, outcome) => otlp(encoding(content_type), "rejectedSpans", outcome),
         (Door::Metrics, outcome) => otlp(encoding(content_type), "rejectedDataPoints", outcome),
-        (Door::RemoteWrite, Ok(verdict)) if !verdict.is_all_bad() => StatusCode::NO_CONTENT.into_response(),
+        (Door::RemoteWrite, Ok(verdict)) if !verdict.is_all_bad() => written(verdict.content),
         (_, Err(refusal)) => refused(&refusal),
         (_, Ok(verdict)) if verdict.rejected_total > 0 => partly(verdict),
         (door, Ok(verdict)) => {
@@ -71,6 +72,15 @@ pub(super) fn answer(door: Door, content_type: Option<&HeaderValue>, outcome: Re
             (status, Json(Accepted { accepted: verdict.accepted, skipped: verdict.skipped })).into_response()
         }
     }
+}
+
+/// A sender of 2.0 takes a request for lost when it is not told that all was written; what is passed over is, too: nothing would come of it if it
+/// were sent again.
+fn written(content: Option<Content>) -> Response {
+    let Some(Content { samples, histograms, exemplars }) = content else { return StatusCode::NO_CONTENT.into_response() };
+    let header = |what: &str, count: u64| (format!("x-prometheus-remote-write-{what}-written"), count.to_string());
+    (StatusCode::NO_CONTENT, AppendHeaders([header("samples", samples), header("histograms", histograms), header("exemplars", exemplars)]))
+        .into_response()
 }
 
 fn refused(refusal: &Refusal) -> Response {
@@ -84,13 +94,13 @@ fn refused(refusal: &Refusal) -> Response {
 fn partly(verdict: Verdict) -> Response {
     let status = StatusCode::BAD_REQUEST.as_u16();
     let detail = explain(&verdict);
-    let Verdict { accepted, skipped, rejected, rejected_total } = verdict;
+    let Verdict { accepted, skipped, rejected, rejected_total, .. } = verdict;
     let title = "items were refused";
     with_status(status, None, Json(PartlyRefused { kind: BLANK, title, status, detail, accepted, skipped, rejected, rejected_total }))
 }
 
 fn explain(verdict: &Verdict) -> String {
-    let Verdict { accepted, skipped, rejected_total, rejected } = verdict;
+    let Verdict { accepted, skipped, rejected_total, rejected, .. } = verdict;
     let first = rejected.first().map(|r| format!(" (first: item {}, {}: {})", r.item, r.reason, r.detail)).unwrap_or_default();
     if verdict.is_all_bad() {
         format!("all {rejected_total} items were refused and nothing was stored{first}")

@@ -2,6 +2,7 @@
 
 use super::split::Piece;
 use golden_pipeline::decode::{Decoder, Input, Items, Reason, Skip};
+use golden_pipeline::emit::remote_write::Content;
 use golden_pipeline::event::Event;
 use platform_core::record::Headers;
 use serde::Serialize;
@@ -17,6 +18,8 @@ pub(super) struct Verdict {
     pub skipped: u64,
     pub rejected: Vec<Rejected>,
     pub rejected_total: u64,
+    /// What a request of remote write 2.0 holds.
+    pub content: Option<Content>,
 }
 
 /// An item that was refused.
@@ -75,6 +78,10 @@ impl Items for Judge<'_> {
 
     fn skipped(&mut self, _at: u32, _reason: Skip) {
         self.verdict.skipped += 1;
+    }
+
+    fn content(&mut self, content: Content) {
+        self.verdict.content = Some(content);
     }
 
     fn dead(&mut self, at: u32, reason: Reason, detail: &str, _bytes: &[u8]) {
