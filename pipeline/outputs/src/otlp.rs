@@ -22,6 +22,7 @@ const METHOD: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/E
 pub struct Otlp {
     way: Way,
     temporality: Temporality,
+    names: Compatibility,
 }
 
 /// The way to a collector.
