@@ -170,7 +170,8 @@ impl Loaded {
         let begun = now();
         loop {
             let status: serde_json::Value = serde_json::from_slice(&self.get("/api/v1/status", "")?)?;
-            let decoded = status["deployments"].as_array().into_iter().flatten().filter_map(|one| one["decoded"].as_u64()).sum::<u64>();
+            let decoded = status.get("deployments").and_then(serde_json::Value::as_array).into_iter().flatten();
+            let decoded = decoded.filter_map(|one| one.get("decoded")?.as_u64()).sum::<u64>();
             let sent = self.sent.load(Ordering::Relaxed);
             if decoded >= sent {
                 ensure!(decoded == sent, "{decoded} events are counted, and {sent} were sent");
