@@ -67,6 +67,7 @@ bench: build ## speed and memory against a plain reference, as ratios (docs/benc
 	$(CARGO_TARGET_DIR)/release/golden-bench speed --golden $(GOLDEN) --dir $(BENCH_DIR) $(BENCH_ARGS)
 	$(CARGO_TARGET_DIR)/release/golden-bench memory --golden $(GOLDEN) --dir $(BENCH_DIR)
 	$(CARGO_TARGET_DIR)/release/golden-bench scrape
+	$(CARGO_TARGET_DIR)/release/golden-bench ingest --golden $(GOLDEN) --dir $(BENCH_DIR)/ingest
 	$(CARGO_TARGET_DIR)/release/golden-bench push
 	$(CARGO_TARGET_DIR)/release/golden-bench history --dir $(BENCH_DIR)/history
 

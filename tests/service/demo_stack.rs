@@ -109,7 +109,7 @@ fn the_demo_stack_is_wired_and_ends_without_a_trace() {
     eventually("all rules are loaded and were evaluated", 60, || {
         let groups = data(&format!("{prometheus}/rules"))["groups"].as_array().cloned().unwrap_or_default();
         let rules: Vec<&Value> = groups.iter().flat_map(|group| group["rules"].as_array().unwrap()).collect();
-        let wanted: usize = golden_dashboards::rules_for(6).iter().map(|(_, text)| text.lines().filter(|l| is_rule(l)).count()).sum();
+        let wanted: usize = golden_dashboards::rules_for(6).values().map(|text| text.lines().filter(|l| is_rule(l)).count()).sum();
         assert!(rules.iter().all(|rule| rule["health"] != "err"), "{rules:#?}");
         rules.len() == wanted && rules.iter().all(|rule| rule["health"] == "ok")
     });

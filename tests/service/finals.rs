@@ -113,8 +113,11 @@ fn labels_of(record: &Value) -> Labels {
     labels
 }
 
-/// Counters of one record, as if there were no other: value by labels, and nanoseconds by outcome.
-fn counts(record: &Value) -> (BTreeMap<Labels, f64>, BTreeMap<String, u64>) {
+/// Counters of one record: value by labels, and nanoseconds by outcome.
+type Counts = (BTreeMap<Labels, f64>, BTreeMap<String, u64>);
+
+/// Counters of one record, as if there were no other.
+fn counts(record: &Value) -> Counts {
     let (labels, mut counts, mut nanos) = (labels_of(record), BTreeMap::new(), BTreeMap::new());
     let of_service = (record["grouping"] == "service").then(|| {
         let mut labels = labels.clone();
@@ -185,8 +188,8 @@ fn seconds(nanos: &Value) -> i64 {
 /// What the records of the public topic say that metrics must be.
 fn wanted(public: &[Stands]) -> Wanted {
     let mut wanted = Wanted::default();
-    // Counters and nanoseconds of each result so far, by identity.
-    let mut before: BTreeMap<Vec<u8>, (BTreeMap<Labels, f64>, BTreeMap<String, u64>)> = BTreeMap::new();
+    // Of each result so far, by identity.
+    let mut before: BTreeMap<Vec<u8>, Counts> = BTreeMap::new();
     let mut series: BTreeMap<(u32, Labels), Series> = BTreeMap::new();
     for stands in public {
         let record: Value = serde_json::from_slice(&stands.value).unwrap();

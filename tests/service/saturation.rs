@@ -30,10 +30,13 @@ fn attributes(pairs: &[(&str, &str)]) -> Vec<KeyValue> {
     pairs.iter().map(|(key, text)| KeyValue { key: (*key).to_owned(), value: value(text), ..KeyValue::default() }).collect()
 }
 
-/// Gauges of one container: name, attributes of the point, value.
-fn container(service: &str, pod: &str, time: i64, gauges: &[(&str, &[(&str, &str)], f64)]) -> ResourceMetrics {
+/// A gauge: name, attributes of its point, value.
+type Given<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
+
+/// Gauges of one container.
+fn container(service: &str, pod: &str, time: i64, gauges: &[Given<'_>]) -> ResourceMetrics {
     let resource = attributes(&[("service.name", service), ("k8s.pod.uid", pod), ("k8s.container.name", "main")]);
-    let metric = |(name, more, value): &(&str, &[(&str, &str)], f64)| {
+    let metric = |(name, more, value): &Given<'_>| {
         let point = NumberDataPoint {
             attributes: attributes(more),
             time_unix_nano: time as u64,
@@ -55,7 +58,7 @@ fn of_shop(time: i64) -> Vec<u8> {
     let used: &[(&str, &str)] = &[("db.client.connection.state", "used")];
     let idle: &[(&str, &str)] = &[("db.client.connection.state", "idle")];
     let bounded = |pod, cores, mib| {
-        let gauges: [(&str, &[(&str, &str)], f64); 7] = [
+        let gauges: [Given<'_>; 7] = [
             ("container.cpu.usage", &[], cores),
             ("k8s.container.cpu_limit", &[], 2.0),
             ("container.memory.working_set", &[], mib * MIB),
