@@ -152,8 +152,10 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let (pushing, outputs): (Vec<_>, Vec<_>) = outputs.into_iter().unzip();
     let sinks = sinks(&topics, &checked, &settings, &scrapes).into_iter().chain(pushing).chain(copies);
     pipelines.push(topology::shared(router, sinks.collect()));
-    let readers = vitals::readers(&pipelines, &place, &*log);
+    // Who answers people says how far everybody is. Others have no right to ask for the groups of all others.
+    let of_all = has(&args.role, Role::Api).then(|| vitals::readers(&pipelines, &place, &*log));
     pipelines.iter_mut().for_each(|pipeline| pipeline.stages.retain(|stage| has(&args.role, role_of(&stage.name))));
+    let readers = of_all.unwrap_or_else(|| vitals::readers(&pipelines, &place, &*log));
     let own = starts.iter().filter(|start| !is_release(start)).map(|start| start.deployment).collect();
     let lookout = Lookout::start(engine.log_of_requests(), &topics.control, own).map_err(Failure::failed)?;
     let standing = lookout.standing();

@@ -46,6 +46,8 @@ mod prometheus;
 #[cfg(test)]
 mod questions;
 #[cfg(test)]
+mod refused;
+#[cfg(test)]
 mod router_cli;
 #[cfg(test)]
 mod scrape;
