@@ -90,7 +90,7 @@ pub(crate) struct RunArgs {
     /// Begins a new deployment of its colour although one with the same version runs; never of the colour that is live
     #[arg(long)]
     pub(crate) fresh: bool,
-    /// With --demo: both colours run, a release of green is flipped to and fails, and the controller flips back by itself
+    /// With --demo: both colours run, a release of green is flipped to, its health fails, and the controller flips back by itself
     #[arg(long, requires = "demo", conflicts_with_all = ["role", "colour"])]
     pub(crate) flip: bool,
     /// With --demo: starts a Kafka broker of its own and runs on it. Needs Java 17 and Maven

@@ -75,7 +75,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> Outcome {
     };
     let remember = if args.streaming { nanos(deployment.settings.plain.retain.0) * 2 } else { 0 };
     let feed = OrdersFeed::only(ONLY);
-    let router = crate::router::stage(&[ONLY.colour], feed, remember);
+    let router = crate::router::stage(&[ONLY.colour], feed, remember, String::new());
     let bounded = Bounded {
         pipeline: chain(deployment, router),
         log: log.clone(),

@@ -12,9 +12,17 @@ use platform_core::pipeline::{Kind, Stage};
 use platform_core::record::Topic;
 use std::sync::Arc;
 
+/// What people call this process where several share the work: its name, if it has one, its number, and the machine.
+pub(crate) fn name_of_process(instance: &str) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = if instance.is_empty() { String::new() } else { format!("{instance}, ") };
+    let on = if host.trim().is_empty() { String::new() } else { format!(" on {}", host.trim()) };
+    format!("{name}process {}{on}", std::process::id())
+}
+
 /// The stage, which forwards one of these colours as `feed` orders. `remember` is how long an identity is known after its window's start, in
-/// ns; 0 when no window is ever corrected.
-pub(crate) fn stage(colours: &[Colour], feed: Arc<OrdersFeed>, remember: i64) -> Stage {
+/// ns; 0 when no window is ever corrected. `name` is what people call this process, empty where nobody looks.
+pub(crate) fn stage(colours: &[Colour], feed: Arc<OrdersFeed>, remember: i64, name: String) -> Stage {
     let of = |colour: &Colour| Topics::of(colour.name());
     let inputs: Vec<(Colour, Topic)> = colours.iter().map(|colour| (*colour, of(colour).signals)).collect();
     let topics = of(&Colour::Blue);
@@ -25,7 +33,7 @@ pub(crate) fn stage(colours: &[Colour], feed: Arc<OrdersFeed>, remember: i64) ->
         .collect();
     let reads = inputs.iter().map(|(_, topic)| topic.clone()).collect();
     let settings =
-        WorkerSettings { pipeline: PIPELINE.to_owned(), inputs, routes, progress: SCHEMA_PROGRESS, summed: SCHEMA_SIGNALS, remember };
+        WorkerSettings { pipeline: PIPELINE.to_owned(), inputs, routes, progress: SCHEMA_PROGRESS, summed: SCHEMA_SIGNALS, remember, name };
     Stage {
         name: "router".to_owned(),
         reads,

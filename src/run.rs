@@ -72,6 +72,10 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     // Taken first: a port in use is said before anything is opened or written.
     let listener = listen(settings.http.listen)?;
     let address = listener.local_addr().map_err(Failure::failed)?;
+    if args.flip && settings.router.health.is_empty() {
+        // As in a cluster, where each colour has processes of its own.
+        settings.router.health = Colour::ALL.map(|colour| (colour, vec![format!("http://{address}")])).into();
+    }
     // Dropped last, when nothing is open in the folder any more.
     let _temporary = (args.demo && args.data.is_none()).then(|| Temporary(settings.data.clone()));
     let _broker = args.kafka.then(|| broker::Broker::start(&mut settings)).transpose()?;
@@ -126,24 +130,32 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         by: ["golden run", &place.instance].join(" ").trim_end().to_owned(),
     };
     let starts = colours.into_iter().map(|colour| colours::join_or_begin(&begins, colour)).collect::<Result<Vec<_>, _>>()?;
+    // The demo's release may end without this program: its end is part of the story.
+    let is_release = |start: &&Start| args.flip && start.deployment.colour == story::RELEASE;
+    let mistake = story::Mistake::default();
     let mut pipelines = Vec::new();
     let mut computed = Vec::new();
     for start in &starts {
         let of = engine::topics(&settings, start.deployment.colour);
         let tally = Arc::new(Tally::default());
-        pipelines.push(topology::part(deployment(&settings, &checked, start, &of, &inlets, &rules, &tally, &*log)?));
+        let mut made = deployment(&settings, &checked, start, &of, &inlets, &rules, &tally, &*log)?;
+        if is_release(&start) {
+            made.sources.iter_mut().for_each(|source| source.decoder = mistake.within(&source.decoder));
+        }
+        pipelines.push(topology::part(made));
         computed.push(Computed { deployment: start.deployment, tally, partials: of.partials });
     }
     described::start_at_zero(&pipelines.iter().map(|pipeline| pipeline.name.clone()).collect::<Vec<_>>());
     let feed = OrdersFeed::of_log(Arc::clone(&log), &topics.control);
-    let router = crate::router::stage(&Colour::ALL, feed, nanos(checked.plain.retain.0) * 2);
+    let name = crate::router::name_of_process(&instance);
+    let router = crate::router::stage(&Colour::ALL, feed, nanos(checked.plain.retain.0) * 2, name);
     let (pushing, outputs): (Vec<_>, Vec<_>) = outputs.into_iter().unzip();
     let sinks = sinks(&topics, &checked, &settings, &scrapes).into_iter().chain(pushing).chain(copies);
     pipelines.push(topology::shared(router, sinks.collect()));
-    let readers = vitals::readers(&pipelines, &place, &*log);
+    // Who answers people says how far everybody is. Others have no right to ask for the groups of all others.
+    let of_all = has(&args.role, Role::Api).then(|| vitals::readers(&pipelines, &place, &*log));
     pipelines.iter_mut().for_each(|pipeline| pipeline.stages.retain(|stage| has(&args.role, role_of(&stage.name))));
-    // The demo's release may end without this program: its end is the story.
-    let is_release = |start: &&Start| args.flip && start.deployment.colour == story::RELEASE;
+    let readers = of_all.unwrap_or_else(|| vitals::readers(&pipelines, &place, &*log));
     let own = starts.iter().filter(|start| !is_release(start)).map(|start| start.deployment).collect();
     let lookout = Lookout::start(engine.log_of_requests(), &topics.control, own).map_err(Failure::failed)?;
     let standing = lookout.standing();
@@ -220,11 +232,12 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     };
     let state = golden_http::AppState::new(parts).map_err(Failure::failed)?;
     drop(lobby);
-    announce(address, args.demo, args.flip, &settings, &starts);
+    let doors = golden_http::Doors { ingest: has(&args.role, Role::Ingest), api: has(&args.role, Role::Api), router: routes };
+    announce(address, doors, args, &settings, &starts);
     let demo = args.demo.then(|| demo::Feed::start(address, Arc::clone(&clock))).transpose().map_err(Failure::failed)?;
-    let story = router.as_ref().zip(release).map(|(router, green)| story::Story::start(router.door(), green, Arc::clone(&clock)));
+    let story = router.as_ref().zip(release);
+    let story = story.map(|(router, green)| story::Story::start(router.door(), green, mistake, Arc::clone(&clock)));
     let story = story.transpose().map_err(Failure::failed)?;
-    let doors = golden_http::Doors { ingest: has(&args.role, Role::Ingest), api: has(&args.role, Role::Api) };
     let served = serve(listener, golden_http::router(state, doors), watch, Arc::clone(&standing));
     drop(demo);
     drop(story);
@@ -479,9 +492,16 @@ fn sinks(topics: &Topics, checked: &Checked, settings: &Settings, scrapes: &Arc<
 }
 
 /// What a person needs to know first.
-fn announce(address: SocketAddr, demo: bool, flip: bool, settings: &Settings, starts: &[Start]) {
+fn announce(address: SocketAddr, doors: golden_http::Doors, args: &RunArgs, settings: &Settings, starts: &[Start]) {
     eprintln!("golden-signals {} is running", env!("CARGO_PKG_VERSION"));
-    for (what, path) in [("services", "/"), ("API", "/api/docs"), ("metrics", "/metrics"), ("send events to", "/api/v1/events")] {
+    let links = [
+        ("services", "/", doors.api),
+        ("router", "/api/v1/router", doors.router && !doors.api),
+        ("API", "/api/docs", true),
+        ("metrics", "/metrics", true),
+        ("send events to", "/api/v1/events", doors.ingest),
+    ];
+    for (what, path, _) in links.into_iter().filter(|(.., there)| *there) {
         eprintln!("  {what:15} http://{address}{path}");
     }
     eprintln!("  {:15} {}", "data", settings.data.display());
@@ -494,10 +514,10 @@ fn announce(address: SocketAddr, demo: bool, flip: bool, settings: &Settings, st
     if let Some(from) = &settings.overrides.from {
         eprintln!("  {:15} golden overrides publish DIR --to {from}", "rules of teams");
     }
-    if demo {
+    if args.demo {
         eprintln!("\nThe demo shop is being fed; its first signals show within 20 seconds. Incidents of each cycle:");
         demo::print_timetable();
-        if flip {
+        if args.flip {
             eprintln!("\nA release happens meanwhile, and fails:");
         }
     }

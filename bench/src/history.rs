@@ -97,7 +97,7 @@ impl HistoryBench {
             page: Page::default(),
             retention: Retention::default(),
         };
-        let router = golden_http::router(AppState::new(parts)?, Doors { ingest: false, api: true });
+        let router = golden_http::router(AppState::new(parts)?, Doors { ingest: false, api: true, router: false });
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))?;
         let address = listener.local_addr()?;

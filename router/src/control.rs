@@ -54,6 +54,9 @@ pub enum GiveError {
     /// Nobody can know from it what is live.
     #[error(transparent)]
     Unusable(#[from] Unusable),
+    /// The transactional id of orders cannot be had.
+    #[error("the control log cannot be written: {0}")]
+    Writer(LogError),
     /// The transaction did not take place, or nobody knows.
     #[error("the control log cannot be written: {0}")]
     Write(#[from] CommitError),
@@ -216,15 +219,27 @@ pub fn give(
     topic: &Topic,
     decide: impl FnOnce(&Orders) -> Option<Entry>,
 ) -> Result<Option<Entry>, GiveError> {
+    give_upon(None, log, pipeline, topic, decide)
+}
+
+/// As `give`; upon what was read before, which is a planted mistake: others may have ordered something since.
+pub(crate) fn give_upon(
+    before: Option<&OrdersReader>,
+    log: &Arc<dyn Log>,
+    pipeline: &str,
+    topic: &Topic,
+    decide: impl FnOnce(&Orders) -> Option<Entry>,
+) -> Result<Option<Entry>, GiveError> {
     let start = log.bounds(&Partition::new(topic, 0))?.0;
     if start > Offset(0) {
         return Err(Unusable::Truncated(start).into());
     }
-    let mut writer = log.writer(&format!("{pipeline}.control"))?;
-    let mut reader = OrdersReader::new(Arc::clone(log), topic);
-    if !reader.refresh()? {
+    let mut writer = log.writer(&format!("{pipeline}.control")).map_err(GiveError::Writer)?;
+    let mut now = OrdersReader::new(Arc::clone(log), topic);
+    if before.is_none() && !now.refresh()? {
         return Err(GiveError::End);
     }
+    let reader = before.unwrap_or(&now);
     if let Some(unusable) = reader.unusable() {
         return Err(unusable.into());
     }

@@ -11,7 +11,7 @@ pub mod flip;
 /// What is seen.
 pub mod observe;
 
-use crate::control::{GiveError, OrdersReader, give};
+use crate::control::{GiveError, OrdersReader, give_upon};
 use crate::decide::{Action, CONTROLLER, Facts, Precondition, Wish};
 use crate::deployment::Colour;
 use crate::health::Health;
@@ -22,6 +22,7 @@ use crate::status::{Shadow, Status};
 use flip::Stand;
 use observe::{Observer, Probe};
 use platform_core::log::{Log, LogError, Polled, Reader, Subscription};
+use platform_core::planted::{Bug, planted};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -46,6 +47,8 @@ pub struct Controller {
     leads: bool,
     due: Duration,
     paged: Option<String>,
+    /// What was to be ordered last could not be.
+    unable: bool,
     counted: Counted,
 }
 
@@ -138,6 +141,7 @@ impl Controller {
             leads: false,
             due: Duration::ZERO,
             paged: None,
+            unable: false,
             counted: Counted::default(),
             log,
             settings,
@@ -211,10 +215,16 @@ impl Controller {
         }
         let action = self.facts(self.orders.orders()).decide();
         let done = self.carry_out(&action);
+        let unable = done.as_ref().is_err_and(|error| !matches!(error, GiveError::Passed(_)));
+        // Once may be a broker that is just leaving.
+        let stays_unable = std::mem::replace(&mut self.unable, unable) && unable;
         self.page(match (action, &done) {
-            (Action::Page { reason } | Action::Flip { reason, page: true, .. }, _) => Some(reason),
             // The log lost its beginning, or a newer program wrote, since it was read.
             (_, Err(GiveError::Unusable(unusable))) => Some(unusable.to_string()),
+            (Action::Flip { reason, .. } | Action::Abandon { reason, .. }, Err(error)) if stays_unable => {
+                Some(format!("{reason}; that cannot be ordered: {error}"))
+            }
+            (Action::Page { reason } | Action::Flip { reason, page: true, .. }, _) => Some(reason),
             _ => None,
         });
         done
@@ -288,7 +298,8 @@ impl Controller {
     }
 
     fn give(&self, decide: impl FnOnce(&Orders) -> Option<Entry>) -> Result<(), GiveError> {
-        give(&self.log, &self.settings.pipeline, &self.settings.control, decide).map(drop)
+        let before = planted(Bug::ControlReadFirst).then_some(&self.orders);
+        give_upon(before, &self.log, &self.settings.pipeline, &self.settings.control, decide).map(drop)
     }
 
     /// Does what a person asks for, or says why not. Both stand in the control log then, unless it was a dry run.

@@ -34,7 +34,7 @@ pub struct Status {
     pub age: Option<f64>,
     /// Both colours.
     pub colours: Vec<ColourStatus>,
-    /// Public partitions, each with what its worker forwards.
+    /// Public partitions, each with what its worker forwards, and whose worker that is.
     pub partitions: Vec<PartitionStatus>,
     /// Windows of both deployments that were compared by this controller.
     pub shadow: Shadow,
@@ -84,6 +84,9 @@ pub struct PartitionStatus {
     pub window: Option<String>,
     /// When the log took that window's progress record.
     pub published: Option<String>,
+    /// The process whose worker holds it, as that said with its newest commit; none: nobody committed yet, or one of an older version.
+    #[serde(default)]
+    pub holder: Option<String>,
 }
 
 /// How many windows of both deployments were compared, by partition.
@@ -149,6 +152,7 @@ impl Status {
             forwards: seen.newest.map(|(_, by, _)| by),
             window: seen.newest.map(|(window, _, _)| shown(window)),
             published: seen.newest.map(|(_, _, at)| time_shown(at)),
+            holder: seen.holder.clone(),
         };
         let refusal = |(number, refusal): (usize, &crate::orders::Refusal)| RefusalStatus {
             id: format!("r{}", number + 1),

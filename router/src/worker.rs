@@ -53,6 +53,8 @@ pub struct WorkerSettings {
     /// How long an identity is remembered after its window's start at least, in ns; longer while results of it may come. 0: not at all, which
     /// is for bounded runs without corrections.
     pub remember: i64,
+    /// What people call the process that it runs in: stands beside its positions, so that they see who holds a partition. Empty: nothing does.
+    pub name: String,
 }
 
 /// One worker, for one partition number.
@@ -630,7 +632,7 @@ impl MergeStage for Worker {
     fn metadata(&self, input: &Partition) -> Vec<u8> {
         let torn = self.inputs.iter().any(|i| i.partition == *input && i.held == Held::Torn);
         let mut bytes = Vec::new();
-        self.state.put_beside(torn, &mut bytes);
+        self.state.put_beside(torn, &self.settings.name, &mut bytes);
         bytes
     }
 

@@ -8,13 +8,14 @@ use crate::health::{Answer, Answers, Health, Items};
 use crate::marks::{Cut, SCHEMA_CUT, SCHEMA_SEALED, Sealed};
 use crate::orders::{Entry, FlipKind, Order, Orders, Start};
 use crate::settings::{Checks, ColourTopics, ControllerSettings};
-use crate::worker::state::Beside;
+use crate::worker::state::{Beside, put_name};
 use platform_core::clock::Clock;
 use platform_core::growth::{
     COLOUR_HEADER, EPOCH_HEADER, GROWTH_HEADER, Growth, HASH_HEADER, IDENTITY_HEADER, REVISION_HEADER, SUMS_HEADER, Sums,
 };
 use platform_core::log::{Claim, Committed, Log};
 use platform_core::record::{NewRecord, Offset, Partition, Topic};
+use platform_core::stage::COMMIT_NUMBER;
 use platform_core::time::SECOND;
 use platform_runtime::memory::{AppendTimes, MemoryLog, TopicSettings};
 use platform_testkit::clock::SimClock;
@@ -356,7 +357,9 @@ impl World {
             let (progress, of) = (*progress, *of);
             let torn = self.sides[&colour].2.torn;
             let mut metadata = Vec::new();
-            Beside { torn, progress, of, ..Beside::default() }.put(&mut metadata);
+            Beside { torn, progress, of, named: true, ..Beside::default() }.put(&mut metadata);
+            put_name(&format!("process {index} on w"), &mut metadata);
+            metadata.extend_from_slice(&[0; COMMIT_NUMBER]);
             (Partition::new(&set.colours[&colour].signals, index), Committed { offset: Offset(0), metadata })
         });
         writer.commit(&claim, &read.collect::<Vec<_>>()).unwrap();

@@ -38,7 +38,8 @@ pub(crate) struct RouterArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RouterCommand {
-    /// Runs router workers and a controller; of several controllers one leads. The same as `golden run --role router`
+    /// Runs router workers and a controller, and answers what the other commands ask. Of several controllers one leads. The same as
+    /// `golden run --role router`
     Run(Box<RunArgs>),
     /// Shows both colours, what is live, what each partition forwards, and the newest flips
     Status {
@@ -111,7 +112,7 @@ pub(crate) struct At {
     /// Settings file; with `log.kafka` in it the topics are looked at directly
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// URL of a running `golden run` with the roles `router` and `api` [default without Kafka: http://127.0.0.1:8080]
+    /// URL of a running `golden run` with the role `router` [default without Kafka: http://127.0.0.1:8080]
     #[arg(long, value_name = "URL")]
     server: Option<String>,
     /// Accepts a Kafka cluster of one broker: for trying out

@@ -14,6 +14,7 @@ use golden_router::deployment::{Colour, Deployment};
 use golden_router::diff;
 use golden_router::receipt::{self, Receipt};
 use golden_router::settings::{Checks, ColourTopics, ControllerSettings};
+use platform_core::log::CommitError;
 use platform_core::time::nanos;
 use serde_json::{Value, json};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -149,7 +150,10 @@ impl RouterDoor for Door {
             tracing::warn!(%by, %reason, wanted = ?asked.wanted, %error, "an order was not given");
             match error {
                 GiveError::Passed(_) | GiveError::Unusable(_) => RouterError::Refused(error.to_string()),
-                error => away(&error),
+                GiveError::Write(CommitError::Doubtful(_)) => {
+                    RouterError::Away(format!("whether it was ordered, `golden router log` says: {error}"))
+                }
+                error => RouterError::Away(format!("nothing changed: {error}")),
             }
         })?;
         if !answer.granted && !asked.dry_run {

@@ -20,7 +20,8 @@ pub(super) fn status(of: &Status) -> String {
     for partition in &of.partitions {
         let forwards = partition.forwards.map_or_else(|| "nothing yet".to_owned(), |by| by.to_string());
         let window = partition.window.as_deref().unwrap_or("none");
-        lines.push(format!("partition  {:<3} forwards {forwards}, newest window {window}", partition.partition));
+        let held = partition.holder.as_ref().map(|holder| format!(", held by {holder}")).unwrap_or_default();
+        lines.push(format!("partition  {:<3} forwards {forwards}, newest window {window}{held}", partition.partition));
     }
     let shadow = &of.shadow;
     lines.push(format!("shadow     {} windows compared, {} differ", shadow.compared, shadow.different));

@@ -102,7 +102,7 @@ pub(super) fn join_or_begin(parts: &Parts<'_>, colour: Colour) -> Result<Start, 
             (Ok(None), Some(start)) => return Ok(joined(start, parts.version)),
             // Somebody else wrote meanwhile, or nobody knows whether this was: the log says.
             (Err(error @ (GiveError::Write(_) | GiveError::Passed(_) | GiveError::End)), _) => last = Some(error.to_string()),
-            (Err(error @ (GiveError::Read(_) | GiveError::Unusable(_))), _) => return Err(cannot(&error)),
+            (Err(error @ (GiveError::Read(_) | GiveError::Writer(_) | GiveError::Unusable(_))), _) => return Err(cannot(&error)),
             (Ok(_), None) => {}
         }
         std::thread::park_timeout(PAUSE);

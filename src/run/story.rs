@@ -1,10 +1,15 @@
-//! The story of `golden run --demo --flip`: a release of green is flipped to, dies, and the controller flips back by itself.
+//! The story of `golden run --demo --flip`: a release of green is flipped to, its health fails, and the controller flips back by itself.
 //!
-//! Green's tasks are a run of their own, so that they can be dropped as a crash would drop them: what they had not committed is gone, and
-//! nobody is told. The controller sees of it what it sees of a process that died. What this does not do: it orders no flip back.
+//! The release has a mistake that shows some time after the flip: it cannot read a part of the events any more, and puts them aside as dead
+//! letters. The controller asks both colours by HTTP how they are (`router.health`), as it would in a cluster, and hears of it there. Green's
+//! tasks are a run of their own, which ends once green is given up, as a process of its own would.
+//! What this does not do: it tells the controller nothing, and orders no flip back.
 
 use crate::router::door::Door;
 use golden_http::{RouterDoor, RouterError, RouterOrder, RouterRequest};
+use golden_pipeline::decode::{Decoder, Input, Items, MakeDecoder, Reason, Skip};
+use golden_pipeline::event::Event;
+use golden_pipeline::resource::Gauge;
 use golden_router::controller::Answer;
 use golden_router::deployment::Colour;
 use golden_router::status::{FlipStatus, Status};
@@ -12,6 +17,7 @@ use platform_core::clock::Clock;
 use platform_runtime::runtime::{Running, STOP_DEADLINE};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -21,6 +27,65 @@ const LOOK: Duration = Duration::from_millis(500);
 /// The colour whose release fails.
 pub(super) const RELEASE: Colour = Colour::Green;
 
+/// The mistake of the release. Until it shows, the release is as good as what it replaces.
+#[derive(Clone, Default)]
+pub(super) struct Mistake(Arc<AtomicBool>);
+
+impl Mistake {
+    /// Decoders that have it.
+    pub(super) fn within(&self, decoders: &MakeDecoder) -> MakeDecoder {
+        let (decoders, mistake) = (Arc::clone(decoders), self.clone());
+        Arc::new(move |wanted| Box::new(Mistaken { decoder: decoders(wanted), mistake: mistake.clone() }))
+    }
+}
+
+/// A decoder with the mistake.
+struct Mistaken {
+    decoder: Box<dyn Decoder>,
+    mistake: Mistake,
+}
+
+impl Decoder for Mistaken {
+    fn decode(&mut self, input: &Input<'_>, items: &mut dyn Items) {
+        if self.mistake.0.load(Ordering::Relaxed) {
+            self.decoder.decode(input, &mut Misread { items, record: input.value });
+        } else {
+            self.decoder.decode(input, items);
+        }
+    }
+}
+
+/// Items of which every fourth event is refused.
+struct Misread<'a> {
+    items: &'a mut dyn Items,
+    record: &'a [u8],
+}
+
+impl Items for Misread<'_> {
+    fn event(&mut self, at: u32, event: &Event<'_>) {
+        // By the event alone: whoever reads it once more refuses the same.
+        let drawn = event.event_time.0.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 62;
+        if drawn == 0 {
+            let item = if event.raw.is_empty() { self.record } else { event.raw };
+            self.items.dead(at, Reason::StatusInvalid, "the demo's release cannot read this status", item);
+        } else {
+            self.items.event(at, event);
+        }
+    }
+
+    fn skipped(&mut self, at: u32, reason: Skip) {
+        self.items.skipped(at, reason);
+    }
+
+    fn gauge(&mut self, gauge: &Gauge<'_>) {
+        self.items.gauge(gauge);
+    }
+
+    fn dead(&mut self, at: u32, reason: Reason, detail: &str, bytes: &[u8]) {
+        self.items.dead(at, reason, detail, bytes);
+    }
+}
+
 /// Tells it until it is dropped.
 pub(super) struct Story {
     stop: Option<Sender<()>>,
@@ -28,17 +93,17 @@ pub(super) struct Story {
 }
 
 impl Story {
-    /// Begins with both colours running; `green` is the run of the release.
+    /// Begins with both colours running; `green` is the run of the release, which has this mistake.
     ///
     /// # Errors
     /// When there is no thread to be had.
-    pub(super) fn start(door: Arc<Door>, green: Running, clock: Arc<dyn Clock>) -> io::Result<Self> {
+    pub(super) fn start(door: Arc<Door>, green: Running, mistake: Mistake, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let (stop, stopped) = std::sync::mpsc::channel();
         let body = move || {
             let begun = clock.monotonic();
             let teller = Teller { door, clock, begun, stopped };
             // Nothing to tell any more: the program ends.
-            let _ = teller.tell(green);
+            let _ = teller.tell(green, &mistake);
         };
         let thread = std::thread::Builder::new().name("story".to_owned()).spawn(body)?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
@@ -63,22 +128,28 @@ struct Teller {
 
 impl Teller {
     /// `None`: the program ends.
-    fn tell(&self, mut green: Running) -> Option<()> {
-        let released = self.release();
-        if released.is_none() {
-            // In order, as a program ends that nothing happened to.
-            if let Err(error) = green.stop(STOP_DEADLINE / 2) {
-                tracing::warn!(%error, "the release did not stop in order");
-            }
+    fn tell(&self, mut green: Running, mistake: &Mistake) -> Option<()> {
+        let back = self.release().and_then(|flip| self.taken_back(flip, mistake));
+        // As a process ends whose deployment was given up, or whose program is told to stop.
+        if let Err(error) = green.stop(STOP_DEADLINE / 2) {
+            tracing::warn!(%error, "the release did not stop in order");
         }
-        let flip = released?;
-        drop(green);
-        self.say("the release fails: all tasks of green are gone, in the middle of a window. Nobody tells the controller");
+        let back = back?;
+        self.say(&format!("{} was given up, so its tasks have ended", back.from));
+        self.proved(back.flip)?;
+        self.say(&format!("{} is live again; `golden router status` and `golden router log` show how it came", back.to));
+        Some(())
+    }
+
+    /// Lets the mistake show, and waits for the flip behind this one.
+    fn taken_back(&self, flip: u64, mistake: &Mistake) -> Option<FlipStatus> {
+        mistake.0.store(true, Ordering::Relaxed);
+        self.say(
+            "the health of the release fails: it cannot read every fourth event any more, and puts it aside. Nobody tells the controller",
+        );
         let back = self.until(|status| newest(status).filter(|newest| newest.flip > flip).cloned())?;
         self.say(&format!("flip {}, {} to {}, ordered by {}: {}", back.flip, back.from, back.to, back.by, back.reason));
-        self.proved(back.flip)?;
-        self.say(&format!("{} is live again; `golden router status` and `golden router diff` show how it stands", back.to));
-        Some(())
+        Some(back)
     }
 
     /// Flips to the release once it is fit, and waits for the receipt. Gives the number of the flip.

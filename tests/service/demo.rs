@@ -1,5 +1,5 @@
 //! The demo, as a whole process: signals within 20 seconds, and every planned incident seen, turned critical and recovered in time; and a
-//! release that fails is taken back by the controller, without a gap, and without a request more or less in Prometheus.
+//! release whose health fails is taken back by the controller, without a gap, and without a request more or less in Prometheus.
 
 use crate::counted::Counted;
 use crate::ledger::Stopping;
@@ -7,7 +7,9 @@ use crate::process::{Service, eventually};
 use golden_generate::demo::{Demo, Kind};
 use golden_pipeline::decode::timestamp::{TimeUnit, Timestamps};
 use platform_core::time::SECOND;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
 /// Length of the demo's windows in ns.
@@ -63,7 +65,7 @@ fn nanos_of(time: &str) -> i64 {
 }
 
 #[test]
-fn a_release_that_fails_is_taken_back_without_a_gap() {
+fn a_release_whose_health_fails_is_taken_back_without_a_gap() {
     let (counted, stop) = (Counted::new(), AtomicBool::new(false));
     let mut service = counted.start(&["--demo", "--flip"]);
     std::thread::scope(|scope| {
@@ -76,22 +78,69 @@ fn a_release_that_fails_is_taken_back_without_a_gap() {
     assert!(service.stop(), "it stops in order");
 }
 
+/// Why the controller takes the release back, and by nothing else.
+const WHY: &str = "green.2 is live and fails: it puts aside more of the same input than the other one. blue.1 is well";
+
 /// Waits for both flips of the demo's story, and looks at what they left.
 fn flipped_twice(service: &Service) {
+    // What a person reads meanwhile, in this order.
+    for line in [
+        "a release of green computes the same windows beside it",
+        "flip 1, blue.1 to green.2, is ordered",
+        "receipt 1: lost 0, doubled 0",
+        "the health of the release fails",
+        &format!("flip 2, green.2 to blue.1, ordered by controller: {WHY}"),
+        "green.2 was given up, so its tasks have ended",
+        "receipt 2: lost 0, doubled 0",
+        "blue.1 is live again",
+    ] {
+        eventually(&format!("`{line}` is said"), 200, || service.said().contains(line));
+    }
     let flips = || service.get("/api/v1/router").and_then(|status| status["flips"].as_array().cloned()).unwrap_or_default();
-    eventually("two flips have receipts", 300, || flips().iter().filter(|flip| !flip["lost_and_doubled"].is_null()).count() == 2);
+    eventually("two flips have receipts", 10, || flips().iter().filter(|flip| !flip["lost_and_doubled"].is_null()).count() == 2);
     let (both, status) = (flips(), service.get("/api/v1/router").unwrap());
     let of = |at: usize, field: &str| both[at][field].as_str().unwrap_or_default().to_owned();
     // The newest comes first.
-    assert!(of(0, "kind") == "failure" && of(0, "by").starts_with("controller"), "{status:#}");
+    assert!(of(0, "kind") == "failure" && of(0, "by").starts_with("controller") && of(0, "reason") == WHY, "{status:#}");
     assert!(of(1, "kind") == "planned" && of(1, "by") == "the demo", "{status:#}");
     assert_eq!(status["live"]["colour"], "blue", "{status:#}");
-    for flip in [1, 2] {
+    // The release really put aside a part of what blue could read.
+    let said = service.get("/api/v1/status").unwrap();
+    let share = |at: usize| {
+        let of = |field: &str| said["deployments"][at][field].as_f64().unwrap();
+        of("dead_letters") / of("decoded")
+    };
+    assert!(share(1) > 2.0 * share(0), "{said:#}");
+    // Who ordered both, why, and what was live before and after.
+    let audit = service.get("/api/v1/router/log").unwrap();
+    let live = |entry: &Value| ["before", "after"].map(|when| entry[when]["colour"].as_str().unwrap_or_default().to_owned());
+    let ordered = audit["entries"].as_array().unwrap().iter().filter(|entry| entry["what"].as_str().unwrap().starts_with("flip "));
+    let ordered: Vec<_> = ordered.map(|entry| (live(entry), entry["by"].as_str().unwrap(), entry["reason"].as_str().unwrap())).collect();
+    let turned = |from: &str, to: &str| [from.to_owned(), to.to_owned()];
+    assert_eq!(
+        ordered,
+        [(turned("blue", "green"), "the demo", "a release of green"), (turned("green", "blue"), "controller", WHY)],
+        "{audit:#}"
+    );
+    assert_eq!(audit["broken"], Value::Null);
+    for flip in [1_usize, 2] {
         let receipt = service.get(&format!("/api/v1/router/receipts/{flip}?verify=true")).unwrap();
         assert_eq!(receipt["clean"], true, "{receipt:#}");
+        let (by, why) = [("the demo", "a release of green"), ("controller", WHY)][flip - 1];
+        assert_eq!((&receipt["receipt"]["by"], &receipt["receipt"]["reason"]), (&Value::from(by), &Value::from(why)), "{receipt:#}");
         let lines = receipt["verified"].as_array().unwrap();
         assert!(!lines.is_empty() && lines.iter().all(|line| line["said"] == line["found"]), "{receipt:#}");
     }
+    // What was given up does not come back.
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_golden")).args(["router", "flip", "--to", "green", "--server", &service.url]).output().unwrap();
+    let refused = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.code() == Some(2)
+            && refused.contains("green.2 was given up and does not come back: deploy green anew, under epoch 3"),
+        "{refused}"
+    );
+    assert_eq!(service.get("/api/v1/router").unwrap()["live"]["colour"], "blue");
     for name in Demo::timetable().iter().map(|incident| incident.service) {
         let found = service.get(&format!("/api/v1/services/{name}/signals?limit=1000")).unwrap();
         let records = found["records"].as_array().unwrap();

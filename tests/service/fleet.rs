@@ -11,6 +11,9 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// What sets a clock off.
+const CLOCK: &str = "clock_off.so";
+
 /// Held by the test that has brokers: two clusters at once are too much for a small machine.
 pub(crate) static ONE: Mutex<()> = Mutex::new(());
 
@@ -72,6 +75,17 @@ impl Cluster {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// Deletes everything before an offset of a topic's first partition.
+    pub(crate) fn truncate(&self, topic: &str, before: u64) {
+        let file = self.folder.path().join("truncate.json");
+        let what = serde_json::json!({"version": 1, "partitions": [{"topic": topic, "partition": 0, "offset": before}]});
+        std::fs::write(&file, what.to_string()).unwrap();
+        let folder = self.folder.path().display().to_string();
+        let args = ["tool", &folder, "DeleteRecordsCommand", "--offset-json-file", &file.display().to_string()];
+        let output = self.script(&args).unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// The broker that leads a partition.
     pub(crate) fn leader(&self, topic: &str, partition: u32) -> String {
         let output = self.script(&["tool", &self.folder.path().display().to_string(), "TopicCommand", "--describe", "--topic", topic]);
@@ -130,6 +144,8 @@ pub(crate) struct Fleet<'a> {
     takers: usize,
     /// What each is started with besides; none for those behind the last.
     args: &'static [&'static [&'static str]],
+    /// By how many seconds whose clocks are off.
+    off: &'static [(usize, i64)],
 }
 
 impl<'a> Fleet<'a> {
@@ -146,7 +162,25 @@ impl<'a> Fleet<'a> {
         urls: &'a Mutex<Vec<String>>,
         args: &'static [&'static [&'static str]],
     ) -> Self {
-        let mut fleet = Self { folder: folder.to_owned(), services: Vec::new(), urls, takers, args };
+        Self::with_clocks(folder, count, takers, urls, args, &[])
+    }
+
+    /// The same, and the clocks of some of them are off by so many seconds.
+    pub(crate) fn with_clocks(
+        folder: &Path,
+        count: usize,
+        takers: usize,
+        urls: &'a Mutex<Vec<String>>,
+        args: &'static [&'static [&'static str]],
+        off: &'static [(usize, i64)],
+    ) -> Self {
+        if !off.is_empty() {
+            let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/service/clock_off.c");
+            let made =
+                Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(folder.join(CLOCK)).arg(source).arg("-ldl").output().unwrap();
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        }
+        let mut fleet = Self { folder: folder.to_owned(), services: Vec::new(), urls, takers, args, off };
         fleet.services = (0..count).map(|n| fleet.service(n)).collect();
         fleet.tell();
         fleet
@@ -166,6 +200,9 @@ impl<'a> Fleet<'a> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_golden"));
         command.args(["run", "--listen", "127.0.0.1:0", "--data"]).arg(self.data(n));
         command.arg("--config").arg(self.folder.join("golden.yaml")).args(self.args.get(n).copied().unwrap_or_default());
+        if let Some((_, seconds)) = self.off.iter().find(|(of, _)| *of == n) {
+            command.env("LD_PRELOAD", self.folder.join(CLOCK)).env("CLOCK_OFF_SECONDS", seconds.to_string());
+        }
         command
     }
 

@@ -1,6 +1,8 @@
 //! Flips of real processes on real brokers, under load (docs/flips.md): an edge that takes events, both colours, and two processes of router
 //! workers and controllers. Planned flips and flips of need in turn, and what is killed or put to sleep while they are under way.
 //!
+//! In the test of every change the clocks of whoever controls and forwards are off by minutes, which nobody may notice.
+//!
 //! Every flip must end with a clean receipt that is found again when it is counted again, no window may be older than promised, and in the end
 //! every acknowledged event must have been counted once, by a ledger that knows nothing of flips.
 
@@ -234,6 +236,25 @@ impl Flips<'_> {
         })
     }
 
+    /// That a process has another time of day than the others, by its own answer, and that nothing was flipped because of it.
+    fn is_off(&mut self, n: usize, seconds: i64) {
+        let (next, _) = self.ready();
+        assert_eq!(next, 1, "clocks that are off flip nothing: {:#?}", self.status());
+        let answer = self.agent.get(format!("{}/-/healthy", self.fleet.services[n].url)).call().unwrap();
+        let date = answer.headers()["date"].to_str().unwrap().to_owned();
+        // As in `Sun, 06 Nov 1994 08:49:37 GMT`.
+        let clock: Vec<i64> = date.split([' ', ':']).filter_map(|part| part.parse().ok()).collect();
+        let [.., hour, minute, second] = clock[..] else { panic!("{date}") };
+        let of_day = self.clock.wall() / SECOND % 86_400;
+        let by = (hour * 3600 + minute * 60 + second - of_day + 43_200).rem_euclid(86_400) - 43_200;
+        assert!((by - seconds).abs() < 20, "its clock is off by {by} s, not by {seconds} s: {date}");
+        // Whose worker holds which partition.
+        let holder = format!("process {} on", self.fleet.services[n].id());
+        let holds = |one: &Value| one["holder"].as_str().is_some_and(|held| held.contains(&holder));
+        let found = within(30, || self.status().is_some_and(|status| status["partitions"].as_array().unwrap().iter().any(holds)));
+        assert!(found, "{holder}: {:#?}", self.status());
+    }
+
     /// Waits until a flip would be granted; gives its number and from which colour.
     fn ready(&mut self) -> (u64, usize) {
         let mut said = Value::Null;
@@ -415,6 +436,8 @@ struct Setting {
     pace: Pace,
     commit_interval: &'static str,
     router: &'static str,
+    /// By how many seconds clocks of processes are off.
+    off: &'static [(usize, i64)],
 }
 
 /// These flips, one after the other, on a cluster of their own. Gives how each went and how many events there were in a second.
@@ -435,7 +458,7 @@ fn run(setting: &Setting, turns: &[(usize, Turn)]) -> Option<(Vec<Row>, f64)> {
     cluster.prepare_with(&settings, folder.path(), &format!(", takeover_ms: {}", TAKEOVER.as_millis()));
     let clock = SystemClock::new();
     let (urls, account) = (Mutex::new(Vec::new()), Mutex::new(Account { window: i64::from(window) * SECOND, ..Account::default() }));
-    let fleet = Fleet::with(folder.path(), PLACES.len(), 1, &urls, &PLACES);
+    let fleet = Fleet::with_clocks(folder.path(), PLACES.len(), 1, &urls, &PLACES, setting.off);
     let reader = platform_core::log::Log::reader(&cluster.log(), &Subscription { group: None, topics: vec![Topic::new("golden-signals")] });
     let public = Public { reader: reader.unwrap(), windows: Vec::new(), first: BTreeSet::new(), doubled: Vec::new() };
     let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(10))).build().into();
@@ -459,6 +482,7 @@ fn run(setting: &Setting, turns: &[(usize, Turn)]) -> Option<(Vec<Row>, f64)> {
             let (stop, acked) = (&stop, &acked);
             scope.spawn(move || client.run(acked, stop, setting.pace));
         }
+        setting.off.iter().for_each(|(n, seconds)| flips.is_off(*n, *seconds));
         turns.iter().map(|(number, turn)| flips.flip(*number, *turn)).collect::<Vec<_>>()
     });
     let took = (clock.monotonic() - begun).as_secs_f64();
@@ -488,6 +512,8 @@ fn a_planned_flip_and_one_of_need_under_load_lose_and_double_nothing() {
         pace: Pace::Rest(Duration::from_millis(30)),
         commit_interval: "100ms",
         router: "{probe: 1s, failed: 5, recovered: 3, warm: 5s, lag: 4s, windows: 1, between: 1s, most: 1000}",
+        // Whoever controls and forwards is minutes before and behind its time.
+        off: &[(ROUTERS[0], -300), (ROUTERS[1], 420)],
     };
     run(&setting, &[(0, TURNS[0]), (1, TURNS[1])]);
 }
@@ -535,6 +561,7 @@ fn hard(span: Span) -> Setting {
         // As by default, so is the time until a failure counts: 15 s. What only makes people wait is shorter.
         commit_interval: "1s",
         router: "{probe: 3s, failed: 5, recovered: 2, warm: 9s, windows: 1, between: 1s, most: 1000}",
+        off: &[],
     }
 }
 

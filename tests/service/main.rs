@@ -52,6 +52,8 @@ mod questions;
 #[cfg(test)]
 mod receiver;
 #[cfg(test)]
+mod refused;
+#[cfg(test)]
 mod router_cli;
 #[cfg(test)]
 mod saturation;

@@ -33,19 +33,19 @@ impl Service {
     pub(crate) fn of(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut said = String::new();
+        let mut said = VecDeque::new();
         let url = loop {
-            let Some(Ok(line)) = lines.next() else { panic!("it did not start: {said}") };
-            if let Some(at) = line.find("http://").filter(|_| line.contains("send events to")) {
-                break line[at..].trim_end_matches("/api/v1/events").to_owned();
+            let Some(Ok(line)) = lines.next() else { panic!("it did not start: {said:#?}") };
+            said.push_back(line);
+            let Some(line) = said.back() else { continue };
+            if let Some(url) = line.strip_suffix("/metrics").and_then(|line| line.find("http://").map(|at| &line[at..])) {
+                break url.to_owned();
             }
             if line.starts_with("stopped at") || line.starts_with("aborts at") {
                 break String::new();
             }
-            said += &line;
-            said.push('\n');
         };
-        let said = Arc::new(Mutex::new(VecDeque::new()));
+        let said = Arc::new(Mutex::new(said));
         let kept = Arc::clone(&said);
         let keep = move || {
             for line in lines.map_while(Result::ok) {
@@ -58,6 +58,11 @@ impl Service {
         };
         std::thread::Builder::new().name("stderr".to_owned()).spawn(keep).unwrap();
         Self { child, said, url }
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// `kill -9`.

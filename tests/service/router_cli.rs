@@ -52,11 +52,19 @@ fn operators_see_flip_take_back_hold_and_compare_and_all_of_it_stands_in_the_aud
     let (code, said) = router(&service, &["hold", "--release", "--by", "jo", "--reason", "the sale is over"]);
     assert!(code == Some(0) && said.contains("automatic flips again from now on"), "{code:?} {said}");
 
-    // Flipped once it is warm.
+    // Refused while it is cold.
+    let (code, said) = router(&service, &["flip", "--to", "green", "--by", "ann", "--reason", "too soon"]);
+    assert!(code == Some(2) && said.contains("ait "), "{code:?} {said}");
+    assert_eq!(service.get("/api/v1/router").unwrap()["live"]["colour"], "blue");
+
+    // Flipped once it is warm, by one of two who ask at once.
     eventually("green is warm", 200, || router(&service, &["flip", "--dry-run"]).0 == Some(0));
     let (code, said) = router(&service, &["flip", "--to", "green", "--dry-run"]);
     assert!(code == Some(0) && said.contains("yes  its windows are equal to those of the live one") && said.contains("would be"), "{said}");
-    assert_eq!(post(&service, "flip", &json!({"by": "mina", "reason": "a release"})), 200);
+    let ask = || post(&service, "flip", &json!({"by": "mina", "reason": "a release", "to": "green"}));
+    let mut answers = std::thread::scope(|scope| [scope.spawn(ask), scope.spawn(ask)].map(|asked| asked.join().unwrap()));
+    answers.sort_unstable();
+    assert_eq!(answers, [200, 409]);
     eventually("the flip is proved", 120, || receipts() == 1);
     let (code, said) = router(&service, &["receipt", "1", "--verify"]);
     assert!(code == Some(0) && said.contains("clean: nothing lost, nothing doubled") && !said.contains("READ AGAIN"), "{code:?} {said}");
@@ -72,6 +80,7 @@ fn operators_see_flip_take_back_hold_and_compare_and_all_of_it_stands_in_the_aud
         "closed up to ",
         ", lag ",
         "forwards green.2",
+        &format!("held by process {}", service.id()),
         "flip       1 blue.1 to green.2, planned",
     ] {
         assert!(said.contains(line), "`{line}` is missing in {said}");
@@ -79,6 +88,8 @@ fn operators_see_flip_take_back_hold_and_compare_and_all_of_it_stands_in_the_aud
     let (_, said) = router(&service, &["status", "--json"]);
     let status: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((&status["live"]["colour"], &status["flips"][0]["by"]), (&json!("green"), &json!("mina")), "{status:#}");
+    let holder = format!("process {}", service.id());
+    assert!(status["partitions"][0]["holder"].as_str().is_some_and(|held| held.starts_with(&holder)), "{status:#}");
     let mut watch = Command::new(env!("CARGO_BIN_EXE_golden"))
         .args(["router", "status", "--watch", "--server", &service.url])
         .stdout(Stdio::piped())
@@ -124,6 +135,7 @@ fn operators_see_flip_take_back_hold_and_compare_and_all_of_it_stands_in_the_aud
             "jo; hold automatic flips; blue.1; blue.1; taken",
             "jo; release automatic flips; blue.1; blue.1; taken",
             "mina; flip 1 from blue.1 to green.2, planned; blue.1; green.2; taken",
+            "mina; flip to green; green.2; green.2; refused",
             "jo; flip 2 from green.2 to blue.1, planned; green.2; blue.1; taken",
         ],
         "{audit:#}"
@@ -134,7 +146,7 @@ fn operators_see_flip_take_back_hold_and_compare_and_all_of_it_stands_in_the_aud
 }
 
 #[test]
-fn router_run_forwards_and_computes_nothing() {
+fn router_run_forwards_computes_nothing_and_answers_for_the_router() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_golden"));
     command.args(["router", "run", "--listen", "127.0.0.1:0", "--data"]).arg(folder.path().join("data"));
@@ -142,5 +154,28 @@ fn router_run_forwards_and_computes_nothing() {
     let tasks = || service.get("/api/v1/status").and_then(|status| status["tasks"].as_array().cloned()).unwrap_or_default();
     eventually("its workers run", 60, || tasks().iter().any(|task| task["state"] == "running"));
     assert!(tasks().iter().all(|task| task["stage"] == "router"), "{:#?}", tasks());
+    // Every address that it prints answers, and it prints none of what others do.
+    eventually("all is said", 10, || service.said().contains("Stop with Ctrl-C"));
+    let links: Vec<String> = service.said().lines().filter_map(|line| line.find("http://").map(|at| line[at..].to_owned())).collect();
+    let paths: Vec<&str> = links.iter().filter_map(|link| link.strip_prefix(&service.url)).collect();
+    assert_eq!(paths, ["/api/v1/router", "/api/docs", "/metrics"], "{}", service.said());
+    for link in &links {
+        assert_eq!(ureq::get(link).call().unwrap().status(), 200, "{link}");
+    }
+    for path in ["/-/healthy", "/-/ready", "/api/v1/router/log"] {
+        assert_eq!(ureq::get(format!("{}{path}", service.url)).call().unwrap().status(), 200, "{path}");
+    }
+    for path in ["/", "/api/v1/services", "/api/v1/events"] {
+        assert!(matches!(ureq::get(format!("{}{path}", service.url)).call(), Err(ureq::Error::StatusCode(404))), "{path}");
+    }
+    // It takes orders, and says what it cannot do.
+    let (code, said) = router(&service, &["status"]);
+    assert!(code == Some(0) && said.contains("live       nothing: no deployment was started"), "{code:?} {said}");
+    let (code, said) = router(&service, &["flip", "--by", "mina", "--reason", "a try"]);
+    assert!(code == Some(2) && said.contains("deploy one with `golden run --colour blue`"), "{code:?} {said}");
+    let (code, said) = router(&service, &["hold", "--by", "mina", "--reason", "nothing is deployed"]);
+    assert!(code == Some(0) && said.contains("no automatic flips from now on"), "{code:?} {said}");
+    let (code, said) = router(&service, &["log"]);
+    assert!(code == Some(0) && said.contains("flip; refused") && said.contains("hold automatic flips; taken"), "{code:?} {said}");
     assert!(service.stop());
 }

@@ -16,9 +16,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+/// Where rights are documented.
+const DOCUMENT: &str = include_str!("../../docs/kafka.md");
 /// Every secret has it, and no output may.
 const CANARY: &str = "canary";
 const PASSWORD: &str = "canary-password";
+/// The user of all roles.
+const GOLDEN: (&str, &str) = ("golden", PASSWORD);
 
 /// A broker with secured listeners in a folder of its own; it ends with it.
 struct Cluster {
@@ -35,7 +39,7 @@ fn done(output: &Output) {
 
 impl Cluster {
     /// `None`, and a line that says so, where there can be none.
-    fn start() -> Option<Self> {
+    fn start(users: &[&str]) -> Option<Self> {
         let installed = script().arg("install").output();
         if !installed.as_ref().is_ok_and(|output| output.status.success()) {
             let why = installed.map_or_else(|e| e.to_string(), |o| String::from_utf8_lossy(&o.stderr).into_owned());
@@ -43,8 +47,8 @@ impl Cluster {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
-        let user = format!("golden:{PASSWORD}");
-        done(&script().args(["start", "--tls", "--user", &user, "--dir"]).arg(folder.path()).output().unwrap());
+        let users = users.iter().flat_map(|user| ["--user".to_owned(), format!("{user}:{PASSWORD}")]);
+        done(&script().args(["start", "--tls"]).args(users).arg("--dir").arg(folder.path()).output().unwrap());
         Some(Self { folder })
     }
 
@@ -63,16 +67,25 @@ impl Cluster {
     }
 
     fn acls(&self, part: &str, change: impl Fn(&str) -> String) {
-        let text = include_str!("../../docs/kafka.md");
-        let mut commands = Vec::new();
-        for line in text.lines().filter_map(|line| line.strip_prefix("kafka-acls ")).filter(|line| line.contains(part)) {
-            let args = change(line);
+        let lines = DOCUMENT.lines().filter_map(|line| line.strip_prefix("kafka-acls ")).filter(|line| line.contains(part));
+        let commands: Vec<String> = lines.map(change).collect();
+        assert!(!commands.is_empty(), "no command of docs/kafka.md contains {part}");
+        self.run(&commands);
+    }
+
+    /// Grants a user rights, each written as operations and resources of `kafka-acls`.
+    fn allow(&self, user: &str, rights: &[String]) {
+        self.run(&rights.iter().map(|right| format!("--add --allow-principal User:{user} {right}")).collect::<Vec<_>>());
+    }
+
+    fn run(&self, commands: &[String]) {
+        let start = |args: &String| {
             let mut command = script();
             command.arg("tool").arg(self.folder.path()).arg("AclCommand").args(args.split(' '));
-            commands.push(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
-        }
-        assert!(!commands.is_empty(), "no command of docs/kafka.md contains {part}");
-        commands.into_iter().for_each(|command| done(&command.wait_with_output().unwrap()));
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        let started: Vec<Child> = commands.iter().map(start).collect();
+        started.into_iter().for_each(|command| done(&command.wait_with_output().unwrap()));
     }
 
     fn servers(&self) -> String {
@@ -98,24 +111,29 @@ struct Golden {
 }
 
 /// Settings in a folder of their own, with the password and the trusted authority in files beside them.
-fn settings(folder: &Path, servers: &str, password: &str, ca: &Path, more: &str) {
+fn settings(folder: &Path, servers: &str, (user, password): (&str, &str), ca: &Path, more: &str) {
     std::fs::create_dir_all(folder).unwrap();
     std::fs::write(folder.join("password"), password).unwrap();
     std::fs::copy(ca, folder.join("ca.pem")).unwrap();
     let kafka = format!(
         "log: {{partitions: {PARTITIONS}, reserve_mib: 1, kafka: {{bootstrap: \"{servers}\", dev: true, tls: {{ca: ca.pem}},\n  \
-         sasl: {{mechanism: SCRAM-SHA-512, user: golden, password_file: password}}{more}}}}}\n"
+         sasl: {{mechanism: SCRAM-SHA-512, user: {user}, password_file: password}}{more}}}}}\n"
     );
     std::fs::write(folder.join("golden.yaml"), format!("{SETTINGS}{kafka}")).unwrap();
 }
 
 impl Golden {
     fn start(folder: &Path) -> Self {
+        Self::does(folder, &["run"])
+    }
+
+    /// Does what a process does for so long as it lives.
+    fn does(folder: &Path, what: &[&str]) -> Self {
         // Of a listener that is gone: nobody else asks for this port so soon.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let said = std::fs::File::options().create(true).append(true).open(folder.join("said")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_golden"));
-        command.args(["run", "--listen", &address, "--data", "data"]).current_dir(folder);
+        command.args(what).args(["--listen", &address, "--data", "data"]).current_dir(folder);
         let child = command.stdout(said.try_clone().unwrap()).stderr(said).spawn().unwrap();
         Self { child, url: format!("http://{address}"), folder: folder.to_owned() }
     }
@@ -185,17 +203,17 @@ fn apply(home: &Path) -> Output {
 #[test]
 fn whatever_is_missing_is_named_and_once_mended_the_work_goes_on() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start(&["golden"]) else { return };
     let folder = tempfile::tempdir().unwrap();
     let (servers, ca) = (cluster.servers(), cluster.certificate("ca.pem"));
 
     // What the settings of a process say wrongly is not mended while it runs, but a file of theirs is.
     let by_name = folder.path().join("by-name");
-    settings(&by_name, &servers.replace("127.0.0.1", "localhost"), PASSWORD, &ca, "");
+    settings(&by_name, &servers.replace("127.0.0.1", "localhost"), GOLDEN, &ca, "");
     let untrusted = folder.path().join("untrusted");
-    settings(&untrusted, &servers, PASSWORD, &cluster.certificate("other-ca.pem"), "");
+    settings(&untrusted, &servers, GOLDEN, &cluster.certificate("other-ca.pem"), "");
     let elsewhere = folder.path().join("elsewhere");
-    settings(&elsewhere, &servers, PASSWORD, &ca, ", cluster: another");
+    settings(&elsewhere, &servers, GOLDEN, &ca, ", cluster: another");
     let mut wrong = [&by_name, &untrusted, &elsewhere].map(|folder| Golden::start(folder));
     wrong[0].says(&["certificate", "host name in log.kafka.bootstrap"]);
     wrong[1].says(&["certificate", "log.kafka.tls"]);
@@ -208,7 +226,7 @@ fn whatever_is_missing_is_named_and_once_mended_the_work_goes_on() {
     // One process, and one thing after the other.
     cluster.does("pause");
     let home = folder.path().join("home");
-    settings(&home, &servers, "canary-wrong", &ca, "");
+    settings(&home, &servers, ("golden", "canary-wrong"), &ca, "");
     let mut golden = Golden::start(&home);
     golden.says(&["no broker answers at log.kafka.bootstrap"]);
     cluster.does("resume");
@@ -232,14 +250,107 @@ fn whatever_is_missing_is_named_and_once_mended_the_work_goes_on() {
     assert!(golden.stop(), "{}", golden.said());
 }
 
+/// What docs/kafka.md gives to a role that has a user of its own: topics to read, topics to write, groups, transactional ids.
+fn rights_of(role: &str) -> [Vec<&'static str>; 4] {
+    let line = DOCUMENT.lines().find(|line| line.starts_with(&format!("| `{role}` |"))).unwrap_or_else(|| panic!("no rights of {role}"));
+    let cells: Vec<&str> = line.trim_matches('|').split('|').collect();
+    [1, 2, 3, 4].map(|at| cells[at].split('`').skip(1).step_by(2).collect())
+}
+
+/// `golden router` in a folder with settings: exit code, and what it said.
+fn router(folder: &Path, args: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_golden")).arg("router").args(args).current_dir(folder).output().unwrap();
+    (output.status.code(), [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap()).concat())
+}
+
+#[test]
+fn a_router_without_the_right_to_order_says_which_one_is_missing_and_changes_nothing() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(cluster) = Cluster::start(&["golden", "router"]) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (servers, ca) = (cluster.servers(), cluster.certificate("ca.pem"));
+    let (home, other) = (folder.path().join("home"), folder.path().join("other"));
+    settings(&home, &servers, GOLDEN, &ca, "");
+    settings(&other, &servers, ("router", PASSWORD), &ca, "");
+    cluster.grant("--add");
+    done(&apply(&home));
+    let mut golden = Golden::start(&home);
+    golden.is_ready_soon();
+
+    // All that the router's user has by the documentation, but what orders need.
+    let control = "golden-signals.control";
+    let [read, write, groups, ids] = rights_of("--role router");
+    assert!(write.contains(&control) && ids.contains(&control), "{write:?} {ids:?}");
+    let of = |operation: &str, kind: &str, names: &[&str]| {
+        let names: String =
+            names.iter().filter(|name| **name != control || operation == "Read").map(|n| format!(" --{kind} {n}")).collect();
+        format!("--operation {operation}{names}")
+    };
+    let prefixed = |right: String| right + " --resource-pattern-type prefixed";
+    cluster.allow(
+        "router",
+        &[
+            "--operation Describe --operation DescribeConfigs --topic service-events".to_owned(),
+            prefixed("--operation Describe --operation DescribeConfigs --topic golden-signals".to_owned()),
+            "--operation DescribeConfigs --cluster".to_owned(),
+            of("Read", "topic", &read),
+            of("Write", "topic", &write),
+            prefixed(of("Read", "group", &groups)),
+            prefixed("--operation Describe --group golden-signals.blue. --group golden-signals.green.".to_owned()),
+            prefixed(of("Write", "transactional-id", &ids)),
+        ],
+    );
+    let mut process = Golden::does(&other, &["router", "run"]);
+    process.is_ready_soon();
+    let (code, said) = router(&other, &["status"]);
+    assert!(code == Some(0) && said.contains("live       blue.1"), "{code:?} {said}");
+    let log = || router(&home, &["log", "--json"]);
+    let before = log();
+    assert!(before.0 == Some(0) && before.1.contains("start blue.1"), "{before:?}");
+
+    // The command and the running controller are refused alike, and each right is named until it is granted.
+    let hold = ["hold", "--by", "eve", "--reason", "a try"];
+    let post = |process: &Golden| {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+        let body = r#"{"by": "eve", "reason": "a try", "hold": true}"#;
+        let answer =
+            ureq::Agent::from(config).post(format!("{}/api/v1/router/hold", process.url)).content_type("application/json").send(body);
+        let mut answer = answer.unwrap();
+        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+    };
+    let refused = |process: &mut Golden, parts: &[&str]| {
+        let ((code, said), (status, detail)) = (router(&other, &hold), post(process));
+        assert_eq!((code, status), (Some(3), 503), "{said} {detail}");
+        for part in [&["nothing changed: the control log cannot be written", "docs/kafka.md"], parts].concat() {
+            assert!(said.contains(part) && detail.contains(part), "{part}: {said} {detail}");
+        }
+        assert!(![said, detail].concat().contains(CANARY));
+        assert_eq!(log(), before, "nothing changed");
+        // It forwards as before.
+        process.is_ready_soon();
+    };
+    refused(&mut process, &["transactional id golden-signals.control", "grant WRITE and DESCRIBE on transactional ids"]);
+    cluster.allow("router", &[format!("--operation Write --transactional-id {control}")]);
+    refused(&mut process, &["writing to golden-signals.control", "grant WRITE on the topic"]);
+    cluster.allow("router", &[format!("--operation Write --topic {control}")]);
+    let (code, said) = router(&other, &hold);
+    assert!(code == Some(0) && said.contains("no automatic flips from now on"), "{code:?} {said}");
+    let (status, detail) = post(&process);
+    assert_eq!(status, 200, "{detail}");
+    let after = log().1;
+    assert_eq!(after.matches("hold automatic flips").count(), 2, "{after}");
+    [&golden, &process].iter().for_each(|process| process.has_told_no_secret());
+    assert!(process.stop() && golden.stop(), "{}", process.said());
+}
+
 #[test]
 #[ignore = "takes minutes: `make faults`"]
 fn rights_may_be_taken_away_and_given_back_under_load() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start(&["golden"]) else { return };
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path();
-    settings(home, &cluster.servers(), PASSWORD, &cluster.certificate("ca.pem"), "");
+    settings(home, &cluster.servers(), GOLDEN, &cluster.certificate("ca.pem"), "");
     cluster.grant("--add");
     done(&apply(home));
     let mut golden = Golden::start(home);

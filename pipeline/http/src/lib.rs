@@ -49,13 +49,15 @@ use problem::Problem;
 /// The only tenant.
 pub const TENANT: &str = "default";
 
-/// Which routes a process has, beside those for whoever runs it.
+/// Which routes a process has, beside those for whoever runs it and the documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Doors {
     /// Events in.
     pub ingest: bool,
     /// The API and the pages.
     pub api: bool,
+    /// What concerns the router, which is part of the API, too.
+    pub router: bool,
 }
 
 /// The routes of a process.
@@ -67,7 +69,8 @@ pub fn router(state: AppState, doors: Doors) -> Router {
         // Below are those that are not counted: probes, scrapes, and events, which have a budget of their own.
         .route("/metrics", get(ops::metrics))
         .route("/-/healthy", get(ops::healthy))
-        .route("/-/ready", get(ops::ready));
+        .route("/-/ready", get(ops::ready))
+        .merge(pages::documentation());
     if doors.ingest {
         router = router
             .route("/api/v1/events", post(ingest::events))
@@ -96,6 +99,14 @@ pub fn router(state: AppState, doors: Doors) -> Router {
             .route("/api/v1/overrides/backtest", post(api::backtest::backtest))
             .route("/api/v1/overrides/{service}", get(api::overrides::of_service))
             .route("/api/v1/overrides/{service}/shadow", get(api::shadow::shadow))
+            .route("/api/v1/history", get(api::history::history))
+            .route("/api/v1/dead-letters", get(api::dead_letters::dead_letters))
+            .merge(pages::routes())
+            .route_layer(crowd());
+        router = router.merge(api);
+    }
+    if doors.api || doors.router {
+        let of_router = Router::new()
             .route("/api/v1/router", get(api::router::status))
             .route("/api/v1/router/flip", post(api::router::flip))
             .route("/api/v1/router/rollback", post(api::router::rollback))
@@ -103,11 +114,8 @@ pub fn router(state: AppState, doors: Doors) -> Router {
             .route("/api/v1/router/receipts/{id}", get(api::router::receipt))
             .route("/api/v1/router/diff", get(api::router::diff))
             .route("/api/v1/router/log", get(api::router::log))
-            .route("/api/v1/history", get(api::history::history))
-            .route("/api/v1/dead-letters", get(api::dead_letters::dead_letters))
-            .merge(pages::routes())
             .route_layer(crowd());
-        router = router.merge(api);
+        router = router.merge(of_router);
     }
     router
         .fallback(|| async { Problem::not_found("there is nothing at this path: GET /api/docs shows every one") })

@@ -28,9 +28,18 @@ macro_rules! built {
     };
 }
 
-/// All pages and what they are made of.
-pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+/// What documents the API. It describes every route, and a process may have some of them only.
+pub(crate) fn documentation<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let openapi = openapi::json();
+    Router::new()
+        .route("/assets/docs.js", get(|| asset(JS, include_str!("assets/docs.js"))))
+        .route("/assets/docs.css", get(|| asset(CSS, include_str!("assets/docs.css"))))
+        .route("/api/docs", get(|| asset(HTML, include_str!("assets/docs.html"))))
+        .route("/api/openapi.json", get(move || async move { ([(header::CONTENT_TYPE, "application/json")], openapi) }))
+}
+
+/// The page and what it is made of.
+pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let built: [(&str, &str, &[u8]); 6] = [
         ("/", HTML, built!("index.html")),
         ("/assets/page.js", JS, built!("assets/page.js")),
@@ -39,14 +48,10 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
         ("/assets/icon.svg", SVG, built!("assets/icon.svg")),
         ("/assets/licences.txt", TEXT, built!("assets/licences.txt")),
     ];
-    let page = built.into_iter().fold(Router::new(), |router, (path, content_type, bytes)| {
+    built.into_iter().fold(Router::new(), |router, (path, content_type, bytes)| {
         let file = File::new(content_type, bytes);
         router.route(path, get(move |headers: HeaderMap| async move { file.answer(&headers) }))
-    });
-    page.route("/assets/docs.js", get(|| asset(JS, include_str!("assets/docs.js"))))
-        .route("/assets/docs.css", get(|| asset(CSS, include_str!("assets/docs.css"))))
-        .route("/api/docs", get(|| asset(HTML, include_str!("assets/docs.html"))))
-        .route("/api/openapi.json", get(move || async move { ([(header::CONTENT_TYPE, "application/json")], openapi) }))
+    })
 }
 
 async fn asset(content_type: &'static str, text: &'static str) -> impl IntoResponse {

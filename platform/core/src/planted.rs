@@ -18,6 +18,8 @@ pub enum Bug {
     UnchangedPositionsLeftOut,
     /// 6: a writer is used on after a doubtful commit.
     WriterKeptAfterDoubt,
+    /// 7: a controller orders upon what it had read of the control log before it took its writer.
+    ControlReadFirst,
     /// 8 and 23: the end of a partition is taken to be its last stable offset.
     EndIsStableOffset,
     /// 9: CLOSE takes messages of another deployment.
@@ -66,13 +68,14 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::NoSeekAfterAbort,
         Self::ClaimRefreshed,
         Self::PositionsApart,
         Self::PositionOfLastRecord,
         Self::UnchangedPositionsLeftOut,
         Self::WriterKeptAfterDoubt,
+        Self::ControlReadFirst,
         Self::EndIsStableOffset,
         Self::EpochIgnored,
         Self::StoreBeforeCommit,

@@ -184,6 +184,9 @@ pub enum Taken {
     Held,
 }
 
+/// Length of the transaction's number, which a merge task puts behind what its stage keeps beside a position.
+pub const COMMIT_NUMBER: usize = size_of::<u64>();
+
 /// A fold over its own output: for one partition number, all inputs and outputs of that number. Nobody else writes its outputs.
 pub trait MergeStage: Send {
     /// The partitions that its state is a fold of.
@@ -221,7 +224,7 @@ pub trait MergeStage: Send {
     /// As `apply`.
     fn look(&mut self, store: &dyn Store, out: &mut dyn Emit) -> Result<bool, StageError>;
 
-    /// What to keep beside the committed position of an input. Under 128 bytes.
+    /// What to keep beside the committed position of an input. Under 192 bytes. In the log `COMMIT_NUMBER` bytes stand behind it.
     fn metadata(&self, input: &Partition) -> Vec<u8>;
 
     /// Entries changed since the last call, once they are committed.

@@ -139,6 +139,13 @@ impl KafkaWriter {
         true
     }
 
+    /// Why the open transaction can only be aborted, where a right is missing. Its records are thrown away then, and their reports say no more;
+    /// but no other transaction can begin, and that says why.
+    fn missing_right(&self) -> Option<KafkaError> {
+        let error = self.producer.begin_transaction().err()?;
+        error.rdkafka_error_code().is_some_and(is_denied).then_some(error)
+    }
+
     /// Does a step again while that may help.
     fn retried(&self, mut step: impl FnMut() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
         let start = self.shared.clock.monotonic();
@@ -176,6 +183,7 @@ impl KafkaWriter {
         let drained = self.drain(DRAIN);
         let lost = lock(&self.producer.context().delivered).failed.take();
         if let Some((topic, error)) = lost {
+            let error = self.missing_right().unwrap_or(error);
             return Err(self.failed(&format!("writing to {topic}"), &error));
         }
         if !read.is_empty() {

@@ -18,7 +18,7 @@ use crate::transactions::{Outcome, Read, Transactions};
 use platform_core::log::{Assignment, Claim, Committed, Polled, Positions, Reader, Subscription};
 use platform_core::pipeline::MakeMerge;
 use platform_core::record::{Batch, Offset, Partition};
-use platform_core::stage::{Emit as _, MergeStage, StageError, Taken};
+use platform_core::stage::{COMMIT_NUMBER, Emit as _, MergeStage, StageError, Taken};
 use platform_core::store::{Changes, Store, Stores};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,8 +26,6 @@ use std::time::Duration;
 
 /// With outputs, the longest time between two commits is the interval divided by this.
 const WITH_OUTPUT: u32 = 5;
-/// Length of a transaction's number beside a position.
-const NUMBER: usize = size_of::<u64>();
 
 /// What a merge stage is made of: shared by its tasks.
 #[derive(Clone)]
@@ -316,9 +314,9 @@ impl Core {
             let start = || self.setup.log.bounds(&partition).map(|(start, _)| start);
             at.insert(partition.clone(), committed.as_ref().map_or_else(start, |c| Ok(c.offset))?);
             let committed = committed.map(|mut committed| {
-                let length = committed.metadata.len().saturating_sub(NUMBER);
+                let length = committed.metadata.len().saturating_sub(COMMIT_NUMBER);
                 let last = committed.metadata.split_off(length);
-                self.number = self.number.max(<[u8; NUMBER]>::try_from(last).map_or(0, u64::from_be_bytes) + 1);
+                self.number = self.number.max(<[u8; COMMIT_NUMBER]>::try_from(last).map_or(0, u64::from_be_bytes) + 1);
                 committed
             });
             plain.push((partition, committed));

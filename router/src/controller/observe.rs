@@ -17,6 +17,7 @@ use platform_core::codec::Cursor;
 use platform_core::growth::{COLOUR_HEADER, EPOCH_HEADER, GROWTH_HEADER, Growth, IDENTITY_HEADER, SUMS_HEADER, Sums};
 use platform_core::log::{Committed, Log, LogError};
 use platform_core::record::{Partition, Record, Topic};
+use platform_core::stage::COMMIT_NUMBER;
 use platform_core::time::nanos;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -96,6 +97,8 @@ pub struct PublicSeen {
     pub end: u64,
     /// The newest published window, by which deployment, and when the log took its progress record from that.
     pub newest: Option<(u64, Deployment, i64)>,
+    /// The process that holds it, as that said with its newest commit.
+    pub holder: Option<String>,
     /// Cuts, by flip: those of flips that are not over, and perhaps others.
     pub cuts: BTreeMap<u64, Cut>,
     /// Sealed marks, by flip, as far as cuts are known.
@@ -250,7 +253,10 @@ impl Observer {
         };
         for (index, partition) in (0..).zip(all.iter_mut()) {
             partition.end = log.bounds(&Partition::new(&settings.public, index))?.1.0;
-            for committed in settings.colours.values().filter_map(|topics| routed.get(&Partition::new(&topics.signals, index))) {
+            let committed = settings.colours.values().filter_map(|topics| routed.get(&Partition::new(&topics.signals, index)));
+            // One commit speaks of all inputs.
+            partition.holder = committed.clone().find_map(holder);
+            for committed in committed {
                 let newest = beside(committed).and_then(|beside| Some((beside.progress, beside.of?)));
                 if let Some((window, (of, at))) = newest.filter(|(window, _)| partition.newest.is_none_or(|(known, ..)| *window > known)) {
                     partition.newest = Some((window, of, at));
@@ -264,6 +270,12 @@ impl Observer {
 /// What a router worker says beside its position.
 fn beside(committed: &Committed) -> Option<Beside> {
     Beside::read(&mut Cursor::new(&committed.metadata)).ok()
+}
+
+/// What its process is called.
+fn holder(committed: &Committed) -> Option<String> {
+    let kept = committed.metadata.len().checked_sub(COMMIT_NUMBER).and_then(|length| committed.metadata.get(..length))?;
+    Beside::name(kept).map(str::to_owned)
 }
 
 impl SignalsSeen {

@@ -519,6 +519,8 @@ fn status_says_how_far_each_colour_is_behind_its_input_and_up_to_which_window_it
     assert!(after[0].1 > before[0].1 && after[1].1 == before[1].1, "{before:?} {after:?}");
     // The end of the newest window that is closed everywhere, in UTC.
     assert!(before[0].1.starts_with("2026-01-01T00:") && before[0].1.ends_with(":00Z"), "{before:?}");
+    let holders: Vec<_> = controller.status().partitions.into_iter().map(|one| one.holder.unwrap_or_default()).collect();
+    assert_eq!(holders, ["process 0 on w", "process 1 on w"]);
 }
 
 #[test]
@@ -637,6 +639,32 @@ fn without_the_right_to_write_nothing_changes_and_the_error_says_so() {
     assert!(error.to_string().contains("the control log cannot be written"), "{error}");
     controller.look(world.now()).unwrap();
     assert!(controller.orders().flips().is_empty());
+}
+
+#[test]
+fn a_controller_that_cannot_order_what_is_needed_calls_a_person_and_goes_on_once_it_can() {
+    let (mut world, controller) = warm();
+    drop(controller);
+    let faulty = FaultyLog::new(world.log());
+    let mut controller = Controller::new(Arc::new(faulty.clone()), settings(), Arc::new(Unasked), "a", true);
+    world.run(&mut controller, 60);
+    world.stop_folding(Colour::Blue);
+    faulty.seeded(1, 1000, &[Fault::Failed]);
+    let mut paged = Vec::new();
+    for _ in 0..60 {
+        world.pass_a_second();
+        let failed = controller.step(world.now()).is_err();
+        paged.extend(controller.status().page.filter(|page| paged.last() != Some(page)));
+        assert!(failed || controller.orders().flips().is_empty());
+    }
+    assert!(
+        matches!(&paged[..], [page] if page.contains("blue.1 is live and fails") && page.contains("that cannot be ordered")),
+        "{paged:?}"
+    );
+    assert!(controller.orders().flips().is_empty() && faulty.injected().len() > 2);
+    faulty.heal();
+    world.run(&mut controller, 120);
+    assert_eq!((controller.orders().live(), controller.status().page), (Some(GREEN), None));
 }
 
 #[test]

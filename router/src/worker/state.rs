@@ -25,6 +25,8 @@ const PUBLISHED: u8 = 1;
 const SMALL: [u8; 1] = [2];
 /// Memory of one entry of the published map that is not in the store.
 const ENTRY: usize = 256;
+/// Most bytes of a worker's name that are kept.
+const MAX_NAME: usize = 96;
 
 pub(super) struct State {
     outputs: Vec<Partition>,
@@ -78,16 +80,20 @@ pub(crate) struct Beside {
     pub(crate) purged: u64,
     /// Whose the progress record is, and when the log took it from them, in ns. Workers before this one did not say.
     pub(crate) of: Option<(Deployment, i64)>,
+    /// The worker says its name, last of all (`put_name`).
+    pub(crate) named: bool,
 }
 
 impl Beside {
-    /// Bits of the first byte: torn, and whether it says whose the progress record is.
+    /// Bits of the first byte: torn, and whether it says whose the progress record is, and the worker's name.
     const TORN: u8 = 1;
     const OF: u8 = 2;
+    const NAMED: u8 = 4;
 
     /// `bits u8 | flip | progress | purged` and perhaps `colour u8 | epoch | at`, varints.
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
-        out.push(if self.torn { Self::TORN } else { 0 } | if self.of.is_some() { Self::OF } else { 0 });
+        let bit = |bit, set| if set { bit } else { 0 };
+        out.push(bit(Self::TORN, self.torn) | bit(Self::OF, self.of.is_some()) | bit(Self::NAMED, self.named));
         for number in [self.flip, self.progress, self.purged] {
             put_u64(out, number);
         }
@@ -110,8 +116,23 @@ impl Beside {
             let epoch = u32::try_from(epoch).map_err(|_| CodecError::Unknown { what: "epoch", value: epoch })?;
             Some((Deployment { colour, epoch }, from.i64()?))
         };
-        Ok(Self { torn: bits & Self::TORN != 0, flip, progress, purged, of })
+        Ok(Self { torn: bits & Self::TORN != 0, flip, progress, purged, of, named: bits & Self::NAMED != 0 })
     }
+
+    /// The name of the worker in everything that it keeps beside a position.
+    pub(crate) fn name(kept: &[u8]) -> Option<&str> {
+        let (bits, rest) = kept.split_first()?;
+        let (length, rest) = rest.split_last().filter(|_| bits & Self::NAMED != 0)?;
+        let at = rest.len().checked_sub(usize::from(*length))?;
+        std::str::from_utf8(rest.get(at..)?).ok()
+    }
+}
+
+/// A worker's name and its length in one byte: behind all else, where workers that know of no names do not look.
+pub(crate) fn put_name(name: &str, out: &mut Vec<u8>) {
+    let name = name.get(..name.floor_char_boundary(MAX_NAME)).unwrap_or_default();
+    out.extend_from_slice(name.as_bytes());
+    out.push(name.len().to_le_bytes()[0]);
 }
 
 /// First revisions of a window.
@@ -276,13 +297,18 @@ impl State {
         Ok(from)
     }
 
-    /// What a restart without a store must know: `Beside`, then for each output from where it must be read, varints.
-    pub(super) fn put_beside(&self, torn: bool, out: &mut Vec<u8>) {
+    /// What a restart without a store must know: `Beside`, then for each output from where it must be read, varints; and the worker's name, if
+    /// it has one.
+    pub(super) fn put_beside(&self, torn: bool, name: &str, out: &mut Vec<u8>) {
         let Small { flip, progress, purged, progress_of: of, .. } = self.small;
-        Beside { torn, flip, progress, purged, of }.put(out);
+        let named = !name.is_empty();
+        Beside { torn, flip, progress, purged, of, named }.put(out);
         for (place, end) in self.small.ends.iter().enumerate() {
             // A window may get its first result late, behind those of later windows.
             put_u64(out, self.small.reach.values().filter_map(|ends| ends.get(place)).fold(*end, |least, at| least.min(*at)));
+        }
+        if named {
+            put_name(name, out);
         }
     }
 
@@ -378,13 +404,36 @@ mod tests {
     #[test]
     fn what_stands_beside_a_position_comes_back_and_older_workers_said_less() {
         let of = Some((Deployment { colour: Colour::Green, epoch: 300 }, -5));
-        for beside in [Beside::default(), Beside { torn: true, flip: 7, progress: 1 << 63, purged: 3, of }] {
+        for beside in [Beside::default(), Beside { torn: true, flip: 7, progress: 1 << 63, purged: 3, of, named: true }] {
             let mut bytes = Vec::new();
             beside.put(&mut bytes);
             bytes.extend_from_slice(&[9, 9]);
             assert_eq!(Beside::read(&mut Cursor::new(&bytes)), Ok(beside));
         }
         let before = Beside::read(&mut Cursor::new(&[1, 7, 5, 3, 9, 9])).unwrap();
-        assert_eq!(before, Beside { torn: true, flip: 7, progress: 5, purged: 3, of: None });
+        assert_eq!(before, Beside { torn: true, flip: 7, progress: 5, purged: 3, of: None, named: false });
+    }
+
+    #[test]
+    fn a_worker_says_its_name_behind_all_that_a_restart_needs() {
+        let outputs = vec![Partition::new(&platform_core::record::Topic::new("out"), 0)];
+        let (mut state, store) = (State::new(outputs.clone(), 1), platform_runtime::memory::MemoryStore::default());
+        state.recalled(&[(outputs[0].clone(), Offset(300))].into());
+        let kept = |name: &str| {
+            let mut kept = Vec::new();
+            state.put_beside(false, name, &mut kept);
+            kept
+        };
+        assert_eq!(Beside::name(&kept("a, process 7 on b")), Some("a, process 7 on b"));
+        let long = "ä".repeat(200);
+        assert_eq!(Beside::name(&kept(&long)).map(str::len), Some(MAX_NAME));
+        assert!(kept(&long).len() < 192);
+        // One that has none, and those before this one, say none; and whoever restores looks for none.
+        assert_eq!(Beside::name(&kept("")), None);
+        assert_eq!([Beside::name(&[1, 7, 5, 3, 9, 9]), Beside::name(&[4, 200]), Beside::name(&[])], [None; 3]);
+        for name in ["", "a, process 7 on b"] {
+            let from = State::new(outputs.clone(), 1).restore(&store, &[&kept(name)]).unwrap();
+            assert_eq!(from, [(outputs[0].clone(), Offset(300))].into(), "{name}");
+        }
     }
 }

@@ -139,6 +139,7 @@ impl World {
             progress: "w/1",
             summed: "r/1",
             remember: self.remember,
+            name: format!("i{}", self.instance),
         };
         let feed = OrdersFeed::of_log(Arc::clone(&log), &topic("control"));
         let make =

@@ -222,6 +222,7 @@ pub(crate) fn judge(world: &World, is_broken: bool, report: &mut Report) {
     let expected = expected(&source, &decisions, world.plan.retain);
     let flips = Flips::of(world);
     results(world, expected, &decisions, &flips, report);
+    flips::orders(world, report);
     flips.authority(world, report);
     flips::agree(world, &flips, &source, report);
     for colour in Colour::ALL {

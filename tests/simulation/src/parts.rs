@@ -196,6 +196,7 @@ impl Common {
             progress: SCHEMA_PROGRESS,
             summed: SCHEMA_SIGNALS,
             remember: 2 * nanos(self.retain),
+            name: String::new(),
         };
         let reads = Colour::ALL.map(|colour| topics(colour).signals).to_vec();
         Part { of: None, pipeline: PIPELINE.to_owned(), name: "router".to_owned(), reads, made: Made::Router(Box::new(settings)), tasks: 1 }

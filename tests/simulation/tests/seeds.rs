@@ -101,13 +101,14 @@ mod planted {
     use platform_core::planted::Bug;
 
     /// For each mistake a seed that finds it; docs/simulation.md says how it was found.
-    const PINNED: [(Bug, u64); 28] = [
+    const PINNED: [(Bug, u64); 29] = [
         (Bug::NoSeekAfterAbort, 1),
         (Bug::ClaimRefreshed, 8),
         (Bug::PositionsApart, 1),
         (Bug::PositionOfLastRecord, 1),
         (Bug::UnchangedPositionsLeftOut, 37),
         (Bug::WriterKeptAfterDoubt, 7),
+        (Bug::ControlReadFirst, 11),
         (Bug::EndIsStableOffset, 4),
         (Bug::EpochIgnored, 2),
         (Bug::StoreBeforeCommit, 11),

@@ -294,7 +294,14 @@ impl App {
                 ..crate::Page::default()
             },
         };
-        Self { router: router(AppState::new(parts).unwrap(), Doors { ingest: true, api: true }), log, topics, stores, vitals, board }
+        Self {
+            router: router(AppState::new(parts).unwrap(), Doors { ingest: true, api: true, router: true }),
+            log,
+            topics,
+            stores,
+            vitals,
+            board,
+        }
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {

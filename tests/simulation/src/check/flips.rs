@@ -1,5 +1,5 @@
-//! Judges flips: who may publish which window behind which mark, whether every flip came to its end, whether receipts can be made again, and
-//! whether both colours say the same where nothing was late.
+//! Judges flips: whether orders stand one behind the other, who may publish which window behind which mark, whether every flip came to its end,
+//! whether receipts can be made again, and whether both colours say the same where nothing was late.
 
 use super::{each, event_windows};
 use crate::Report;
@@ -8,9 +8,10 @@ use crate::plan::{PARTITIONS, START, WINDOW, nanos};
 use crate::world::World;
 use crate::world::operators::window_of;
 use golden_pipeline::names::{IDENTITY, REVISION, SCHEMA, SCHEMA_PROGRESS, SCHEMA_SIGNALS};
+use golden_router::chain::{CHAIN_HEADER, Chain};
 use golden_router::deployment::{Colour, Deployment};
 use golden_router::marks::{Cut, SCHEMA_CUT, SCHEMA_SEALED, Sealed};
-use golden_router::orders::{FlipKind, Orders};
+use golden_router::orders::{Entry, FlipKind, Orders, SCHEMA_ORDER};
 use golden_router::receipt::{self, Receipt};
 use golden_router::settings::shown;
 use platform_core::growth::{COLOUR_HEADER, EPOCH_HEADER, GROWTH_HEADER, Growth, SUMS_HEADER, Sums};
@@ -227,6 +228,25 @@ impl Flips {
             }
             Err(error) => report.violations.push(format!("I19 receipt: that of flip {number} cannot be made again: {error}")),
         }
+    }
+}
+
+/// I21: each order follows from all those before it, and whoever gave it had seen them.
+pub(super) fn orders(world: &World, report: &mut Report) {
+    let (mut orders, mut chain) = (Orders::default(), Chain::default());
+    each(world, &world.topics.control, 1, |_, record| {
+        if record.headers.get(SCHEMA) != Some(SCHEMA_ORDER.as_bytes()) {
+            return;
+        }
+        let value = record.value.unwrap_or_default();
+        chain.take(record.offset, record.headers.get(CHAIN_HEADER), value);
+        let at = record.append_time.map_or(0, |time| time.0);
+        if let Err(passed) = Entry::decode(value).and_then(|entry| orders.apply(entry, at)) {
+            report.violations.push(format!("I21 one writer: the order at offset {} is passed over: {passed}", record.offset));
+        }
+    });
+    if let Some(at) = chain.broken() {
+        report.violations.push(format!("I21 one writer: the order at offset {at} was given upon others than stand before it"));
     }
 }
 
