@@ -1,15 +1,16 @@
 //! Names of other tools: which of their metrics a series of operations gives once more, and under which labels (docs/metrics.md). It writes
 //! nothing itself; the page and the outputs that push do.
 
+use super::points::Pairs;
 use super::{Series, labels};
 use std::collections::BTreeMap;
 
 /// The grouping that these are made of.
 const OPERATIONS: &str = "service_operation";
 /// What tells errors apart.
-const ANY_ERROR: &[(&str, &str)] = &[("error_type", "_OTHER")];
-const UNSET: &[(&str, &str)] = &[("status_code", "STATUS_CODE_UNSET")];
-const ERROR: &[(&str, &str)] = &[("status_code", "STATUS_CODE_ERROR")];
+const ANY_ERROR: &Pairs<'_> = &[("error_type", "_OTHER")];
+const UNSET: &Pairs<'_> = &[("status_code", "STATUS_CODE_UNSET")];
+const ERROR: &Pairs<'_> = &[("status_code", "STATUS_CODE_ERROR")];
 
 /// Families under names that dashboards made for other tools know. They repeat what is there already, so all are off by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,9 +40,9 @@ pub(super) enum Tool {
 pub(super) struct Renamed<'a> {
     pub(super) tool: Tool,
     /// Labels of the series, in the order in which they are written; none is empty.
-    pub(super) labels: &'a [(&'a str, &'a str)],
+    pub(super) labels: &'a Pairs<'a>,
     /// Labels that say the outcome.
-    pub(super) outcome: &'static [(&'static str, &'static str)],
+    pub(super) outcome: &'static Pairs<'static>,
     pub(super) is_error: bool,
     /// Requests of this outcome, by weight.
     pub(super) calls: u64,
@@ -66,7 +67,7 @@ impl Compatibility {
             return;
         }
         let errors = series.errors();
-        let mut both = |tool, labels: &[(&str, &str)], outcomes: [&'static [(&'static str, &'static str)]; 2]| {
+        let mut both = |tool, labels: &Pairs<'_>, outcomes: [&'static Pairs<'static>; 2]| {
             let labels: Vec<_> = labels.iter().copied().filter(|(_, value)| !value.is_empty()).collect();
             for (outcome, is_error) in outcomes.into_iter().zip([false, true]) {
                 let calls = if is_error { errors } else { series.requests.saturating_sub(errors) };

@@ -17,6 +17,9 @@ use platform_core::codec::{self, CodecError, Cursor};
 use platform_core::time::EventTime;
 use platform_core::window::Window;
 
+/// Labels: name and value of each.
+pub type Pairs<'a> = [(&'a str, &'a str)];
+
 /// What a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sort {
@@ -269,7 +272,7 @@ pub struct Point<'a> {
     /// Which one.
     pub family: &'static Family,
     /// Labels beside those of the series.
-    pub labels: &'a [(&'a str, &'a str)],
+    pub labels: &'a Pairs<'a>,
     /// It is about the service as a whole: without the series' label `grouping`.
     pub of_service: bool,
     /// Its value at the end of the window.
@@ -419,7 +422,7 @@ impl Entry {
     }
 
     /// Walks its metrics under the names of other tools, with all labels of their series.
-    pub fn renamed(&self, window: Window, names: Compatibility, put: &mut dyn FnMut(&[(&str, &str)], Point<'_>)) {
+    pub fn renamed(&self, window: Window, names: Compatibility, put: &mut dyn FnMut(&Pairs<'_>, Point<'_>)) {
         if self.kind == Kind::Gauges {
             return;
         }
@@ -473,13 +476,7 @@ impl Entry {
     }
 
     /// Durations of one outcome, if there were any.
-    fn duration<'a>(
-        &'a self,
-        window: Window,
-        family: &'static Family,
-        is_error: bool,
-        labels: &'a [(&'a str, &'a str)],
-    ) -> Option<Point<'a>> {
+    fn duration<'a>(&'a self, window: Window, family: &'static Family, is_error: bool, labels: &'a Pairs<'a>) -> Option<Point<'a>> {
         let (durations, known) = if is_error { (&self.series.error, self.before.error) } else { (&self.series.ok, self.before.ok) };
         let newest = self.series.newest.as_ref().filter(|newest| newest.window == window);
         let shown = newest.and_then(|newest| newest.example(is_error));
