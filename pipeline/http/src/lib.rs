@@ -65,12 +65,12 @@ pub fn router(state: AppState, doors: Doors) -> Router {
     let crowd = || axum::middleware::from_fn_with_state(state.clone(), crowd::enter);
     let mut router = Router::new()
         .route("/api/v1/status", get(api::status::status))
+        .merge(pages::documentation())
         .route_layer(crowd())
         // Below are those that are not counted: probes, scrapes, and events, which have a budget of their own.
         .route("/metrics", get(ops::metrics))
         .route("/-/healthy", get(ops::healthy))
-        .route("/-/ready", get(ops::ready))
-        .merge(pages::documentation());
+        .route("/-/ready", get(ops::ready));
     if doors.ingest {
         router = router
             .route("/api/v1/events", post(ingest::events))
