@@ -17,8 +17,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+/// With one task each, so that no process can have all partitions.
 const SETTINGS: &str = "pipeline: {window: 10s, bound: 1s, hold: 5s, retain: 60s, series_ttl: 60s, skew: 2s, lead: 6s, exemplars: false,\n  \
-                        groupings: {service: [], service_swimlane: [swimlane]}}\nruntime: {commit_interval: 100ms}\n";
+                        groupings: {service: [], service_swimlane: [swimlane]}}\nruntime: {commit_interval: 100ms, fold_tasks: 1}\n";
 /// Services with the override, enough for all partitions; the others have none.
 const RULED: [&str; 6] = ["cart", "till", "shop", "bank", "post", "mill"];
 const PLAIN: [&str; 2] = ["barn", "dock"];
