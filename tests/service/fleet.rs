@@ -3,6 +3,7 @@
 
 use crate::ledger::{Account, PARTITIONS, SETTINGS, read, rfc3339, verify, wrongs};
 use crate::process::{Service, eventually, within};
+use crate::relay::Relay;
 use platform_core::clock::Clock;
 use platform_kafka::log::Kafka;
 use platform_runtime::clock::SystemClock;
@@ -33,6 +34,11 @@ impl Cluster {
 
     /// At an address of this machine.
     pub(crate) fn start_on(host: &str, brokers: u32) -> Option<Self> {
+        Self::start_behind(host, brokers, &mut [])
+    }
+
+    /// The same, and who uses a relay reaches the broker through it alone. With relays there is one broker.
+    pub(crate) fn start_behind(host: &str, brokers: u32, relays: &mut [Relay]) -> Option<Self> {
         let mut cluster = Self { folder: tempfile::tempdir().unwrap(), host: host.to_owned(), brokers, bootstrap: String::new() };
         let installed = cluster.script(&["install"]);
         if !installed.as_ref().is_ok_and(|output| output.status.success()) {
@@ -51,9 +57,15 @@ impl Cluster {
         let folder = cluster.folder.path().display().to_string();
         let mut args = vec!["start", "--brokers", &count, "--dir", &folder];
         args.extend(fast.iter().flat_map(|set| ["--set", set]));
+        let ports: Vec<String> = relays.iter().map(|relay| relay.port.to_string()).collect();
+        args.extend(ports.iter().flat_map(|port| ["--relay", port]));
         let output = cluster.script(&args).unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         cluster.bootstrap = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+        for (relay, number) in relays.iter_mut().zip(1..) {
+            let to = std::fs::read_to_string(cluster.folder.path().join(format!("relay-{number}"))).unwrap();
+            relay.open(to.trim().parse().unwrap());
+        }
         Some(cluster)
     }
 
@@ -122,6 +134,14 @@ impl Cluster {
         assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
     }
 
+    /// From now on a process of the fleet reaches the broker through a relay, by settings of its own.
+    pub(crate) fn put_behind(&self, relay: &Relay, folder: &Path, n: usize) {
+        let settings = std::fs::read_to_string(folder.join("golden.yaml")).unwrap();
+        let relayed = settings.replace(&self.bootstrap, &format!("127.0.0.1:{}", relay.port));
+        assert!(relayed != settings, "{settings}");
+        std::fs::write(folder.join(config_of(n)), relayed).unwrap();
+    }
+
     /// The log, as its judge sees it.
     pub(crate) fn log(&self) -> Kafka {
         let settings = platform_kafka::settings::Settings { bootstrap: self.bootstrap.clone(), dev: true, ..Default::default() };
@@ -133,6 +153,11 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         drop(self.script(&["stop", &self.folder.path().display().to_string(), "--now"]));
     }
+}
+
+/// Settings that one process alone has.
+fn config_of(n: usize) -> String {
+    format!("golden-{n}.yaml")
 }
 
 /// The processes of a test; one that ends is started again, as by whatever keeps processes alive.
@@ -199,7 +224,9 @@ impl<'a> Fleet<'a> {
     pub(crate) fn command(&self, n: usize) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_golden"));
         command.args(["run", "--listen", "127.0.0.1:0", "--data"]).arg(self.data(n));
-        command.arg("--config").arg(self.folder.join("golden.yaml")).args(self.args.get(n).copied().unwrap_or_default());
+        let own = self.folder.join(config_of(n));
+        command.arg("--config").arg(if own.exists() { own } else { self.folder.join("golden.yaml") });
+        command.args(self.args.get(n).copied().unwrap_or_default());
         if let Some((_, seconds)) = self.off.iter().find(|(of, _)| *of == n) {
             command.env("LD_PRELOAD", self.folder.join(CLOCK)).env("CLOCK_OFF_SECONDS", seconds.to_string());
         }

@@ -9,6 +9,7 @@
 use crate::fleet::{Cluster, Fleet, ONE, settle};
 use crate::ledger::{Account, Client, Pace, SECOND, SETTINGS, Stopping};
 use crate::process::{Service, within};
+use crate::relay::Relay;
 use platform_core::clock::Clock;
 use platform_core::growth::{EPOCH_HEADER, IDENTITY_HEADER, REVISION_HEADER};
 use platform_core::log::{Polled, Reader, Subscription};
@@ -66,6 +67,8 @@ enum Hurt {
     Kill,
     /// SIGSTOP until others have taken over, then SIGCONT: a zombie.
     Sleep,
+    /// Cut off from the broker until others have taken over: it lives, and what it sent meanwhile arrives then.
+    Cut,
 }
 
 /// To whom, while a flip is under way.
@@ -88,6 +91,9 @@ struct Turn {
     who: Who,
     hurt: Hurt,
 }
+
+/// The live colour is cut off from the brokers, for which they must be behind relays.
+const CUT: Turn = Turn { live: Some(Hurt::Cut), who: Who::Nobody, hurt: Hurt::Kill };
 
 const TURNS: [Turn; 16] = {
     const fn planned(who: Who, hurt: Hurt) -> Turn {
@@ -120,7 +126,11 @@ const TURNS: [Turn; 16] = {
 
 impl Turn {
     fn name(self) -> String {
-        let how = |hurt| if hurt == Hurt::Kill { "killed" } else { "put to sleep" };
+        let how = |hurt| match hurt {
+            Hurt::Kill => "killed",
+            Hurt::Sleep => "put to sleep",
+            Hurt::Cut => "cut off",
+        };
         let first = self.live.map_or_else(|| "planned".to_owned(), |hurt| format!("live colour {}", how(hurt)));
         match self.who {
             Who::Nobody => first,
@@ -186,6 +196,7 @@ impl Public {
 struct Wounds {
     asleep: BTreeSet<usize>,
     dead: BTreeSet<usize>,
+    cut_off: BTreeSet<usize>,
     broker: Option<(String, Hurt)>,
 }
 
@@ -198,6 +209,8 @@ struct Flips<'a> {
     agent: ureq::Agent,
     wounds: Wounds,
     span: Span,
+    /// Through which both colours reach the broker; else none.
+    relays: Vec<Relay>,
 }
 
 impl Flips<'_> {
@@ -282,6 +295,10 @@ impl Flips<'_> {
                 self.fleet.services[n].pause();
                 self.wounds.asleep.insert(n);
             }
+            Hurt::Cut => {
+                self.relays[n - 1].cut(true);
+                self.wounds.cut_off.insert(n);
+            }
         }
     }
 
@@ -292,6 +309,9 @@ impl Flips<'_> {
         }
         for n in std::mem::take(&mut self.wounds.asleep) {
             self.fleet.services[n].resume();
+        }
+        for n in std::mem::take(&mut self.wounds.cut_off) {
+            self.relays[n - 1].cut(false);
         }
         for n in std::mem::take(&mut self.wounds.dead) {
             self.fleet.restart(n);
@@ -436,13 +456,16 @@ struct Setting {
     pace: Pace,
     commit_interval: &'static str,
     router: &'static str,
+    /// Whether both colours reach the broker, of which there is one then, through relays.
+    relayed: bool,
     /// By how many seconds clocks of processes are off.
     off: &'static [(usize, i64)],
 }
 
 /// These flips, one after the other, on a cluster of their own. Gives how each went and how many events there were in a second.
 fn run(setting: &Setting, turns: &[(usize, Turn)]) -> Option<(Vec<Row>, f64)> {
-    let cluster = Cluster::start(setting.brokers)?;
+    let mut relays: Vec<Relay> = COLOURS.iter().filter(|_| setting.relayed).map(|_| Relay::bind()).collect();
+    let cluster = Cluster::start_behind("127.0.0.1", setting.brokers, &mut relays)?;
     let folder = tempfile::tempdir().unwrap();
     let Span { window, bound } = setting.span;
     let mut settings = SETTINGS.to_owned();
@@ -456,6 +479,7 @@ fn run(setting: &Setting, turns: &[(usize, Turn)]) -> Option<(Vec<Row>, f64)> {
     }
     settings += &format!("router: {}\n", setting.router);
     cluster.prepare_with(&settings, folder.path(), &format!(", takeover_ms: {}", TAKEOVER.as_millis()));
+    relays.iter().zip(1..).for_each(|(relay, n)| cluster.put_behind(relay, folder.path(), n));
     let clock = SystemClock::new();
     let (urls, account) = (Mutex::new(Vec::new()), Mutex::new(Account { window: i64::from(window) * SECOND, ..Account::default() }));
     let fleet = Fleet::with_clocks(folder.path(), PLACES.len(), 1, &urls, &PLACES, setting.off);
@@ -471,6 +495,7 @@ fn run(setting: &Setting, turns: &[(usize, Turn)]) -> Option<(Vec<Row>, f64)> {
         agent,
         wounds: Wounds::default(),
         span: setting.span,
+        relays,
     };
     let (stop, acked) = (AtomicBool::new(false), AtomicU64::new(0));
     let begun = clock.monotonic();
@@ -502,7 +527,7 @@ fn run(setting: &Setting, turns: &[(usize, Turn)]) -> Option<(Vec<Row>, f64)> {
 }
 
 #[test]
-fn a_planned_flip_and_one_of_need_under_load_lose_and_double_nothing() {
+fn a_planned_flip_and_two_of_need_under_load_lose_and_double_nothing() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let setting = Setting {
         span: SHORT,
@@ -512,10 +537,11 @@ fn a_planned_flip_and_one_of_need_under_load_lose_and_double_nothing() {
         pace: Pace::Rest(Duration::from_millis(30)),
         commit_interval: "100ms",
         router: "{probe: 1s, failed: 5, recovered: 3, warm: 5s, lag: 4s, windows: 1, between: 1s, most: 1000}",
+        relayed: true,
         // Whoever controls and forwards is minutes before and behind its time.
         off: &[(ROUTERS[0], -300), (ROUTERS[1], 420)],
     };
-    run(&setting, &[(0, TURNS[0]), (1, TURNS[1])]);
+    run(&setting, &[(0, TURNS[0]), (1, TURNS[1]), (2, CUT)]);
 }
 
 /// Percentiles of seconds by nearest rank: the middle, the 99th and the greatest.
@@ -561,6 +587,7 @@ fn hard(span: Span) -> Setting {
         // As by default, so is the time until a failure counts: 15 s. What only makes people wait is shorter.
         commit_interval: "1s",
         router: "{probe: 3s, failed: 5, recovered: 2, warm: 9s, windows: 1, between: 1s, most: 1000}",
+        relayed: false,
         off: &[],
     }
 }

@@ -4,7 +4,8 @@
 //! given up for lost arrive after all. Records of open transactions move the high watermark and hide what lies behind them; commit markers
 //! come later than the answer to a commit, and so do positions; aborted records and markers use offsets. Members that are away are put out of
 //! their group after ten seconds, members that are there notice a new generation late. Each partition's leader has a clock of its own, which
-//! is a little off, and none may be answered by a leader for a while. One process or all of them can be killed or paused.
+//! is a little off, and none may be answered by a leader for a while. One process or all of them can be killed, paused, or cut off from the brokers:
+//! then they live on, hear nothing, and nothing that they send arrives.
 //!
 //! The rules are those of KAFKA.md; what a stage cannot notice is left out: replication, batches on the wire, compaction. Nothing is written
 //! to a disk: what was acknowledged is never lost. Fault by fault and in order, use `log::FaultyLog`.
@@ -70,8 +71,9 @@ pub struct SimLog {
     frozen: Option<Frozen>,
 }
 
-/// Called, with its number, when a process stands still in the middle of a request: whoever drives the others lets them go on meanwhile.
-pub type Frozen = fn(u64);
+/// Called, with its number, when a process stands still in the middle of a request, until this time or for a while: whoever drives the others
+/// lets them go on meanwhile.
+pub type Frozen = fn(u64, Option<Duration>);
 
 impl SimLog {
     /// An empty log. What happens to it follows from `seed`.
@@ -139,6 +141,19 @@ impl SimLog {
         self.broker().back(process);
     }
 
+    /// Until then the process reaches no broker: it lives, polls bring nothing, what it commits is in doubt, and everything else waits. Its
+    /// session and its transactions run out.
+    pub fn cut_off(&self, process: u64, until: Duration) {
+        let now = self.now();
+        self.broker().cut_off(process, now, until);
+    }
+
+    /// Until when a process is cut off, if it is.
+    #[must_use]
+    pub fn is_cut_off(&self, process: u64) -> Option<Duration> {
+        self.broker().is_cut_off(process, self.now())
+    }
+
     /// From now on the process reads one record in a poll, or as many as there are again.
     pub fn set_slow(&self, process: u64, slow: bool) {
         self.broker().set_slow(process, slow);
@@ -181,9 +196,23 @@ impl SimLog {
         if let Some(frozen) = self.frozen.filter(|_| self.process > 0) {
             let per_mille = self.broker().chances.frozen;
             if self.broker().happens("frozen", per_mille) {
-                frozen(self.process);
+                frozen(self.process, None);
             }
         }
+    }
+
+    /// Whether the process is cut off.
+    fn is_alone(&self) -> bool {
+        self.is_cut_off(self.process).is_some()
+    }
+
+    /// A request that waits until a broker answers.
+    fn patient_request(&self) -> Result<(), LogError> {
+        self.request();
+        let (Some(until), Some(frozen)) = (self.is_cut_off(self.process), self.frozen) else { return Ok(()) };
+        frozen(self.process, Some(until));
+        // While another one stands still this one cannot: its task ends then, and begins again.
+        if self.is_alone() { Err(LogError::Engine("no broker answers".to_owned())) } else { Ok(()) }
     }
 
     /// Waits until `ready` gives something.
@@ -199,12 +228,12 @@ impl SimLog {
 
 impl Log for SimLog {
     fn reader(&self, subscription: &Subscription) -> Result<Box<dyn Reader>, LogError> {
-        self.request();
+        self.patient_request()?;
         Ok(Box::new(SimReader::new(self.clone(), subscription)?))
     }
 
     fn writer(&self, transactional_id: &str) -> Result<Box<dyn Writer>, LogError> {
-        self.request();
+        self.patient_request()?;
         let now = self.now();
         self.broker().end_open(transactional_id, now);
         self.wait(|broker| (!broker.is_settling(transactional_id)).then_some(()));
@@ -221,17 +250,17 @@ impl Log for SimLog {
     }
 
     fn bounds(&self, partition: &Partition) -> Result<(Offset, Offset), LogError> {
-        self.request();
+        self.patient_request()?;
         self.broker().bounds(partition)
     }
 
     fn offset_at(&self, partition: &Partition, from: AppendTime) -> Result<Offset, LogError> {
-        self.request();
+        self.patient_request()?;
         self.broker().offset_at(partition, from)
     }
 
     fn committed(&self, group: &str, partition: &Partition) -> Result<Option<Committed>, LogError> {
-        self.request();
+        self.patient_request()?;
         Ok(self.wait(|broker| broker.committed(group, partition).ok()))
     }
 }
@@ -241,6 +270,9 @@ struct SimProducer(SimLog);
 impl Producer for SimProducer {
     fn append(&self, to: &Partition, records: &[NewRecord<'_>]) -> Result<Offset, AppendError> {
         self.0.request();
+        if self.0.is_alone() {
+            return Err(AppendError::Failed("no broker answers".to_owned()));
+        }
         let clock = &self.0.clock;
         let mut broker = self.0.broker();
         let mut first = None;

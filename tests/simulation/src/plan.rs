@@ -76,6 +76,8 @@ pub struct Plan {
     pub(crate) pauses: u64,
     pub(crate) evictions: u64,
     pub(crate) leaderless: u64,
+    /// Of a thousand seconds, how many bring a process that reaches no broker for a while; then whole colours are cut off too.
+    pub(crate) cuts: u64,
     /// Whether a paused process is replaced by another one meanwhile.
     pub(crate) replaced: bool,
     /// Whether restarted processes find their disks empty, now and then.
@@ -160,6 +162,7 @@ impl Plan {
             pauses,
             evictions,
             leaderless,
+            cuts: 0,
             replaced: from.chance(500),
             disks_lost: from.chance(300),
             zombie_epoch: from.chance(150),
@@ -206,6 +209,9 @@ impl Plan {
         // Whoever is deployed last reads back as far as windows are kept.
         plan.quiet *= 2;
         plan.controllers = 1 + from.below(2);
+        if !plan.blackout && from.chance(400) {
+            plan.cuts = 1 + from.below(60);
+        }
         plan
     }
 

@@ -335,7 +335,8 @@ impl World {
 
     /// A task that ends takes its process with it, which starts again: in order, so that what it wrote stays.
     fn failed(&mut self, place: usize, error: &TaskError) {
-        if !matches!(error, TaskError::Fenced(_)) {
+        let cut_off = self.processes.get(place).is_some_and(|process| self.log.is_cut_off(process.number).is_some());
+        if !cut_off && !matches!(error, TaskError::Fenced(_)) {
             self.violations.push(format!("a task ended: {error}"));
         }
         let name = self.processes.get(place).map(|process| process.instance.clone());
@@ -351,6 +352,7 @@ impl World {
     /// A process ends, and another takes its place.
     fn end(&mut self, place: usize, killed: bool) {
         let Process { number, instance, role, mut stores, tasks, .. } = self.processes.remove(place);
+        let cut_off = self.log.is_cut_off(number);
         if killed {
             self.log.kill(number);
             if self.plan.disks_lost && self.seed.chance(500) {
@@ -364,6 +366,10 @@ impl World {
         drop(tasks);
         if !role.old || self.now() < self.plan.busy {
             self.start(instance, role, stores);
+            // The machine is, not the process.
+            if let Some(until) = cut_off {
+                self.log.cut_off(self.numbers, until);
+            }
         }
     }
 
@@ -377,6 +383,10 @@ impl World {
         }
         if self.plan.slow > 0 && self.seed.chance(self.plan.slow) {
             self.slow_down(place.min(self.processes.len() - 1));
+        }
+        if self.plan.cuts > 0 && self.seed.chance(self.plan.cuts) {
+            let lasting = Duration::from_millis(500 + self.seed.below(40_000));
+            self.cut_off(place.min(self.processes.len() - 1), lasting);
         }
         if self.seed.chance(self.plan.evictions) {
             let part = self.seed.pick(&self.parts);
@@ -464,6 +474,14 @@ impl World {
             let (instance, role) = (process.instance.clone(), process.role.clone());
             let instance = if self.seed.chance(500) { instance } else { format!("q{}", self.numbers) };
             self.start(instance, role, FaultyStores::default());
+        }
+    }
+
+    /// A process lives and reaches no broker for a while.
+    fn cut_off(&mut self, place: usize, lasting: Duration) {
+        let until = (self.now() + lasting).min(self.plan.busy);
+        if let Some(process) = self.processes.get(place) {
+            self.log.cut_off(process.number, until);
         }
     }
 
@@ -584,8 +602,8 @@ fn go(world: &Rc<RefCell<World>>, most: u64) {
     }
 }
 
-/// A process stands still in the middle of a request, and the others go on.
-fn frozen(number: u64) {
+/// A process stands still in the middle of a request, until this time or for a while, and the others go on.
+fn frozen(number: u64, until: Option<Duration>) {
     let Some(world) = RUN.with_borrow(Option::clone) else { return };
     let until = {
         let Ok(mut world) = world.try_borrow_mut() else { return };
@@ -594,8 +612,10 @@ fn frozen(number: u64) {
             return;
         }
         let Some(place) = world.place_of(number) else { return };
-        let lasting = if world.seed.chance(500) { 1000 } else { 40_000 };
-        let until = world.now() + Duration::from_millis(world.seed.below(lasting));
+        let until = until.unwrap_or_else(|| {
+            let lasting = if world.seed.chance(500) { 1000 } else { 40_000 };
+            world.now() + Duration::from_millis(world.seed.below(lasting))
+        });
         world.log.pause(number);
         if let Some(process) = world.processes.get_mut(place) {
             process.frozen = true;

@@ -23,6 +23,8 @@ pub(super) struct Broker {
     agenda: BTreeMap<(Duration, u64), Action>,
     /// Processes that do not give signs of life, and whether they are dead.
     away: BTreeMap<u64, bool>,
+    /// Processes that reach nobody, and until when.
+    cut_off: BTreeMap<u64, Duration>,
     /// Processes that read record by record.
     slow: BTreeSet<u64>,
     /// Of members, transactions and actions.
@@ -46,6 +48,8 @@ pub(super) enum Action {
     Expire(u64),
     /// A process has been silent for long enough.
     SessionOver(u64),
+    /// A member that could not say goodbye has been silent for long enough.
+    MemberOver(String, u64),
     /// A transaction from outside ends.
     EndArrival {
         at: Partition,
@@ -122,6 +126,7 @@ impl Broker {
             transactions: BTreeMap::new(),
             agenda: BTreeMap::new(),
             away: BTreeMap::new(),
+            cut_off: BTreeMap::new(),
             slow: BTreeSet::new(),
             numbers: 0,
         }
@@ -206,10 +211,11 @@ impl Broker {
                 }
             }
             Action::SessionOver(process) => {
-                if self.away.contains_key(&process) {
+                if self.away.contains_key(&process) || self.is_cut_off(process, clock.monotonic()).is_some() {
                     self.put_out(|_, of| of == process);
                 }
             }
+            Action::MemberOver(group, member) => self.leave(&group, member),
             Action::EndArrival { at, transaction, commit } => {
                 if let Some(part) = self.part_mut(&at) {
                     part.settle(transaction, commit);
@@ -400,6 +406,10 @@ impl Broker {
 
     pub(super) fn join(&mut self, group: &str, topics: &[Topic], process: u64) -> u64 {
         let id = self.number();
+        if self.is_dead(process) {
+            // It died while it asked for this.
+            return id;
+        }
         let group = self.groups.entry(group.to_owned()).or_default();
         group.members.insert(id, (topics.to_vec(), process));
         group.generation += 1;
@@ -458,6 +468,16 @@ impl Broker {
 
     pub(super) fn back(&mut self, process: u64) {
         self.away.remove(&process);
+    }
+
+    pub(super) fn cut_off(&mut self, process: u64, now: Duration, until: Duration) {
+        self.count("process cut off");
+        self.cut_off.insert(process, until);
+        self.schedule(now + SESSION, Action::SessionOver(process));
+    }
+
+    pub(super) fn is_cut_off(&self, process: u64, now: Duration) -> Option<Duration> {
+        self.cut_off.get(&process).copied().filter(|until| *until > now)
     }
 
     pub(super) fn is_dead(&self, process: u64) -> bool {

@@ -1,6 +1,7 @@
 //! A reader of committed records, alone or as a member of a group that it hears from late.
 
-use super::SimLog;
+use super::broker::Action;
+use super::{SESSION, SimLog};
 use platform_core::log::{Assignment, Claim, LogError, Polled, Positions, Reader, Subscription};
 use platform_core::record::{BatchBuffer, Offset, Partition, Topic, put_headers};
 use std::collections::BTreeSet;
@@ -129,6 +130,9 @@ impl SimReader {
 impl Reader for SimReader {
     fn poll(&mut self, _wait: Duration) -> Result<Polled<'_>, LogError> {
         self.log.request();
+        if self.log.is_alone() {
+            return Ok(Polled::Nothing);
+        }
         if let Some(assignment) = self.assignment() {
             return Ok(Polled::Assigned(assignment));
         }
@@ -156,7 +160,7 @@ impl Reader for SimReader {
     fn end(&self, of: &Partition) -> Result<Option<Offset>, LogError> {
         let now = self.log.now();
         let end = self.log.broker().bounds(of)?.1;
-        let known = self.log.broker().has_leader(of, now);
+        let known = self.log.broker().has_leader(of, now) && !self.log.is_alone();
         // The answer travels while the log moves on.
         self.log.request();
         Ok(known.then_some(end))
@@ -166,8 +170,14 @@ impl Reader for SimReader {
 impl Drop for SimReader {
     fn drop(&mut self) {
         let Some(member) = &self.member else { return };
+        let (now, alone) = (self.log.now(), self.log.is_alone());
         let mut broker = self.log.broker();
-        if !broker.is_dead(self.log.process) {
+        if broker.is_dead(self.log.process) {
+            return;
+        }
+        if alone {
+            broker.schedule(now + SESSION, Action::MemberOver(member.group.clone(), member.id));
+        } else {
             broker.leave(&member.group, member.id);
         }
     }

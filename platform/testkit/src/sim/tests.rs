@@ -119,6 +119,47 @@ fn a_dead_process_keeps_its_partitions_for_a_session_and_a_paused_one_is_put_out
 }
 
 #[test]
+fn who_is_cut_off_hears_nothing_doubts_what_it_commits_and_is_put_out() {
+    let (log, zero) = world();
+    let (one, two) = (log.of_process(1), log.of_process(2));
+    let mut first = member(&one, "g");
+    let claim = assigned(&mut *first).claim;
+    let (mut before, mut within) = (one.writer("before").unwrap(), one.writer("within").unwrap());
+    before.append(&zero, record("before")).unwrap();
+    let until = one.now() + Duration::from_secs(60);
+    one.cut_off(1, until);
+    log.producer().unwrap().append(&zero, &[record("seen by others")]).unwrap();
+    assert!(matches!(first.poll(Duration::ZERO).unwrap(), Polled::Nothing));
+    assert_eq!(first.end(&zero).unwrap(), None);
+    within.append(&zero, record("within")).unwrap();
+    for writer in [&mut before, &mut within] {
+        assert!(matches!(writer.commit(&claim, &[]), Err(CommitError::Doubtful(_))));
+    }
+    assert!(one.producer().unwrap().append(&zero, &[record("alone")]).is_err());
+    log.pass(SESSION);
+    let mut second = member(&two, "g");
+    assert_eq!(assigned(&mut *second).partitions.len(), 2, "the other one is out of the group");
+    log.pass(until.saturating_sub(one.now()));
+    assert_eq!(one.is_cut_off(1), None);
+    assert_eq!(visible(&log, &zero), ["seen by others"], "what it had begun has run out");
+    assert_eq!(assigned(&mut *first).partitions.len(), 1, "it joins again");
+}
+
+#[test]
+fn who_leaves_while_it_is_cut_off_keeps_its_partitions_for_a_session() {
+    let (log, _) = world();
+    let (one, two) = (log.of_process(1), log.of_process(2));
+    let mut first = member(&one, "g");
+    assert_eq!(assigned(&mut *first).partitions.len(), 2);
+    one.cut_off(1, one.now() + Duration::from_secs(1));
+    drop(first);
+    let mut second = member(&two, "g");
+    assert_eq!(assigned(&mut *second).partitions.len(), 1, "nobody heard that it left");
+    log.pass(SESSION);
+    assert_eq!(assigned(&mut *second).partitions.len(), 2);
+}
+
+#[test]
 fn an_assignment_waits_for_positions_in_an_open_transaction() {
     let (log, zero) = world();
     log.set_chances(Chances { lost: 1000, ..calm() });

@@ -18,11 +18,13 @@ pub(super) struct SimWriter {
     newest: Option<AppendTime>,
     /// It has doubted: whoever goes on with it makes a mistake.
     doubted: bool,
+    /// What was appended or given up while it was cut off: its transaction can only be left to whoever takes its id next.
+    severed: bool,
 }
 
 impl SimWriter {
     pub(super) fn new(log: SimLog, id: &str, epoch: u64) -> Self {
-        Self { log, id: id.to_owned(), epoch, newest: None, doubted: false }
+        Self { log, id: id.to_owned(), epoch, newest: None, doubted: false, severed: false }
     }
 
     /// The open transaction, begun if there is none.
@@ -45,6 +47,11 @@ impl SimWriter {
         error
     }
 
+    fn is_severed(&mut self) -> bool {
+        self.severed |= self.log.is_alone();
+        self.severed
+    }
+
     fn doubtful(&mut self, why: &str) -> CommitError {
         self.doubted = true;
         CommitError::Doubtful(why.to_owned())
@@ -53,6 +60,10 @@ impl SimWriter {
 
 impl Writer for SimWriter {
     fn append(&mut self, to: &Partition, record: NewRecord<'_>) -> Result<(), CommitError> {
+        if self.is_severed() {
+            // It stands in a buffer.
+            return Ok(());
+        }
         let number = self.open()?;
         let apart = planted(Bug::DeadLettersApart) && to.topic.as_str().ends_with("dead-letters");
         let appended = self.log.broker().append(to, &record, (!apart).then_some(number), &self.log.clock);
@@ -62,8 +73,15 @@ impl Writer for SimWriter {
     }
 
     fn commit(&mut self, claim: &Claim, read: &[(Partition, Committed)]) -> Result<AppendTime, CommitError> {
+        if self.is_severed() {
+            self.log.request();
+            return Err(self.doubtful("no broker answers"));
+        }
         let number = self.open()?;
         self.log.request();
+        if self.is_severed() {
+            return Err(self.doubtful("no broker answers"));
+        }
         let now = self.log.now();
         let chances = self.log.broker().chances;
         if !self.log.broker().is_newest(&self.id, self.epoch) {
@@ -97,7 +115,7 @@ impl Writer for SimWriter {
     }
 
     fn abort(&mut self) {
-        if !self.log.broker().is_open(&self.id, self.epoch) {
+        if self.is_severed() || !self.log.broker().is_open(&self.id, self.epoch) {
             return;
         }
         self.log.request();

@@ -170,10 +170,20 @@ impl World {
         }
     }
 
-    /// All processes of one colour, and of no other, stand still for a while.
+    /// All processes of one colour, and of no other, stand still for a while, or are cut off.
     pub(super) fn outage(&mut self) {
         let Some(colour) = self.seed.pick(&Colour::ALL).copied() else { return };
-        let until = self.now() + Duration::from_secs(5 + self.seed.below(40));
+        let lasting = Duration::from_secs(5 + self.seed.below(40));
+        if self.plan.cuts > 0 && self.seed.chance(500) {
+            for place in 0..self.processes.len() {
+                if self.processes.get(place).is_some_and(|process| process.role.colours == [colour]) {
+                    self.cut_off(place, lasting);
+                    self.count("colour cut off");
+                }
+            }
+            return;
+        }
+        let until = self.now() + lasting;
         for process in self.processes.iter_mut().filter(|process| process.role.colours == [colour] && process.paused_until.is_none()) {
             process.paused_until = Some(until);
             self.log.pause(process.number);
