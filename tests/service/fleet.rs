@@ -2,8 +2,8 @@
 //! must have been published.
 
 use crate::ledger::{Account, PARTITIONS, SETTINGS, read, rfc3339, verify, wrongs};
+use crate::namespace::Namespace;
 use crate::process::{Service, eventually, within};
-use crate::relay::Relay;
 use platform_core::clock::Clock;
 use platform_kafka::log::Kafka;
 use platform_runtime::clock::SystemClock;
@@ -34,11 +34,6 @@ impl Cluster {
 
     /// At an address of this machine.
     pub(crate) fn start_on(host: &str, brokers: u32) -> Option<Self> {
-        Self::start_behind(host, brokers, &mut [])
-    }
-
-    /// The same, and who uses a relay reaches the broker through it alone. With relays there is one broker.
-    pub(crate) fn start_behind(host: &str, brokers: u32, relays: &mut [Relay]) -> Option<Self> {
         let mut cluster = Self { folder: tempfile::tempdir().unwrap(), host: host.to_owned(), brokers, bootstrap: String::new() };
         let installed = cluster.script(&["install"]);
         if !installed.as_ref().is_ok_and(|output| output.status.success()) {
@@ -57,15 +52,9 @@ impl Cluster {
         let folder = cluster.folder.path().display().to_string();
         let mut args = vec!["start", "--brokers", &count, "--dir", &folder];
         args.extend(fast.iter().flat_map(|set| ["--set", set]));
-        let ports: Vec<String> = relays.iter().map(|relay| relay.port.to_string()).collect();
-        args.extend(ports.iter().flat_map(|port| ["--relay", port]));
         let output = cluster.script(&args).unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         cluster.bootstrap = String::from_utf8(output.stdout).unwrap().trim().to_owned();
-        for (relay, number) in relays.iter_mut().zip(1..) {
-            let to = std::fs::read_to_string(cluster.folder.path().join(format!("relay-{number}"))).unwrap();
-            relay.open(to.trim().parse().unwrap());
-        }
         Some(cluster)
     }
 
@@ -134,14 +123,6 @@ impl Cluster {
         assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
     }
 
-    /// From now on a process of the fleet reaches the broker through a relay, by settings of its own.
-    pub(crate) fn put_behind(&self, relay: &Relay, folder: &Path, n: usize) {
-        let settings = std::fs::read_to_string(folder.join("golden.yaml")).unwrap();
-        let relayed = settings.replace(&self.bootstrap, &format!("127.0.0.1:{}", relay.port));
-        assert!(relayed != settings, "{settings}");
-        std::fs::write(folder.join(config_of(n)), relayed).unwrap();
-    }
-
     /// The log, as its judge sees it.
     pub(crate) fn log(&self) -> Kafka {
         let settings = platform_kafka::settings::Settings { bootstrap: self.bootstrap.clone(), dev: true, ..Default::default() };
@@ -155,11 +136,6 @@ impl Drop for Cluster {
     }
 }
 
-/// Settings that one process alone has.
-fn config_of(n: usize) -> String {
-    format!("golden-{n}.yaml")
-}
-
 /// The processes of a test; one that ends is started again, as by whatever keeps processes alive.
 pub(crate) struct Fleet<'a> {
     folder: PathBuf,
@@ -169,8 +145,16 @@ pub(crate) struct Fleet<'a> {
     takers: usize,
     /// What each is started with besides; none for those behind the last.
     args: &'static [&'static [&'static str]],
+    odd: Odd<'a>,
+}
+
+/// What is odd about some of the processes.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Odd<'a> {
     /// By how many seconds whose clocks are off.
-    off: &'static [(usize, i64)],
+    pub(crate) off: &'static [(usize, i64)],
+    /// Who is where it can be cut off from the brokers.
+    pub(crate) inside: Option<(usize, &'a Namespace)>,
 }
 
 impl<'a> Fleet<'a> {
@@ -187,25 +171,25 @@ impl<'a> Fleet<'a> {
         urls: &'a Mutex<Vec<String>>,
         args: &'static [&'static [&'static str]],
     ) -> Self {
-        Self::with_clocks(folder, count, takers, urls, args, &[])
+        Self::with_odd(folder, count, takers, urls, args, Odd::default())
     }
 
-    /// The same, and the clocks of some of them are off by so many seconds.
-    pub(crate) fn with_clocks(
+    /// The same, and some of them are not as the others.
+    pub(crate) fn with_odd(
         folder: &Path,
         count: usize,
         takers: usize,
         urls: &'a Mutex<Vec<String>>,
         args: &'static [&'static [&'static str]],
-        off: &'static [(usize, i64)],
+        odd: Odd<'a>,
     ) -> Self {
-        if !off.is_empty() {
+        if !odd.off.is_empty() {
             let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/service/clock_off.c");
             let made =
                 Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(folder.join(CLOCK)).arg(source).arg("-ldl").output().unwrap();
             assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         }
-        let mut fleet = Self { folder: folder.to_owned(), services: Vec::new(), urls, takers, args, off };
+        let mut fleet = Self { folder: folder.to_owned(), services: Vec::new(), urls, takers, args, odd };
         fleet.services = (0..count).map(|n| fleet.service(n)).collect();
         fleet.tell();
         fleet
@@ -222,12 +206,15 @@ impl<'a> Fleet<'a> {
 
     /// What starts a process.
     pub(crate) fn command(&self, n: usize) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_golden"));
-        command.args(["run", "--listen", "127.0.0.1:0", "--data"]).arg(self.data(n));
-        let own = self.folder.join(config_of(n));
-        command.arg("--config").arg(if own.exists() { own } else { self.folder.join("golden.yaml") });
-        command.args(self.args.get(n).copied().unwrap_or_default());
-        if let Some((_, seconds)) = self.off.iter().find(|(of, _)| *of == n) {
+        let program = env!("CARGO_BIN_EXE_golden");
+        let inside = self.odd.inside.filter(|(of, _)| *of == n).map(|(_, namespace)| namespace);
+        let (mut command, address) = match inside {
+            Some(namespace) => (namespace.inside(program), namespace.inner()),
+            None => (Command::new(program), "127.0.0.1"),
+        };
+        command.args(["run", "--listen", &format!("{address}:0"), "--data"]).arg(self.data(n));
+        command.arg("--config").arg(self.folder.join("golden.yaml")).args(self.args.get(n).copied().unwrap_or_default());
+        if let Some((_, seconds)) = self.odd.off.iter().find(|(of, _)| *of == n) {
             command.env("LD_PRELOAD", self.folder.join(CLOCK)).env("CLOCK_OFF_SECONDS", seconds.to_string());
         }
         command

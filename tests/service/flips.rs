@@ -6,10 +6,10 @@
 //! Every flip must end with a clean receipt that is found again when it is counted again, no window may be older than promised, and in the end
 //! every acknowledged event must have been counted once, by a ledger that knows nothing of flips.
 
-use crate::fleet::{Cluster, Fleet, ONE, settle};
+use crate::fleet::{Cluster, Fleet, ONE, Odd, settle};
 use crate::ledger::{Account, Client, Pace, SECOND, SETTINGS, Stopping};
+use crate::namespace::{Cut, Namespace};
 use crate::process::{Service, within};
-use crate::relay::Relay;
 use platform_core::clock::Clock;
 use platform_core::growth::{EPOCH_HEADER, IDENTITY_HEADER, REVISION_HEADER};
 use platform_core::log::{Polled, Reader, Subscription};
@@ -67,7 +67,7 @@ enum Hurt {
     Kill,
     /// SIGSTOP until others have taken over, then SIGCONT: a zombie.
     Sleep,
-    /// Cut off from the broker until others have taken over: it lives, and what it sent meanwhile arrives then.
+    /// Cut off from the brokers until others have taken over: it lives, and nobody is told.
     Cut,
 }
 
@@ -92,17 +92,14 @@ struct Turn {
     hurt: Hurt,
 }
 
-/// The live colour is cut off from the brokers, for which they must be behind relays.
-const CUT: Turn = Turn { live: Some(Hurt::Cut), who: Who::Nobody, hurt: Hurt::Kill };
-
-const TURNS: [Turn; 16] = {
+const TURNS: [Turn; 18] = {
     const fn planned(who: Who, hurt: Hurt) -> Turn {
         Turn { live: None, who, hurt }
     }
     const fn need(live: Hurt, who: Who, hurt: Hurt) -> Turn {
         Turn { live: Some(live), who, hurt }
     }
-    use Hurt::{Kill, Sleep};
+    use Hurt::{Cut, Kill, Sleep};
     use Who::{Broker, Controller, Nobody, Worker};
     [
         planned(Nobody, Kill),
@@ -121,6 +118,8 @@ const TURNS: [Turn; 16] = {
         need(Kill, Controller, Sleep),
         planned(Broker, Sleep),
         need(Sleep, Broker, Sleep),
+        planned(Nobody, Kill),
+        need(Cut, Nobody, Kill),
     ]
 };
 
@@ -193,10 +192,10 @@ impl Public {
 
 /// What is hurt just now.
 #[derive(Default)]
-struct Wounds {
+struct Wounds<'a> {
     asleep: BTreeSet<usize>,
     dead: BTreeSet<usize>,
-    cut_off: BTreeSet<usize>,
+    cut_off: Option<Cut<'a>>,
     broker: Option<(String, Hurt)>,
 }
 
@@ -207,10 +206,10 @@ struct Flips<'a> {
     public: Public,
     clock: &'a SystemClock,
     agent: ureq::Agent,
-    wounds: Wounds,
+    wounds: Wounds<'a>,
     span: Span,
-    /// Through which both colours reach the broker; else none.
-    relays: Vec<Relay>,
+    /// Who can be cut off.
+    inside: Option<(usize, &'a Namespace)>,
 }
 
 impl Flips<'_> {
@@ -296,8 +295,8 @@ impl Flips<'_> {
                 self.wounds.asleep.insert(n);
             }
             Hurt::Cut => {
-                self.relays[n - 1].cut(true);
-                self.wounds.cut_off.insert(n);
+                let namespace = self.inside.filter(|(of, _)| *of == n).map(|(_, namespace)| namespace.cut(true));
+                self.wounds.cut_off = Some(namespace.expect("it is where it can be cut off"));
             }
         }
     }
@@ -310,9 +309,7 @@ impl Flips<'_> {
         for n in std::mem::take(&mut self.wounds.asleep) {
             self.fleet.services[n].resume();
         }
-        for n in std::mem::take(&mut self.wounds.cut_off) {
-            self.relays[n - 1].cut(false);
-        }
+        self.wounds.cut_off = None;
         for n in std::mem::take(&mut self.wounds.dead) {
             self.fleet.restart(n);
         }
@@ -363,8 +360,7 @@ impl Flips<'_> {
     }
 
     /// One flip, from a healthy router to a healthy router.
-    fn flip(&mut self, number: usize, turn: Turn) -> Row {
-        let name = turn.name();
+    fn flip(&mut self, number: usize, mut turn: Turn) -> Row {
         for n in ROUTERS {
             // It stopped before it said where it listens, and has been woken since.
             if self.fleet.services[n].url.is_empty() {
@@ -376,6 +372,11 @@ impl Flips<'_> {
             self.stop_worker(number);
         }
         let wanted = self.ready();
+        if turn.live == Some(Hurt::Cut) && self.inside.is_none_or(|(of, _)| of != 1 + wanted.1) {
+            // One flip more than was asked for, and the other colour is live.
+            turn.live = Some(Hurt::Sleep);
+        }
+        let name = turn.name();
         if turn.live.is_some() {
             // In the middle of a window.
             let window = i64::from(self.span.window) * SECOND;
@@ -456,16 +457,17 @@ struct Setting {
     pace: Pace,
     commit_interval: &'static str,
     router: &'static str,
-    /// Whether both colours reach the broker, of which there is one then, through relays.
-    relayed: bool,
+    /// Which of the processes can be cut off: the colour that is live when it is that turn.
+    inside: usize,
     /// By how many seconds clocks of processes are off.
     off: &'static [(usize, i64)],
 }
 
 /// These flips, one after the other, on a cluster of their own. Gives how each went and how many events there were in a second.
 fn run(setting: &Setting, turns: &[(usize, Turn)]) -> Option<(Vec<Row>, f64)> {
-    let mut relays: Vec<Relay> = COLOURS.iter().filter(|_| setting.relayed).map(|_| Relay::bind()).collect();
-    let cluster = Cluster::start_behind("127.0.0.1", setting.brokers, &mut relays)?;
+    let cuts = |turn: &Turn| turn.live == Some(Hurt::Cut);
+    let namespace = if turns.iter().any(|(_, turn)| cuts(turn)) { Namespace::make() } else { None };
+    let cluster = Cluster::start_on(namespace.as_ref().map_or("127.0.0.1", Namespace::outer), setting.brokers)?;
     let folder = tempfile::tempdir().unwrap();
     let Span { window, bound } = setting.span;
     let mut settings = SETTINGS.to_owned();
@@ -479,10 +481,10 @@ fn run(setting: &Setting, turns: &[(usize, Turn)]) -> Option<(Vec<Row>, f64)> {
     }
     settings += &format!("router: {}\n", setting.router);
     cluster.prepare_with(&settings, folder.path(), &format!(", takeover_ms: {}", TAKEOVER.as_millis()));
-    relays.iter().zip(1..).for_each(|(relay, n)| cluster.put_behind(relay, folder.path(), n));
     let clock = SystemClock::new();
     let (urls, account) = (Mutex::new(Vec::new()), Mutex::new(Account { window: i64::from(window) * SECOND, ..Account::default() }));
-    let fleet = Fleet::with_clocks(folder.path(), PLACES.len(), 1, &urls, &PLACES, setting.off);
+    let inside = namespace.as_ref().map(|namespace| (setting.inside, namespace));
+    let fleet = Fleet::with_odd(folder.path(), PLACES.len(), 1, &urls, &PLACES, Odd { off: setting.off, inside });
     let reader = platform_core::log::Log::reader(&cluster.log(), &Subscription { group: None, topics: vec![Topic::new("golden-signals")] });
     let public = Public { reader: reader.unwrap(), windows: Vec::new(), first: BTreeSet::new(), doubled: Vec::new() };
     let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(10))).build().into();
@@ -495,7 +497,7 @@ fn run(setting: &Setting, turns: &[(usize, Turn)]) -> Option<(Vec<Row>, f64)> {
         agent,
         wounds: Wounds::default(),
         span: setting.span,
-        relays,
+        inside,
     };
     let (stop, acked) = (AtomicBool::new(false), AtomicU64::new(0));
     let begun = clock.monotonic();
@@ -508,7 +510,8 @@ fn run(setting: &Setting, turns: &[(usize, Turn)]) -> Option<(Vec<Row>, f64)> {
             scope.spawn(move || client.run(acked, stop, setting.pace));
         }
         setting.off.iter().for_each(|(n, seconds)| flips.is_off(*n, *seconds));
-        turns.iter().map(|(number, turn)| flips.flip(*number, *turn)).collect::<Vec<_>>()
+        let can_be = turns.iter().filter(|(_, turn)| !cuts(turn) || inside.is_some());
+        can_be.map(|(number, turn)| flips.flip(*number, *turn)).collect::<Vec<_>>()
     });
     let took = (clock.monotonic() - begun).as_secs_f64();
     let account = account.into_inner().unwrap();
@@ -537,11 +540,13 @@ fn a_planned_flip_and_two_of_need_under_load_lose_and_double_nothing() {
         pace: Pace::Rest(Duration::from_millis(30)),
         commit_interval: "100ms",
         router: "{probe: 1s, failed: 5, recovered: 3, warm: 5s, lag: 4s, windows: 1, between: 1s, most: 1000}",
-        relayed: true,
+        inside: 1,
         // Whoever controls and forwards is minutes before and behind its time.
         off: &[(ROUTERS[0], -300), (ROUTERS[1], 420)],
     };
-    run(&setting, &[(0, TURNS[0]), (1, TURNS[1]), (2, CUT)]);
+    let turns = [TURNS[0], TURNS[1], TURNS[17]];
+    let Some((rows, _)) = run(&setting, &turns.into_iter().enumerate().collect::<Vec<_>>()) else { return };
+    assert!(rows.iter().zip(turns).all(|(row, turn)| row.turn == turn), "a flip more than was asked for");
 }
 
 /// Percentiles of seconds by nearest rank: the middle, the 99th and the greatest.
@@ -568,7 +573,7 @@ fn table(rows: &[Row]) -> String {
     };
     line("**planned, nothing else**", &|row| row.turn.live.is_none() && row.turn.who == Who::Nobody);
     line("**live colour dies, nothing else**", &|row| row.turn.live.is_some() && row.turn.who == Who::Nobody);
-    for turn in TURNS.iter().filter(|turn| turn.who != Who::Nobody || turn.live == Some(Hurt::Sleep)) {
+    for turn in TURNS.iter().filter(|turn| turn.who != Who::Nobody || matches!(turn.live, Some(Hurt::Sleep | Hurt::Cut))) {
         line(&turn.name(), &|row| row.turn == *turn);
     }
     line("all planned", &|row| row.turn.live.is_none());
@@ -587,7 +592,8 @@ fn hard(span: Span) -> Setting {
         // As by default, so is the time until a failure counts: 15 s. What only makes people wait is shorter.
         commit_interval: "1s",
         router: "{probe: 3s, failed: 5, recovered: 2, warm: 9s, windows: 1, between: 1s, most: 1000}",
-        relayed: false,
+        // A planned flip comes before each flip of need.
+        inside: 2,
         off: &[],
     }
 }

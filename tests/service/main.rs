@@ -54,8 +54,6 @@ mod receiver;
 #[cfg(test)]
 mod refused;
 #[cfg(test)]
-mod relay;
-#[cfg(test)]
 mod router_cli;
 #[cfg(test)]
 mod saturation;

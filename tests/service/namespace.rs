@@ -39,7 +39,7 @@ impl Namespace {
             format!("-n {name} link set lo up"),
         ];
         if let Err(why) = steps.iter().try_for_each(|step| ip(step)) {
-            eprintln!("not run: cells that cut a process off, because there are no network namespaces here: {why}");
+            eprintln!("not run: what cuts a process off, because there are no network namespaces here: {why}");
             return None;
         }
         Some(namespace)

@@ -9,12 +9,14 @@ pub mod messages;
 
 use crate::emit::exponential::MAX_SCALE;
 use crate::emit::prometheus::Compatibility;
-use crate::emit::prometheus::points::{Entry, Family, Kind, Point, Sort, Trace, Value};
+use crate::emit::prometheus::families::Family;
+use crate::emit::prometheus::points::{Entry, Kind, Point, Trace, Value};
 use crate::emit::scrape::push::{MOMENT, Samples};
 use messages::{
     AnyValue, CUMULATIVE, Counts, DELTA, Exemplar, ExponentialPoint, Exponentials, KeyValue, Metric, NO_RECORDED_VALUE, NumberPoint,
     Numbers, Request, Resource, ResourceMetrics, Scope, ScopeMetrics, Sum,
 };
+use platform_core::metric;
 use platform_core::time::EventTime;
 use prost::Message as _;
 use std::collections::BTreeMap;
@@ -172,10 +174,10 @@ impl Metrics {
 fn empty(family: &Family, temporality: i32) -> Metric {
     let mut metric =
         Metric { name: family.otel.to_owned(), description: family.help.to_owned(), unit: family.unit.to_owned(), ..Metric::default() };
-    match family.sort {
-        Sort::Counter => metric.sum = Some(Sum { points: vec![], temporality, is_monotonic: true }),
-        Sort::Gauge => metric.gauge = Some(Numbers::default()),
-        Sort::Histogram => metric.exponential = Some(Exponentials { points: vec![], temporality }),
+    match family.kind {
+        metric::Kind::Counter => metric.sum = Some(Sum { points: vec![], temporality, is_monotonic: true }),
+        metric::Kind::Gauge => metric.gauge = Some(Numbers::default()),
+        metric::Kind::Histogram => metric.exponential = Some(Exponentials { points: vec![], temporality }),
     }
     metric
 }

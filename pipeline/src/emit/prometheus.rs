@@ -31,6 +31,8 @@ use platform_core::window::Window;
 use std::collections::BTreeMap;
 
 mod compatible;
+/// Metrics by their names.
+pub mod families;
 mod labels;
 mod page;
 /// The counters as points of time, for outputs that push.

@@ -10,10 +10,12 @@ pub mod messages;
 
 use crate::emit::exponential::{Exponential, Native};
 use crate::emit::prometheus::Compatibility;
-use crate::emit::prometheus::points::{Buckets, Entry, Family, Kind, Point, Sort, Trace, Value};
+use crate::emit::prometheus::families::Family;
+use crate::emit::prometheus::points::{Buckets, Entry, Kind, Point, Trace, Value};
 use crate::emit::scrape::push::Samples;
 use messages::{v1, v2};
 use platform_core::map::Map;
+use platform_core::metric;
 use platform_core::time::EventTime;
 use prost::Message as _;
 use std::collections::BTreeMap;
@@ -109,10 +111,10 @@ pub fn encode_v2(samples: &Samples, shown: &Shown) -> Request {
                 timestamp: millis(trace.at),
             });
         }
-        let r#type = match line.family.sort {
-            Sort::Counter => v2::COUNTER,
-            Sort::Gauge => v2::GAUGE,
-            Sort::Histogram => v2::HISTOGRAM,
+        let r#type = match line.family.kind {
+            metric::Kind::Counter => v2::COUNTER,
+            metric::Kind::Gauge => v2::GAUGE,
+            metric::Kind::Histogram => v2::HISTOGRAM,
         };
         // Units as Prometheus writes them: words, and only where the name ends with one.
         let unit = if line.family.unit == "s" { "seconds" } else { "" };

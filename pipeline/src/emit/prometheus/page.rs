@@ -8,6 +8,10 @@
 //! `unknown`. Compatibility names repeat the series of grouping `service_operation`, without that label.
 
 use super::compatible::{Compatibility, Tool};
+use super::families::{
+    AVAILABILITY, CLAMPED, CORRECTIONS, DURATION, ERRORS, HTTP_SERVER, IGNORED, LATE, LEVEL, REQUESTS, RPC_SERVER, RULE, SATURATION,
+    SPAN_METRICS_CALLS, SPAN_METRICS_DURATION, SPANMETRICS_CALLS, SPANMETRICS_LATENCY, STATE, UTILIZATION,
+};
 use super::labels::{self, Labels};
 use super::write::{Distribution, Example, Format, Number, Writer};
 use super::{BOUNDS, DETECTION, Durations, Newest, ScrapeState, Series, Shown};
@@ -86,25 +90,21 @@ enum Of {
 }
 
 const FAMILIES: [(&str, Kind, &str); 24] = [
-    ("golden_signals_requests_total", Kind::Counter, "Requests, ok and error, by weight."),
-    ("golden_signals_errors_total", Kind::Counter, "Requests with outcome error; the sample without error_type is always 0."),
-    ("golden_signals_ignored_total", Kind::Counter, "Requests with outcome ignored, by weight."),
-    ("golden_signals_request_duration_seconds", Kind::Histogram, "Durations of requests, by outcome."),
-    ("golden_signals_availability_ratio", Kind::Gauge, "Share of the requests of the newest window that did not fail."),
-    ("golden_signals_saturation_ratio", Kind::Gauge, "The largest utilization of a service's resources in the newest window."),
-    ("golden_signals_utilization_ratio", Kind::Gauge, "Used by allowed of a resource, over a service's instances, in the newest window."),
-    ("golden_signals_health_level", Kind::Gauge, "Health: 0 healthy, 1 degraded, 2 impaired, 3 critical; absent when unknown."),
-    ("golden_signals_health_state", Kind::Gauge, "Health by name: 1 for the state it is in, else 0."),
+    REQUESTS.shown(),
+    ERRORS.shown(),
+    IGNORED.shown(),
+    DURATION.shown(),
+    AVAILABILITY.shown(),
+    SATURATION.shown(),
+    UTILIZATION.shown(),
+    LEVEL.shown(),
+    STATE.shown(),
     ("golden_signals_request_duration_quantile_seconds", Kind::Gauge, "Quantiles of the newest window, not aggregatable."),
     ("golden_signals_window_completeness_ratio", Kind::Gauge, "Share of its input that the newest window has seen."),
-    ("golden_signals_override_info", Kind::Gauge, "Rule in force for a service: bundle version (0: built in) and SHA-256 of its file."),
-    (
-        "golden_signals_late_events_total",
-        Kind::Counter,
-        "Events that came after the close of their window, merged into it or counted in the late ledger.",
-    ),
-    ("golden_signals_corrections_total", Kind::Counter, "Records that replaced an earlier one of the same window."),
-    ("golden_signals_latency_clamped_total", Kind::Counter, "Events whose duration was counted as one hour, being longer."),
+    RULE.shown(),
+    LATE.shown(),
+    CORRECTIONS.shown(),
+    CLAMPED.shown(),
     (
         "golden_signals_overflow_series",
         Kind::Gauge,
@@ -116,12 +116,12 @@ const FAMILIES: [(&str, Kind, &str); 24] = [
         "From the start of a window whose level rose to the append of its record: at most a window more than from its first error.",
     ),
     ("golden_signals_scrape_series_left_out", Kind::Gauge, "Series that this page has no room for."),
-    ("http_server_request_duration_seconds", Kind::Histogram, "Durations of HTTP requests, errors with error_type _OTHER."),
-    ("rpc_server_call_duration_seconds", Kind::Histogram, "Durations of calls, errors with error_type _OTHER."),
-    ("traces_spanmetrics_calls_total", Kind::Counter, "Requests by operation and status."),
-    ("traces_spanmetrics_latency", Kind::Histogram, "Durations of requests in seconds, by operation and status."),
-    ("traces_span_metrics_calls_total", Kind::Counter, "Requests by operation and status."),
-    ("traces_span_metrics_duration_seconds", Kind::Histogram, "Durations of requests, by operation and status."),
+    HTTP_SERVER.shown(),
+    RPC_SERVER.shown(),
+    SPANMETRICS_CALLS.shown(),
+    SPANMETRICS_LATENCY.shown(),
+    SPAN_METRICS_CALLS.shown(),
+    SPAN_METRICS_DURATION.shown(),
 ];
 
 /// Appends the page, and returns how many samples it has. `now` is for the age of series; without it none is stale.

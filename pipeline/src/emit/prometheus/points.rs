@@ -8,6 +8,10 @@
 //! `fresh` (a zero belongs before its first sample), and a series that ended is an entry of kind `Ended`.
 
 use super::compatible::{Compatibility, Tool};
+use super::families::{
+    AVAILABILITY, CLAMPED, CORRECTIONS, DURATION, ERRORS, Family, HTTP_SERVER, IGNORED, LATE, LEVEL, REQUESTS, RPC_SERVER, RULE,
+    SATURATION, SPAN_METRICS_CALLS, SPAN_METRICS_DURATION, SPANMETRICS_CALLS, SPANMETRICS_LATENCY, STATE, UTILIZATION,
+};
 use super::{BOUNDS, Durations, ScrapeState, Series, labels};
 use crate::emit::exponential::Exponential;
 use crate::emit::record::OVERFLOW;
@@ -19,156 +23,6 @@ use platform_core::window::Window;
 
 /// Labels: name and value of each.
 pub type Pairs<'a> = [(&'a str, &'a str)];
-
-/// What a metric is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sort {
-    /// Only grows.
-    Counter,
-    /// Any number.
-    Gauge,
-    /// Durations.
-    Histogram,
-}
-
-/// A metric: its names and what it means.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Family {
-    /// Name in Prometheus, with the suffix of a counter.
-    pub name: &'static str,
-    /// Name in OpenTelemetry.
-    pub otel: &'static str,
-    /// Unit, as OpenTelemetry writes it.
-    pub unit: &'static str,
-    /// What it is.
-    pub sort: Sort,
-    /// In one sentence.
-    pub help: &'static str,
-}
-
-const fn family(name: &'static str, otel: &'static str, unit: &'static str, sort: Sort, help: &'static str) -> Family {
-    Family { name, otel, unit, sort, help }
-}
-
-static REQUESTS: Family =
-    family("golden_signals_requests_total", "golden_signals.requests", "{request}", Sort::Counter, "Requests, ok and error, by weight.");
-static ERRORS: Family = family(
-    "golden_signals_errors_total",
-    "golden_signals.errors",
-    "{request}",
-    Sort::Counter,
-    "Requests with outcome error; the sample without error_type is always 0.",
-);
-static IGNORED: Family = family(
-    "golden_signals_ignored_total",
-    "golden_signals.ignored",
-    "{request}",
-    Sort::Counter,
-    "Requests with outcome ignored, by weight.",
-);
-static DURATION: Family = family(
-    "golden_signals_request_duration_seconds",
-    "golden_signals.request.duration",
-    "s",
-    Sort::Histogram,
-    "Durations of requests, by outcome.",
-);
-static AVAILABILITY: Family = family(
-    "golden_signals_availability_ratio",
-    "golden_signals.availability",
-    "1",
-    Sort::Gauge,
-    "Share of the requests of the newest window that did not fail.",
-);
-static SATURATION: Family = family(
-    "golden_signals_saturation_ratio",
-    "golden_signals.saturation",
-    "1",
-    Sort::Gauge,
-    "The largest utilization of a service's resources in the newest window.",
-);
-static UTILIZATION: Family = family(
-    "golden_signals_utilization_ratio",
-    "golden_signals.utilization",
-    "1",
-    Sort::Gauge,
-    "Used by allowed of a resource, over a service's instances, in the newest window.",
-);
-static LEVEL: Family = family(
-    "golden_signals_health_level",
-    "golden_signals.health.level",
-    "",
-    Sort::Gauge,
-    "Health: 0 healthy, 1 degraded, 2 impaired, 3 critical; absent when unknown.",
-);
-static STATE: Family = family(
-    "golden_signals_health_state",
-    "golden_signals.health.state",
-    "",
-    Sort::Gauge,
-    "Health by name: 1 for the state it is in, else 0.",
-);
-static RULE: Family = family(
-    "golden_signals_override_info",
-    "golden_signals.override.info",
-    "",
-    Sort::Gauge,
-    "Rule in force for a service: bundle version (0: built in) and SHA-256 of its file.",
-);
-static LATE: Family = family(
-    "golden_signals_late_events_total",
-    "golden_signals.late_events",
-    "{event}",
-    Sort::Counter,
-    "Events that came after the close of their window, merged into it or counted in the late ledger.",
-);
-static CORRECTIONS: Family = family(
-    "golden_signals_corrections_total",
-    "golden_signals.corrections",
-    "{record}",
-    Sort::Counter,
-    "Records that replaced an earlier one of the same window.",
-);
-static CLAMPED: Family = family(
-    "golden_signals_latency_clamped_total",
-    "golden_signals.latency.clamped",
-    "{event}",
-    Sort::Counter,
-    "Events whose duration was counted as one hour, being longer.",
-);
-
-static HTTP_SERVER: Family = family(
-    "http_server_request_duration_seconds",
-    "http.server.request.duration",
-    "s",
-    Sort::Histogram,
-    "Durations of HTTP requests, errors with error_type _OTHER.",
-);
-static RPC_SERVER: Family = family(
-    "rpc_server_call_duration_seconds",
-    "rpc.server.call.duration",
-    "s",
-    Sort::Histogram,
-    "Durations of calls, errors with error_type _OTHER.",
-);
-static SPANMETRICS_CALLS: Family =
-    family("traces_spanmetrics_calls_total", "traces.spanmetrics.calls", "", Sort::Counter, "Requests by operation and status.");
-static SPANMETRICS_LATENCY: Family = family(
-    "traces_spanmetrics_latency",
-    "traces.spanmetrics.latency",
-    "",
-    Sort::Histogram,
-    "Durations of requests in seconds, by operation and status.",
-);
-static SPAN_METRICS_CALLS: Family =
-    family("traces_span_metrics_calls_total", "traces.span.metrics.calls", "", Sort::Counter, "Requests by operation and status.");
-static SPAN_METRICS_DURATION: Family = family(
-    "traces_span_metrics_duration_seconds",
-    "traces.span.metrics.duration",
-    "s",
-    Sort::Histogram,
-    "Durations of requests, by operation and status.",
-);
 
 /// Why there is an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
