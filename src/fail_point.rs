@@ -16,8 +16,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+mod controller;
+
+pub(crate) use controller::watched;
+
 /// Stages whose groups and transactional ids tell what happens inside Kafka's client.
-const STAGES: [&str; 4] = ["fold", "close", "router", "output-avro"];
+const STAGES: [&str; 5] = ["fold", "close", "router", "control", "output-avro"];
 
 /// Somebody who stops the process when it comes there.
 ///

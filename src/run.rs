@@ -92,7 +92,8 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let bare = inlets.iter().filter(|inlet| !inlet.looks_at_headers()).map(|inlet| inlet.topic.clone()).collect();
     let kafka = kafka.map(|kafka| kafka.without_headers(bare));
     let lobby = kafka.clone().map(|kafka| Lobby::open(&listener, kafka)).transpose()?;
-    let moments = settings::fail_point().map(|text| fail_point::arm(&text)).transpose()?.unwrap_or_default();
+    let armed = settings::fail_point();
+    let moments = armed.as_deref().map(fail_point::arm).transpose()?.unwrap_or_default();
     if let Some(kafka) = &kafka {
         fail_point::watch(kafka, &moments);
     }
@@ -113,7 +114,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     colours.sort_unstable();
     colours.dedup();
     let mut place = engine.place();
-    place.moments = moments;
+    place.moments = moments.clone();
     let instance = place.instance.clone();
     let begins = colours::Parts {
         log: Arc::clone(&log),
@@ -193,7 +194,11 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let polls = has(&args.role, Role::Control).then_some(&settings.overrides);
     let controller = Controller::start(controlled, polls)?;
     let routes = has(&args.role, Role::Router);
-    let router = routes.then(|| router::Router::start(engine.log_of_requests(), &settings, &instance, Arc::clone(&clock))).transpose()?;
+    let ordered = match &armed {
+        Some(_) => fail_point::watched(engine.log_of_requests(), moments),
+        None => engine.log_of_requests(),
+    };
+    let router = routes.then(|| router::Router::start(ordered, &settings, &instance, Arc::clone(&clock))).transpose()?;
     let shared = RunVitals {
         watch: watch.clone(),
         log: engine.log_of_requests(),
