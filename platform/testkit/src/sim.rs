@@ -170,9 +170,9 @@ impl SimLog {
         self.broker().lose_leader(of, until);
     }
 
-    /// Everything visible in a partition, with its offset and append time, in order.
-    pub fn visible(&self, partition: &Partition, mut each: impl FnMut(&platform_core::record::Record<'_>)) {
-        self.broker().visible(partition, &mut each);
+    /// Everything visible in a partition from `from` on, with its offset and append time, in order. Gives from where to go on.
+    pub fn visible(&self, partition: &Partition, from: Offset, mut each: impl FnMut(&platform_core::record::Record<'_>)) -> Offset {
+        Offset(self.broker().read(partition, from.0, usize::MAX, &mut each))
     }
 
     /// What went wrong so far, by name: a run in which nothing did has shown nothing.

@@ -16,7 +16,7 @@ use golden_router::deployment::{Colour, Deployment};
 use golden_router::marks::{SCHEMA_CUT, SCHEMA_SEALED};
 use platform_core::codec::Cursor;
 use platform_core::log::{CommitError, Log as _};
-use platform_core::record::{NewRecord, Partition, Record, Topic};
+use platform_core::record::{NewRecord, Offset, Partition, Record, Topic};
 use platform_core::stage::Emit;
 use platform_core::store::{Changes, Store as _};
 use platform_runtime::memory::MemoryStore;
@@ -66,7 +66,7 @@ fn event(value: &[u8]) -> Option<Event> {
 fn source(world: &World) -> Vec<Vec<Seen>> {
     let read = |index| {
         let mut all = Vec::new();
-        world.log.visible(&Partition::new(&world.topics.events, index), |record| {
+        world.log.visible(&Partition::new(&world.topics.events, index), Offset(0), |record| {
             let append = record.append_time.map_or(0, |time| time.0);
             all.push(Seen { offset: record.offset.0, append, event: record.value.and_then(event), tombstone: record.value.is_none() });
         });
@@ -95,7 +95,7 @@ struct Decisions(Vec<(u64, i64)>);
 impl Decisions {
     fn of(world: &World, report: &mut Report) -> Self {
         let mut all: Vec<(u64, i64)> = Vec::new();
-        world.log.visible(&Partition::new(&world.topics.control, 0), |record| {
+        world.log.visible(&Partition::new(&world.topics.control, 0), Offset(0), |record| {
             let value: serde_json::Value = serde_json::from_slice(record.value.unwrap_or_default()).unwrap_or_default();
             let Some(version) = value.get("version").and_then(serde_json::Value::as_u64) else { return };
             if all.last().is_some_and(|(before, _)| *before >= version) {
@@ -241,23 +241,15 @@ pub(crate) fn judge(world: &World, is_broken: bool, report: &mut Report) {
 
 fn each(world: &World, topic: &Topic, partitions: u32, mut each: impl FnMut(u32, &Record<'_>)) {
     for index in 0..partitions {
-        world.log.visible(&Partition::new(topic, index), |record| each(index, record));
+        world.log.visible(&Partition::new(topic, index), Offset(0), |record| each(index, record));
     }
 }
 
 /// Whether the newest window of each public partition ended at most so long before now, in ns.
 pub(crate) fn keeps_up(world: &World, behind: i64) -> bool {
-    let mut newest = [i64::MIN; PARTITIONS as usize];
-    each(world, &world.topics.public, PARTITIONS, |partition, record| {
-        if record.headers.get(SCHEMA) == Some(SCHEMA_PROGRESS.as_bytes())
-            && let Some(newest) = newest.get_mut(partition as usize)
-            && let Some(identity) = record.headers.get(IDENTITY)
-        {
-            *newest = (window_of(identity) ^ (1 << 63)).cast_signed().max(*newest);
-        }
-    });
     let now = nanos(START) + i64::try_from(world.now().as_nanos()).unwrap_or(i64::MAX);
-    newest.iter().all(|start| start.saturating_add(nanos(WINDOW)).saturating_add(behind) >= now)
+    let newest = world.published().into_iter().map(|newest| newest.map_or(i64::MIN, |window| (window ^ (1 << 63)).cast_signed()));
+    newest.into_iter().all(|start: i64| start.saturating_add(nanos(WINDOW)).saturating_add(behind) >= now)
 }
 
 /// I1, I2, I3, I17, I18, and I14: what is not final in the end is missing here.
@@ -497,7 +489,7 @@ fn one_go(world: &World, of: Deployment, partition: u32, report: &mut Report) {
     let committed =
         world.log.committed(&format!("{}.close", part_of(of.colour.name(), of.epoch)), &partials).ok().flatten().map_or(0, |c| c.offset.0);
     let mut due = 0;
-    world.log.visible(&partials, |record| {
+    world.log.visible(&partials, Offset(0), |record| {
         let mut step = || {
             close.apply(record, &store)?;
             close.emit_due(usize::MAX, &store, &mut kept)?;
@@ -524,7 +516,7 @@ fn one_go(world: &World, of: Deployment, partition: u32, report: &mut Report) {
     // Windows by their start, in the eight bytes that every identity begins with. What comes behind a progress record for its window or an
     // older one corrects that.
     let mut closed: Option<Vec<u8>> = None;
-    world.log.visible(&Partition::new(&topics(of.colour).signals, partition), |record| {
+    world.log.visible(&Partition::new(&topics(of.colour).signals, partition), Offset(0), |record| {
         if by(record) != Some(of) {
             return;
         }

@@ -31,9 +31,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use watch::Watch;
 
 /// Those who deploy and flip.
 pub(crate) mod operators;
+/// Orders and windows as far as they are visible.
+mod watch;
 
 /// Steps that one process makes before another is chosen, at most.
 const TURN: u64 = 4;
@@ -111,6 +114,7 @@ pub(crate) struct World {
     blacked_out: bool,
     /// There was a flip.
     flipped: bool,
+    watch: RefCell<Watch>,
     pub(crate) violations: Vec<String>,
     /// Whether a source partition was out of reach for a while, or its FOLD: then a window may be incomplete.
     pub(crate) may_be_incomplete: bool,
@@ -184,6 +188,7 @@ impl World {
             decided: 0,
             asked: BTreeMap::new(),
             flipped: false,
+            watch: RefCell::new(Watch::new()),
             blacked_out: false,
             violations: Vec::new(),
             may_be_incomplete,

@@ -535,10 +535,6 @@ impl Broker {
         position.max(stable)
     }
 
-    pub(super) fn visible(&self, partition: &Partition, each: &mut dyn FnMut(&Record<'_>)) {
-        self.read(partition, 0, usize::MAX, each);
-    }
-
     fn part(&self, of: &Partition) -> Option<&Part> {
         self.topics.get(&of.topic)?.get(of.index as usize)
     }

@@ -25,7 +25,7 @@ fn nobody() -> Claim {
 
 fn visible(log: &SimLog, partition: &Partition) -> Vec<String> {
     let mut all = Vec::new();
-    log.visible(partition, |record| all.push(String::from_utf8(record.value.unwrap().to_vec()).unwrap()));
+    log.visible(partition, Offset(0), |record| all.push(String::from_utf8(record.value.unwrap().to_vec()).unwrap()));
     all
 }
 

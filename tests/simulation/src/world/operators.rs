@@ -3,8 +3,8 @@
 
 use super::World;
 use crate::parts::{Task, topics};
-use crate::plan::{EPOCH, PARTITIONS, SKEW, SOURCES, WINDOW, nanos};
-use golden_pipeline::names::{IDENTITY, PIPELINE, SCHEMA, SCHEMA_PROGRESS};
+use crate::plan::{EPOCH, SKEW, SOURCES, WINDOW, nanos};
+use golden_pipeline::names::PIPELINE;
 use golden_router::control::give;
 use golden_router::controller::{Request, Wanted};
 use golden_router::deployment::{Colour, Deployment};
@@ -19,29 +19,12 @@ use std::time::Duration;
 impl World {
     /// What stands in the control log.
     pub(crate) fn orders(&self) -> Orders {
-        let mut orders = Orders::default();
-        self.log.visible(&Partition::new(&self.topics.control, 0), |record| {
-            let at = record.append_time.map_or(0, |time| time.0);
-            if let Ok(entry) = Entry::decode(record.value.unwrap_or_default()) {
-                // What does not follow is passed over by everybody.
-                drop(orders.apply(entry, at));
-            }
-        });
-        orders
+        self.watch.borrow_mut().orders(&self.log).clone()
     }
 
-    /// The newest whole window of each public partition; 0: none.
-    fn published(&self) -> Vec<u64> {
-        let newest = |index| {
-            let mut newest = 0;
-            self.log.visible(&Partition::new(&self.topics.public, index), |record| {
-                if record.headers.get(SCHEMA) == Some(SCHEMA_PROGRESS.as_bytes()) {
-                    newest = window_of(record.headers.get(IDENTITY).unwrap_or_default());
-                }
-            });
-            newest
-        };
-        (0..PARTITIONS).map(newest).collect()
+    /// The newest whole window of each public partition, as a number that rises with time.
+    pub(crate) fn published(&self) -> Vec<Option<u64>> {
+        self.watch.borrow_mut().newest(&self.log)
     }
 
     fn count(&mut self, what: &'static str) {
@@ -136,7 +119,7 @@ impl World {
     }
 
     fn flip(&mut self, from: Deployment, to: &Start, kind: FlipKind) {
-        let published = self.published();
+        let published: Vec<u64> = self.published().into_iter().map(Option::unwrap_or_default).collect();
         // As `Facts::reaches` has it, and stricter where nothing is published.
         let oldest = published.iter().min().copied().unwrap_or(0);
         if to.owned_from > oldest.saturating_add(nanos(WINDOW).unsigned_abs()) {
