@@ -682,7 +682,9 @@ impl Close {
 
     /// Forgets windows that nothing can reach any more: `retain` behind the least watermark of all partitions.
     fn purge(&mut self) {
-        let mut through = self.sources.least().plus(-self.settings.retain).min(self.closed_through);
+        // The watermark may be far ahead of what is closed. Who is not idle yet is known by its windows after a restart: these stay.
+        let known = EventTime(self.idle_now());
+        let mut through = self.sources.least().plus(-self.settings.retain).min(self.closed_through).min(known);
         // What still has to leave stays until it has left.
         if let Some(((start, _), _)) = self.corrections.first_key_value() {
             through = through.min(EventTime(*start));

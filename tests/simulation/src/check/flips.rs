@@ -51,7 +51,7 @@ impl Flips {
                 cuts.entry(partition).or_default().push(cut);
             }
         });
-        Self { orders: world.orders(), cuts, retain: nanos(world.plan.retain).unsigned_abs() }
+        Self { orders: (*world.orders()).clone(), cuts, retain: nanos(world.plan.retain).unsigned_abs() }
     }
 
     /// Everybody who began.

@@ -13,13 +13,14 @@ use platform_core::clock::Clock;
 use platform_core::log::Log;
 use platform_core::record::Partition;
 use platform_core::time::AppendTime;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 impl World {
     /// What stands in the control log.
-    pub(crate) fn orders(&self) -> Orders {
-        self.watch.borrow_mut().orders(&self.log).clone()
+    pub(crate) fn orders(&self) -> Rc<Orders> {
+        self.watch.borrow_mut().orders(&self.log)
     }
 
     /// The newest whole window of each public partition, as a number that rises with time.

@@ -8,12 +8,13 @@ use golden_router::deployment::Colour;
 use golden_router::orders::{Entry, Orders};
 use platform_core::record::{Offset, Partition};
 use platform_testkit::sim::SimLog;
+use std::rc::Rc;
 
 /// As far as it was read.
 pub(super) struct Watch {
     control: Partition,
     read: Offset,
-    orders: Orders,
+    orders: Rc<Orders>,
     public: Vec<Public>,
 }
 
@@ -30,22 +31,22 @@ impl Watch {
         Self {
             control: Partition::new(&topics.control, 0),
             read: Offset(0),
-            orders: Orders::default(),
+            orders: Rc::default(),
             public: (0..PARTITIONS).map(public).collect(),
         }
     }
 
     /// What stands in the control log.
-    pub(super) fn orders(&mut self, log: &SimLog) -> &Orders {
+    pub(super) fn orders(&mut self, log: &SimLog) -> Rc<Orders> {
         let orders = &mut self.orders;
         self.read = log.visible(&self.control, self.read, |record| {
             let at = record.append_time.map_or(0, |time| time.0);
             if let Ok(entry) = Entry::decode(record.value.unwrap_or_default()) {
                 // What does not follow is passed over by everybody.
-                drop(orders.apply(entry, at));
+                drop(Rc::make_mut(orders).apply(entry, at));
             }
         });
-        orders
+        Rc::clone(orders)
     }
 
     /// The newest whole window of each public partition, as a number that rises with time.
