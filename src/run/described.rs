@@ -26,6 +26,7 @@ pub(super) fn describe() {
         ("platform_kafka_errors_total", "Errors that the Kafka client reported."),
         ("platform_kafka_lost_calls_total", "Calls that the Kafka client did not come back from in time."),
         ("platform_kafka_fetched_anew_total", "Times that a partition of Kafka was fetched anew."),
+        ("platform_kafka_brought_again_total", "Records that the client of Kafka brought once more, which were left out."),
     ] {
         describe_counter!(name, help);
     }

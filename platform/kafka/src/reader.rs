@@ -172,6 +172,20 @@ impl Intake {
         buffer.push(offset(message.offset()), time, message.key(), scratch, message.payload());
     }
 
+    /// Where the caller goes on with an owned partition.
+    fn handed_of(&self, of: &Partition) -> Offset {
+        self.handed.get(of).copied().unwrap_or_default()
+    }
+
+    /// Whether a message was not handed out before: what goes on at `next` brings nothing that lies before it.
+    fn is_new(&self, message: &BorrowedMessage<'_>, next: Offset) -> bool {
+        let is_new = offset(message.offset()) >= next;
+        if !is_new {
+            metrics::counter!("platform_kafka_brought_again_total", "client" => self.doing.clone()).increment(1);
+        }
+        is_new
+    }
+
     /// Fills the current batch with what follows of one partition. `false`: there is nothing.
     fn fill<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>, wait: Duration, state: &State) -> Result<bool, LogError> {
         let mut of = self.next_of.take();
@@ -179,6 +193,8 @@ impl Intake {
             std::mem::swap(&mut self.current, &mut self.next);
         }
         let mut wait = if of.is_some() { Duration::ZERO } else { wait };
+        // Where the batch goes on. After a change of leader the client has been seen to bring again what it had brought before.
+        let mut next = self.current.batch().filter(|_| of.is_some()).and_then(|batch| batch.next_offset()).unwrap_or_default();
         // Of the last message that belonged to the batch. The client has one handle for a topic as long as it reads it, so that names need not
         // be compared for each message.
         let mut last = None;
@@ -196,17 +212,24 @@ impl Intake {
             wait = Duration::ZERO;
             let place = Some((message.topic_ptr(), message.partition()));
             if place == last {
-                Self::push(&mut self.current, &mut self.headers, &message, bare);
+                if self.is_new(&message, next) {
+                    Self::push(&mut self.current, &mut self.headers, &message, bare);
+                    next = offset(message.offset()).next();
+                }
                 continue;
             }
             match &of {
                 Some(partition) if index(partition) == message.partition() && partition.topic.as_str() == message.topic() => {
-                    Self::push(&mut self.current, &mut self.headers, &message, bare);
                     last = place;
+                    if self.is_new(&message, next) {
+                        Self::push(&mut self.current, &mut self.headers, &message, bare);
+                        next = offset(message.offset()).next();
+                    }
                 }
                 Some(_) => {
                     // A message of another partition waits for the next batch; one of a partition that has gone, for nothing.
-                    if let Some(other) = self.owned(message.topic(), message.partition()) {
+                    let owned = self.owned(message.topic(), message.partition());
+                    if let Some(other) = owned.filter(|other| self.is_new(&message, self.handed_of(other))) {
                         self.next.start(&other);
                         Self::push(&mut self.next, &mut self.headers, &message, self.bare.contains(&other.topic));
                         self.next_of = Some(other);
@@ -215,6 +238,11 @@ impl Intake {
                 }
                 None => {
                     let Some(partition) = self.owned(message.topic(), message.partition()) else { continue };
+                    next = self.handed_of(&partition);
+                    if !self.is_new(&message, next) {
+                        continue;
+                    }
+                    next = offset(message.offset()).next();
                     self.current.start(&partition);
                     bare = self.bare.contains(&partition.topic);
                     Self::push(&mut self.current, &mut self.headers, &message, bare);
@@ -635,5 +663,54 @@ impl Reader for AloneReader {
 
     fn end(&self, of: &Partition) -> Result<Option<Offset>, LogError> {
         self.shared.bounds(of, self.patience).map(|(_, end)| Some(end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Kafka;
+    use crate::settings::Settings;
+    use platform_core::log::Log;
+    use platform_core::record::NewRecord;
+    use platform_runtime::clock::SystemClock;
+    use rdkafka::mocking::MockCluster;
+
+    /// What a client does at times when the leader of a partition changes while it reads.
+    #[test]
+    fn what_the_client_brings_again_is_not_handed_out_again_and_what_is_sought_is() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 2, 1).unwrap();
+        let settings = Settings { bootstrap: cluster.bootstrap_servers(), dev: true, ..Settings::default() };
+        let kafka = Kafka::new(&settings, "test", Arc::new(SystemClock::new())).unwrap();
+        let topic = Topic::new("t");
+        let partitions = [0, 1].map(|index| Partition::new(&topic, index));
+        let append = |count: usize| {
+            let record = NewRecord { value: Some(b"x"), ..NewRecord::default() };
+            partitions.iter().for_each(|to| drop(kafka.producer().unwrap().append(to, &vec![record; count]).unwrap()));
+        };
+        let mut reader = AloneReader::new(kafka.shared(), std::slice::from_ref(&topic), None).unwrap();
+        let read = |reader: &mut AloneReader, until: u64| {
+            let mut seen: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
+            for _ in 0..500 {
+                if let Polled::Batch(batch) = reader.poll(Duration::from_millis(20)).unwrap() {
+                    seen.entry(batch.partition.index).or_default().extend(batch.iter().map(|record| record.offset.0));
+                }
+                if partitions.iter().all(|of| reader.intake.handed_of(of) >= Offset(until)) {
+                    break;
+                }
+            }
+            seen
+        };
+        append(5);
+        let both = |offsets: std::ops::Range<u64>| BTreeMap::from([0, 1].map(|index| (index, offsets.clone().collect::<Vec<_>>())));
+        assert_eq!(read(&mut reader, 5), both(0..5));
+        // Behind the reader's back.
+        let begin = |at| partitions.iter().map(|of| (of.clone(), Offset(at))).collect::<Positions>();
+        seek(&reader.consumer, &begin(2)).unwrap();
+        append(3);
+        assert_eq!(read(&mut reader, 8), both(5..8));
+        Reader::seek(&mut reader, &begin(6)).unwrap();
+        assert_eq!(read(&mut reader, 8), both(6..8));
     }
 }
