@@ -687,7 +687,9 @@ mod tests {
         let partitions = [0, 1].map(|index| Partition::new(&topic, index));
         let append = |count: usize| {
             let record = NewRecord { value: Some(b"x"), ..NewRecord::default() };
-            partitions.iter().for_each(|to| drop(kafka.producer().unwrap().append(to, &vec![record; count]).unwrap()));
+            for to in &partitions {
+                kafka.producer().unwrap().append(to, &vec![record; count]).unwrap();
+            }
         };
         let mut reader = AloneReader::new(kafka.shared(), std::slice::from_ref(&topic), None).unwrap();
         let read = |reader: &mut AloneReader, until: u64| {
