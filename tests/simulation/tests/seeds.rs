@@ -123,7 +123,7 @@ mod planted {
         (Bug::NoClampBelow, 3),
         (Bug::IdleTimeAfterEnd, 6),
         (Bug::AbsenceByGaps, 3),
-        (Bug::PurgePastAbsent, 11),
+        (Bug::PurgePastAbsent, 27),
         (Bug::LateByClose, 1),
         (Bug::DeadLettersApart, 1),
         (Bug::CountsWhenRead, 1),
