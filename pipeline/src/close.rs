@@ -695,15 +695,19 @@ impl Close {
         if through <= self.purged_through {
             return;
         }
+        // Whole windows: one that is kept may still be corrected, and progress records say so to those who remember what was published.
+        let through = self.settings.window.window_of(through).start;
+        if through <= self.purged_through {
+            return;
+        }
         self.purged_through = through;
-        let last = self.settings.window.window_of(through).start;
         self.windows.retain(|_, state| !state.window.closed_by(through));
-        self.gauges.forget_before(last);
-        self.incomplete.retain(|start, _| *start >= last.0);
-        self.origins.forget_before(last);
+        self.gauges.forget_before(through);
+        self.incomplete.retain(|start, _| *start >= through.0);
+        self.origins.forget_before(through);
         if self.settings.keep != Keep::Nothing {
             for kind in [KeyKind::Aggregate, KeyKind::Health, KeyKind::Unique, KeyKind::Incomplete, KeyKind::LateLine, KeyKind::Gauges] {
-                self.pending.delete_range(&[kind as u8], &of_window(kind, last));
+                self.pending.delete_range(&[kind as u8], &of_window(kind, through));
             }
         }
     }

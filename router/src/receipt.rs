@@ -267,7 +267,9 @@ fn sums_again<'a>(
     let Some(topic) = settings.colours.get(&of.colour).map(|topics| &topics.signals) else {
         return Ok(said.into_iter().map(|(_, sums)| sums).collect());
     };
-    let since = flip.at.saturating_sub(settings.window.saturating_mul(BEFORE));
+    // No window is closed before it begins, and one that is published late may have been closed long before the flip.
+    let oldest = said.iter().map(|(of, _)| start_of(of.window)).min().unwrap_or(flip.at);
+    let since = flip.at.saturating_sub(settings.window.saturating_mul(BEFORE)).min(oldest);
     let from = match back_to(log, topic, &|_| since) {
         Ok(from) => from,
         Err(LogError::UnknownTopic(_)) => return Ok(said.into_iter().map(|(_, sums)| sums).collect()),

@@ -74,7 +74,7 @@ pub(super) fn join_or_begin(parts: &Parts<'_>, colour: Colour) -> Result<Start, 
             Choice::Join(start) => return Ok(joined(start, parts.version)),
             Choice::Begin(why) => why,
         };
-        let (owned_from, positions) = beginning(parts).map_err(|error| cannot(&error))?;
+        let beginning = beginning(parts).map_err(|error| cannot(&error))?;
         let used = is_used(parts, colour).map_err(|error| cannot(&error))?;
         let mut found = None;
         let decide = |orders: &Orders| match choose(orders, colour, parts.version, parts.fresh) {
@@ -86,8 +86,13 @@ pub(super) fn join_or_begin(parts: &Parts<'_>, colour: Colour) -> Result<Start, 
                 let first = orders.next_epoch() == 1;
                 // What no order speaks of carries the first epoch and has published what it closed: it counts as a deployment.
                 let epoch = orders.next_epoch() + u32::from(first && used);
-                // The very first one answers for everything.
-                let (owned_from, positions) = if first && !used { (0, Vec::new()) } else { (owned_from, positions) };
+                let (owned_from, positions) = match &beginning {
+                    // The very first one answers for everything.
+                    _ if first && !used => (0, Vec::new()),
+                    // So does one that reads everything there ever was; but not for what nobody knows how it was published.
+                    Beginning { all: true, positions, .. } if !first => (0, positions.clone()),
+                    Beginning { owned_from, positions, .. } => (*owned_from, positions.clone()),
+                };
                 let deployment = Deployment { colour, epoch };
                 let start = Start { deployment, version: parts.version.to_owned(), owned_from, positions };
                 found = Some(start.clone());
@@ -138,21 +143,30 @@ fn joined(start: Start, version: &str) -> Start {
     start
 }
 
-/// First window, and topic, partition and offset of each place to read from.
-type Beginning = (u64, Vec<(String, u32, u64)>);
+/// Where a deployment begins.
+struct Beginning {
+    /// First window that is seen whole whatever lies before.
+    owned_from: u64,
+    /// Topic, partition and offset of each place to read from.
+    positions: Vec<(String, u32, u64)>,
+    /// Whether nothing lies before, nor ever did.
+    all: bool,
+}
 
-/// First window that is seen whole, and where its sources are read from for that.
+/// Where sources are read from now.
 fn beginning(parts: &Parts<'_>) -> Result<Beginning, LogError> {
     // A clock that is wrong makes it more or less that is read, and not wrong.
     let from = AppendTime(parts.clock.wall().saturating_sub(parts.retain).saturating_sub(parts.skew));
     let mut positions = Vec::new();
+    let mut all = true;
     for topic in &parts.sources {
         for index in 0..parts.log.partitions(topic)? {
             let at = parts.log.offset_at(&Partition::new(topic, index), from)?;
+            all &= at == Offset(0);
             positions.push((topic.to_string(), index, at.0));
         }
     }
-    Ok((owned_from(from, parts.skew, parts.window), positions))
+    Ok(Beginning { owned_from: owned_from(from, parts.skew, parts.window), positions, all })
 }
 
 /// The first window that starts `skew` behind a time or later.

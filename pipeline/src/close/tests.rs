@@ -426,6 +426,7 @@ fn windows_are_kept_until_every_partition_is_retain_past_them_absent_ones_too() 
     // Purging goes with the next closing or correction.
     run.step(&message(&[range(1, 3, 4, 659)], &[folded(60, "a/x", 1)]));
     assert!(run.store.get(&key).unwrap().is_some());
+    assert_eq!(run.close.purged_through, EventTime(0), "the router forgets what starts before this");
     run.step(&message(&[range(1, 4, 5, 660)], &[folded(60, "a/x", 1)]));
     run.step(&message(&[range(1, 5, 6, 660)], &[]));
     assert!(run.store.get(&key).unwrap().is_none());

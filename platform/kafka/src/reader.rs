@@ -193,7 +193,7 @@ impl Intake {
             std::mem::swap(&mut self.current, &mut self.next);
         }
         let mut wait = if of.is_some() { Duration::ZERO } else { wait };
-        // Where the batch goes on. After a change of leader the client has been seen to bring again what it had brought before.
+        // Where the batch goes on. Nothing says that the client brings each offset once: whoever reads counts on it.
         let mut next = self.current.batch().filter(|_| of.is_some()).and_then(|batch| batch.next_offset()).unwrap_or_default();
         // Of the last message that belonged to the batch. The client has one handle for a topic as long as it reads it, so that names need not
         // be compared for each message.
@@ -676,7 +676,7 @@ mod tests {
     use platform_runtime::clock::SystemClock;
     use rdkafka::mocking::MockCluster;
 
-    /// What a client does at times when the leader of a partition changes while it reads.
+    /// Readers promise it to map tasks, which would count twice; so it does not hang on the client.
     #[test]
     fn what_the_client_brings_again_is_not_handed_out_again_and_what_is_sought_is() {
         let cluster = MockCluster::new(1).unwrap();

@@ -1,11 +1,11 @@
 //! How carefully a map task reads a partition at whose position processes keep dying, so that a record which kills its process is found and put
 //! aside, and no other record ever is (GUARANTEES §3.9).
 //!
-//! Beside each committed position stand the *starts* that found it with records behind it, and did not get further, and perhaps a *mark*: the
-//! offset of the one record that is being tried alone, how often, and since when by the log's time. The first start reads as always. The second
-//! reads at most `PART` records in a transaction. From the third on a record is read alone, and marked *before* the stage sees it; a record
-//! that never came through is put aside after `TRIES` marks, or `FEW` when that took `LONG`. What came through moves the position, and the
-//! mark goes with the same commit; so one commit for each record does both.
+//! Beside each committed position stand the *starts* that found it with records behind it, and did not get further, perhaps a *mark*: the
+//! offset of the one record that is being tried alone, how often, since when by the log's time, and the number of the transaction that
+//! made it; and which marks its process *lived through*. The first start reads as always. The second reads at most `PART` records in a transaction. From the third on a record is
+//! read alone, and marked *before* the stage sees it; a record that never came through is put aside after `TRIES` marks, or `FEW` when that
+//! took `LONG`. What came through moves the position, and the mark goes with the same commit; so one commit for each record does both.
 //!
 //! Care ends where the log ended when the partition was assigned (what killed lies before that), or after as many records as the transaction
 //! that killed can have held. Until then starts are not forgotten when the position moves, else each part would begin anew.
@@ -18,8 +18,12 @@
 //! through moves on. Deaths that come the same time after each start would: so each try waits 250 ms longer than the one before, and each slot
 //! 100 ms longer than its neighbour. A process that dies every second may well hit a few times; hence `TRIES`. One that comes back after eight
 //! seconds hits some ms of them; for it a `FEW` are enough, and more would not be in time. A record that came through here and whose commit
-//! was refused is not marked again. With deaths at one of fifty moments, so in one try of twelve, and restarts of 8 s, a good record in some
-//! 20,000 that were read was put aside in tests; none of them with a quarter of such deaths, or with restarts of 1 s.
+//! was refused is not marked again by the same process; and since its partition may be another's by then, each commit of a process names
+//! the marks that it lived through and could not settle. Whoever finds a mark looks for its name beside the other positions of the topic, and
+//! begins to count anew: refused commits and changes of hands add up to no death. It names them by their numbers: who lived once excuses
+//! no later death. A process that has no partition left, or over whose word another has committed, is not heard; it takes `FEW`
+//! of these, and none that comes through, to be wrong. With deaths at one of fifty moments, so in one try of twelve, and restarts of 8 s, a good
+//! record in some 20,000 that were read was put aside in tests; none of them with a quarter of such deaths, or with restarts of 1 s.
 //!
 //! **In time.** Each death is followed by a restart. A member of a Kafka group that died is missed after `takeover_ms` (8 s by default, less up
 //! to 2.4 s since its last sign of life); an embedded log opens in less than 1 s. The first death counts nothing: the start that met the record
@@ -41,6 +45,8 @@ const TRIES: u64 = 8;
 /// How often when that takes `LONG`, ns.
 const FEW: u64 = 3;
 const LONG: i64 = 20 * SECOND;
+/// Most marks that a commit names as lived through.
+const LIVED: usize = 16;
 
 /// What stands beside a committed position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,11 +62,22 @@ struct Mark {
     tries: u64,
     /// The log's time at the first of them.
     since: AppendTime,
+    /// Number of the transaction that made it, of those of its partition.
+    number: u64,
+}
+
+/// A record that a process read alone, and lived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lived {
+    pub(crate) offset: Offset,
+    /// Number of the mark on it that this settles; `None`: there was none.
+    pub(crate) mark: Option<u64>,
 }
 
 impl Mark {
     fn read(cursor: &mut Cursor<'_>) -> Result<Self, CodecError> {
-        Ok(Self { offset: Offset(cursor.u64()?), tries: cursor.u64()?, since: AppendTime(cursor.i64()?) })
+        let (offset, tries, since) = (Offset(cursor.u64()?), cursor.u64()?, AppendTime(cursor.i64()?));
+        Ok(Self { offset, tries, since, number: cursor.u64().unwrap_or_default() })
     }
 
     /// Whether it was tried often enough; `now` is the log's time.
@@ -70,21 +87,41 @@ impl Mark {
 }
 
 impl Care {
-    /// `starts: varint`, and for a mark `offset: varint, tries: varint, since: zigzag varint`.
-    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+    /// `starts: varint`, for a mark `offset: varint, tries: varint, since: zigzag varint, number: varint`, and for each mark that was lived through
+    /// `partition: varint, offset: varint, number: varint`; before these, a mark without tries is none.
+    pub(crate) fn put(&self, lived: impl Iterator<Item = (u32, Lived)>, out: &mut Vec<u8>) {
         put_u64(out, self.starts);
-        if let Some(mark) = &self.mark {
+        let marks = lived.filter_map(|(partition, lived)| Some((partition, lived.offset, lived.mark?)));
+        let mut marks = marks.take(LIVED).peekable();
+        if self.mark.is_some() || marks.peek().is_some() {
+            let none = Mark { offset: Offset(0), tries: 0, since: AppendTime(0), number: 0 };
+            let mark = self.mark.unwrap_or(none);
             put_u64(out, mark.offset.0);
             put_u64(out, mark.tries);
             put_i64(out, mark.since.0);
+            put_u64(out, mark.number);
+        }
+        for (partition, offset, number) in marks {
+            put_u64(out, u64::from(partition));
+            put_u64(out, offset.0);
+            put_u64(out, number);
         }
     }
 
-    /// Reads it; what is not there is none.
+    /// Reads it; what is not there is none. What was lived through is left.
     pub(crate) fn read(cursor: &mut Cursor<'_>) -> Self {
         let starts = cursor.u64().unwrap_or(0);
-        let mark = Mark::read(cursor).ok();
+        let mark = Mark::read(cursor).ok().filter(|mark| mark.tries > 0);
         Self { starts, mark }
+    }
+
+    /// What was lived through, with its partition of the same topic.
+    pub(crate) fn read_lived(cursor: &mut Cursor<'_>) -> impl Iterator<Item = (u64, Lived)> {
+        Self::read(cursor);
+        std::iter::from_fn(|| {
+            let (partition, offset) = (cursor.u64().ok()?, Offset(cursor.u64().ok()?));
+            Some((partition, Lived { offset, mark: Some(cursor.u64().ok()?) }))
+        })
     }
 }
 
@@ -158,6 +195,22 @@ impl Caution {
         Duration::from_millis(250 * tries + 100 * u64::try_from(slot).unwrap_or(0))
     }
 
+    /// The mark on a record that would be tried alone, and that this process knows nothing else of: as whoever made it would name it.
+    pub(crate) fn suspects(&self, part: &Batch<'_>) -> Option<Lived> {
+        let first = part.iter().next().map(|record| record.offset).filter(|first| self.limit == 1 && self.harmless != Some(*first));
+        first.map(|first| self.known(first)).filter(|known| known.mark.is_some())
+    }
+
+    /// A record, and the number of the mark that stands on it.
+    fn known(&self, offset: Offset) -> Lived {
+        Lived { offset, mark: self.committed.mark.filter(|mark| mark.offset == offset).map(|mark| mark.number) }
+    }
+
+    /// Whoever made the mark lived.
+    pub(crate) fn acquit(&mut self) {
+        self.committed.mark = None;
+    }
+
     /// What to do with these, of which there are no more than `limit`, at the log's time `now`.
     pub(crate) fn plan(&self, part: &Batch<'_>, now: AppendTime) -> Plan {
         let first = part.iter().next().map(|record| record.offset);
@@ -183,27 +236,27 @@ impl Caution {
     }
 
     /// These were read, or put aside. Gives the one that was read alone.
-    pub(crate) fn took(&mut self, part: &Batch<'_>, looked: bool) -> Option<Offset> {
+    pub(crate) fn took(&mut self, part: &Batch<'_>, looked: bool) -> Option<Lived> {
         self.taken += part.len();
         self.harmless = part.iter().next().map(|record| record.offset).filter(|_| looked && self.limit == 1);
-        self.harmless
+        self.harmless.map(|offset| self.known(offset))
     }
 
-    /// What to commit beside the position `to`, which has moved or not.
-    pub(crate) fn next(&self, to: Offset, moved: bool) -> Care {
+    /// What to commit beside the position `to`, which has moved or not, in the transaction of this number.
+    pub(crate) fn next(&self, to: Offset, moved: bool, number: u64) -> Care {
         let starts =
             if moved && (self.limit == usize::MAX || self.is_over(to)) { 0 } else { self.committed.starts + u64::from(self.counts) };
         let mark = match (self.marking, self.committed.mark) {
-            (Some((offset, _)), Some(mark)) if mark.offset == offset => Some(Mark { tries: mark.tries + 1, ..mark }),
-            (Some((offset, since)), _) => Some(Mark { offset, tries: 1, since }),
+            (Some((offset, _)), Some(mark)) if mark.offset == offset => Some(Mark { tries: mark.tries + 1, number, ..mark }),
+            (Some((offset, since)), _) => Some(Mark { offset, tries: 1, since, number }),
             (None, mark) => mark.filter(|_| !moved),
         };
         Care { starts, mark }
     }
 
     /// It was committed.
-    pub(crate) fn committed(&mut self, to: Offset, moved: bool) {
-        self.committed = self.next(to, moved);
+    pub(crate) fn committed(&mut self, to: Offset, moved: bool, number: u64) {
+        self.committed = self.next(to, moved, number);
         (self.counts, self.marking) = (false, None);
         if self.is_over(to) {
             self.limit = usize::MAX;
@@ -224,7 +277,7 @@ impl Caution {
 
 #[cfg(test)]
 mod tests {
-    use super::{Care, Caution, Mark, Plan, TRIES};
+    use super::{Care, Caution, Lived, Mark, Plan, TRIES};
     use platform_core::codec::Cursor;
     use platform_core::record::{BatchBuffer, Offset, Partition, Topic};
     use platform_core::time::AppendTime;
@@ -237,14 +290,14 @@ mod tests {
         buffer.push(Offset(5), None, None, &[], None);
         let (part, now) = (buffer.batch().unwrap(), AppendTime(9));
         let tried = |tries| {
-            let mark = Some(Mark { offset: Offset(5), tries, since: AppendTime(0) });
+            let mark = Some(Mark { offset: Offset(5), tries, since: AppendTime(0), number: 7 });
             Caution::new(Care { starts: 4, mark }, Offset(5), Some(Offset(9)), None)
         };
         let mut last = tried(TRIES - 1);
         assert_eq!(last.plan(&part, now), Plan::Mark(Offset(5), now));
         last.mark(Some((Offset(5), now)));
-        last.committed(Offset(5), false);
-        assert_eq!(last.took(&part, true), Some(Offset(5)));
+        last.committed(Offset(5), false, 8);
+        assert_eq!(last.took(&part, true), Some(Lived { offset: Offset(5), mark: Some(8) }));
         last.refused();
         assert_eq!(last.plan(&part, now), Plan::Take);
         let mut enough = tried(TRIES);
@@ -257,11 +310,16 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read_and_what_was_not_is_none() {
-        let mark = Some(Mark { offset: Offset(70_000), tries: 2, since: AppendTime(1 << 60) });
+        let mark = Some(Mark { offset: Offset(70_000), tries: 2, since: AppendTime(1 << 60), number: 1 << 40 });
+        let lived = [(7, Lived { offset: Offset(300), mark: Some(0) }), (0, Lived { offset: Offset(0), mark: Some(900) })];
         for care in [Care::default(), Care { starts: 300, mark: None }, Care { starts: 4, mark }] {
-            let mut bytes = Vec::new();
-            care.put(&mut bytes);
-            assert_eq!(Care::read(&mut Cursor::new(&bytes)), care);
+            for lived in [&[][..], &lived[..]] {
+                let mut bytes = Vec::new();
+                care.put(lived.iter().copied(), &mut bytes);
+                assert_eq!(Care::read(&mut Cursor::new(&bytes)), care);
+                let found: Vec<_> = Care::read_lived(&mut Cursor::new(&bytes)).collect();
+                assert!(found.iter().copied().eq(lived.iter().map(|(partition, lived)| (u64::from(*partition), *lived))), "{found:?}");
+            }
         }
         // The number of the transaction stood alone before.
         assert_eq!(Care::read(&mut Cursor::new(&[])), Care::default());

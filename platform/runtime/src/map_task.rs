@@ -8,16 +8,17 @@
 //! the next transaction brings a newer time to claim with. After a refusal the stage forgets and the reader goes back to the committed
 //! positions; a full log is thereby back-pressure.
 
-use crate::care::{Care, Caution, Plan};
+use crate::care::{Care, Caution, Lived, Plan};
 use crate::moments::Moment;
 use crate::task::{Backoff, StatusCell, Step, TaskError, TaskSetup, TaskState};
 use crate::transactions::{Outcome, Read, Transactions};
 use platform_core::codec::{Cursor, put_u64};
-use platform_core::log::{Assignment, Claim, Committed, Polled, Positions, Reader};
+use platform_core::log::{Assignment, Claim, Committed, LogError, Polled, Positions, Reader};
 use platform_core::planted::{Bug, planted};
 use platform_core::record::{Batch, Offset, Partition};
 use platform_core::stage::MapStage;
 use platform_core::time::AppendTime;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,8 +46,8 @@ pub struct MapTask {
     backoff: Backoff,
     /// Monotonic time before which nothing is read.
     not_before: Duration,
-    /// The record of each partition that the task read alone last, and lived.
-    harmless: Positions,
+    /// Records that the task read alone, and lived, and that are not committed; partitions may be another's by now.
+    lived: BTreeMap<Partition, Lived>,
     status: Arc<StatusCell>,
 }
 
@@ -65,7 +66,7 @@ struct Owned {
 
 impl Owned {
     /// These were read, or put aside without a look; gives the record that was read alone.
-    fn took(&mut self, batch: &Batch<'_>, looked: bool) -> Option<Offset> {
+    fn took(&mut self, batch: &Batch<'_>, looked: bool) -> Option<Lived> {
         self.active = true;
         self.told = batch.next_offset().unwrap_or(self.told);
         self.caution.took(batch, looked)
@@ -97,7 +98,7 @@ impl MapTask {
             last_commit: now,
             backoff: Backoff::default(),
             not_before: now,
-            harmless: Positions::new(),
+            lived: BTreeMap::new(),
             status,
         })
     }
@@ -197,10 +198,15 @@ impl MapTask {
             }
         }
         let number = self.number;
+        // What this commit settles needs no word.
+        let settled = |partition: &Partition, at: Offset| self.owned.iter().any(|o| o.partition == *partition && o.told > at);
+        let unsettled: Vec<_> = self.lived.iter().filter(|(partition, lived)| !settled(partition, lived.offset)).collect();
         let position = |o: &Owned| {
             let mut metadata = Vec::with_capacity(20);
             put_u64(&mut metadata, number);
-            o.caution.next(o.told, o.told != o.committed).put(&mut metadata);
+            let lived = unsettled.iter().filter(|(partition, _)| partition.topic == o.partition.topic);
+            let lived = lived.map(|(partition, lived)| (partition.index, **lived));
+            o.caution.next(o.told, o.told != o.committed, number).put(lived, &mut metadata);
             let mut offset = o.told;
             if planted(Bug::PositionOfLastRecord) && offset > o.committed {
                 offset = Offset(offset.0 - 1);
@@ -230,8 +236,11 @@ impl MapTask {
                 self.known = newest.filter(|t| t.0 > i64::MIN).or(self.known);
                 self.backoff.clear();
                 for (owned, (_, to)) in self.owned.iter_mut().zip(&read) {
-                    owned.caution.committed(owned.told, owned.told != owned.committed);
+                    owned.caution.committed(owned.told, owned.told != owned.committed, number);
                     owned.committed = to.offset;
+                    if self.lived.get(&owned.partition).is_some_and(|lived| lived.offset < owned.committed) {
+                        self.lived.remove(&owned.partition);
+                    }
                 }
                 self.look_at_lag()?;
                 Ok(true)
@@ -277,7 +286,11 @@ impl MapTask {
                     (start, 0, Care::default())
                 }
             };
-            let caution = Caution::new(care, offset, self.reader.end(&partition)?, self.harmless.get(&partition).copied());
+            if self.lived.get(&partition).is_some_and(|lived| lived.offset < offset) {
+                self.lived.remove(&partition);
+            }
+            let harmless = self.lived.get(&partition).map(|lived| lived.offset);
+            let caution = Caution::new(care, offset, self.reader.end(&partition)?, harmless);
             if caution.starts() > 0 {
                 let (task, starts) = (self.setup.task_name(), caution.starts());
                 tracing::warn!(%task, %partition, %offset, starts, "a process died here, perhaps of a record: read with care");
@@ -313,7 +326,12 @@ impl MapTask {
         let deadline = self.setup.clock.monotonic().saturating_add(self.setup.settings.commit_interval);
         let mut parts = batch.parts(most).peekable();
         while let Some(part) = parts.next() {
+            let suspect = self.owned.iter().find(|o| o.partition == *batch.partition).and_then(|o| o.caution.suspects(&part));
+            let acquitted = suspect.map_or(Ok(false), |mark| self.was_lived_through(batch.partition, mark))?;
             let Some(owned) = self.owned.iter_mut().find(|o| o.partition == *batch.partition) else { return Ok(()) };
+            if acquitted {
+                owned.caution.acquit();
+            }
             let plan = owned.caution.plan(&part, self.known.unwrap_or(AppendTime(i64::MIN)));
             if let Plan::CommitFirst | Plan::Mark(..) = plan {
                 // There is more of it, so nobody may claim it idle.
@@ -334,7 +352,7 @@ impl MapTask {
             if let Some(owned) = self.owned.iter_mut().find(|o| o.partition == *batch.partition)
                 && let Some(alone) = owned.took(&part, plan != Plan::PutAside)
             {
-                self.harmless.insert(batch.partition.clone(), alone);
+                self.lived.insert(batch.partition.clone(), alone);
             }
             let late = self.setup.clock.monotonic() >= deadline || self.setup.signal.is_stopping();
             if late && parts.peek().is_some() {
@@ -343,6 +361,20 @@ impl MapTask {
         }
         // No mark stands longer than it takes to read the record.
         if most == 1 { self.commit_now().map(drop) } else { Ok(()) }
+    }
+
+    /// Whether some process says that it lived through this mark.
+    fn was_lived_through(&self, partition: &Partition, mark: Lived) -> Result<bool, LogError> {
+        let (group, log) = (self.setup.group(), &self.setup.log);
+        for index in 0..log.partitions(&partition.topic)? {
+            let Some(committed) = log.committed(&group, &Partition::new(&partition.topic, index))? else { continue };
+            let mut cursor = Cursor::new(&committed.metadata);
+            let numbered = cursor.u64().is_ok();
+            if numbered && Care::read_lived(&mut cursor).any(|lived| lived == (u64::from(partition.index), mark)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn rewind(&mut self) -> Result<(), TaskError> {

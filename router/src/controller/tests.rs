@@ -92,6 +92,21 @@ fn a_lost_a_doubled_a_foreign_or_a_tampered_result_makes_a_receipt_unclean() {
     }
 }
 
+/// A window that is published late was closed long before the flip that it is part of.
+#[test]
+fn what_was_seen_of_a_window_is_looked_for_from_when_it_began() {
+    let (mut world, mut controller) = warm();
+    assert!(controller.ask(&flip_to_green()).unwrap().granted);
+    world.run(&mut controller, 200);
+    let receipt = assert_proved(&world, &controller, 1);
+    world.run(&mut controller, 900);
+    let flip = controller.orders().flip(1).unwrap();
+    let late = Flipped { at: flip.at + 1000 * settings().window, ..flip.clone() };
+    let lines = verify(&world.log(), &settings(), controller.orders(), &late, &receipt).unwrap();
+    let seen: Vec<_> = lines.iter().filter(|line| line.what.contains(" of blue.1") || line.what.contains(" of green.2")).collect();
+    assert!(seen.len() == 8 && seen.iter().all(|line| line.holds()), "{seen:#?}");
+}
+
 #[test]
 fn what_a_receipt_says_and_the_topics_do_not_shows_when_it_is_counted_again() {
     let (mut world, mut controller) = warm();

@@ -108,14 +108,23 @@ impl Place {
 }
 
 #[test]
-fn the_first_owns_everything_unless_there_was_something_before_it() {
+fn who_reads_everything_owns_everything_unless_there_was_something_before_it() {
     let place = Place::new();
     place.append("events");
     let blue = place.begin(Colour::Blue);
     assert_eq!((blue.deployment, blue.owned_from, blue.positions.len()), (BLUE, 0, 0));
     let green = place.begin(Colour::Green);
     assert_eq!((green.deployment, &green.positions[..]), (GREEN, &[("events".to_owned(), 0, 0)][..]));
-    assert!(green.owned_from > 0);
+    assert_eq!(green.owned_from, 0, "it reads everything that there ever was");
+
+    let place = Place::new();
+    place.append("events");
+    place.begin(Colour::Blue);
+    place.log.forget_before(&Partition::new(&Topic::new("events"), 0), Offset(1));
+    place.append("events");
+    let green = place.begin(Colour::Green);
+    assert_eq!(&green.positions[..], &[("events".to_owned(), 0, 1)][..]);
+    assert!(green.owned_from > 0, "what the log has lost may have been of any window before");
 
     let place = Place::new();
     place.append("partials");

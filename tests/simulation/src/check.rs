@@ -236,9 +236,6 @@ pub(crate) fn judge(world: &World, is_broken: bool, report: &mut Report) {
         }
     }
     flips.ends(world, world.wall(), report);
-    if report.put_aside == 1 {
-        report.violations.clear();
-    }
     if is_broken || !report.violations.is_empty() {
         report.history = flips.history(world);
     }
@@ -274,6 +271,8 @@ fn results(world: &World, mut expected: Expected, decisions: &Decisions, flips: 
     // is no total that the growth rule looks at.
     let mut handed: BTreeSet<String> = BTreeSet::new();
     let mut newest: BTreeMap<u32, i64> = BTreeMap::new();
+    // Windows that were published or passed over: partition, start in ns, by whom, and when.
+    let mut passed_over: Vec<(u32, i64, Option<Deployment>, i64)> = Vec::new();
     each(world, &world.topics.public, PARTITIONS, |partition, record| {
         let schema = record.headers.get(SCHEMA).unwrap_or_default();
         if [SCHEMA_CUT.as_bytes(), SCHEMA_SEALED.as_bytes()].contains(&schema) {
@@ -287,11 +286,11 @@ fn results(world: &World, mut expected: Expected, decisions: &Decisions, flips: 
             if before.is_some_and(|before| before >= window) {
                 violations.push(format!("I18 whole windows: partition {partition} goes back to {window}"));
             }
-            // Of a window of which nothing was known when it was passed over no record says that a source partition was away.
+            // Of a window of which nothing was known when it was passed over no record says that a source partition was away: partials do.
             let first = before.map_or(window - EARLY * nanos(WINDOW), |before| before + nanos(WINDOW));
             let passed = if number("finals") == 0 { window + nanos(WINDOW) } else { window };
             let passed = (first..passed).step_by(nanos(WINDOW).unsigned_abs() as usize);
-            partial.extend(passed.filter(|_| world.may_be_incomplete).map(|window| (partition, window.cast_unsigned() ^ (1 << 63))));
+            passed_over.extend(passed.map(|start| (partition, start, by(record), record.append_time.map_or(i64::MAX, |time| time.0))));
             let hash = value.get("hash").and_then(|v| v.as_str()).and_then(|text| u64::from_str_radix(text, 16).ok()).unwrap_or(0);
             let said = (number("finals").unsigned_abs(), number("events").unsigned_abs(), hash);
             let found = sums.get(&(partition, window)).copied().unwrap_or_default();
@@ -353,6 +352,12 @@ fn results(world: &World, mut expected: Expected, decisions: &Decisions, flips: 
         makers_of.insert(name.clone(), of);
         published.read(&name, entry);
     });
+    for (partition, start, of, by) in passed_over {
+        let number = start.cast_unsigned() ^ (1 << 63);
+        if flips.is_excused(partition, number) && of.is_some_and(|of| behind(world, of, partition, by) < start + nanos(WINDOW)) {
+            partial.insert((partition, number));
+        }
+    }
     each(world, &world.topics.late, PARTITIONS, |partition, record| match result(record) {
         Some(result) => {
             latest.insert(result.name.clone(), (partition, result.number, result.entry.clone()));
@@ -398,13 +403,12 @@ fn results(world: &World, mut expected: Expected, decisions: &Decisions, flips: 
     report.compared += verdict.read;
     let taken_over = |found: &&Difference| found.promise == "I17 growing" && handed.contains(&found.identity);
     violations.extend(verdict.differences.iter().filter(|found| !taken_over(found)).map(ToString::to_string));
-    report.put_aside = dead_letters(world, &expected.dead, flips, &mut violations);
+    dead_letters(world, &expected.dead, flips, &mut violations);
     report.violations.append(&mut violations);
 }
 
-/// I1: what nobody can read is put aside once by each deployment that came across it. Gives how many good records were (I11).
-fn dead_letters(world: &World, expected: &BTreeSet<(u32, u64)>, flips: &Flips, violations: &mut Vec<String>) -> u64 {
-    let mut crashes = BTreeSet::new();
+/// I1: what nobody can read is put aside once by each deployment that came across it.
+fn dead_letters(world: &World, expected: &BTreeSet<(u32, u64)>, flips: &Flips, violations: &mut Vec<String>) {
     let mut dead: BTreeMap<Deployment, BTreeSet<(u32, u64)>> = BTreeMap::new();
     each(world, &world.topics.dead_letters, 1, |_, record| {
         let value: serde_json::Value = serde_json::from_slice(record.value.unwrap_or_default()).unwrap_or_default();
@@ -416,7 +420,6 @@ fn dead_letters(world: &World, expected: &BTreeSet<(u32, u64)>, flips: &Flips, v
         let at = (u32::try_from(number("partition")).unwrap_or(u32::MAX), number("offset"));
         if value.get("reason").and_then(serde_json::Value::as_str) == Some(Reason::Crash.code()) {
             violations.push(format!("I11 poison: record {at:?} kills nobody and was put aside"));
-            crashes.insert(at);
         }
         if !dead.entry(of).or_default().insert(at) {
             violations.push(format!("I1 accounted: record {at:?} is dead twice for {of}"));
@@ -433,7 +436,20 @@ fn dead_letters(world: &World, expected: &BTreeSet<(u32, u64)>, flips: &Flips, v
             violations.push(format!("I1 accounted: record {at:?} is dead for {of} and should not be"));
         }
     }
-    crashes.len() as u64
+}
+
+/// How far the source partition that is furthest behind had come for a CLOSE by some time of the log, ns; the least there is when one had
+/// said nothing.
+fn behind(world: &World, of: Deployment, partition: u32, by: i64) -> i64 {
+    let mut come = [i64::MIN; SOURCES as usize];
+    world.log.visible(&Partition::new(&topics(of.colour).partials, partition), Offset(0), |record| {
+        let head = Head::decode(&mut Cursor::new(record.value.unwrap_or_default())).ok();
+        let mine = head.filter(|head| head.epoch == of.epoch && record.append_time.is_some_and(|time| time.0 <= by));
+        for range in mine.iter().flat_map(|head| &head.ranges) {
+            come.get_mut(range.source as usize).into_iter().for_each(|known| *known = range.watermark.0.max(*known));
+        }
+    });
+    come.into_iter().min().unwrap_or(i64::MIN)
 }
 
 /// I7 no drag: a watermark passes no record that was not read, and none is held back by what was.

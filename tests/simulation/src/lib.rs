@@ -30,9 +30,6 @@ pub struct Report {
     pub injected: BTreeMap<&'static str, u64>,
     /// Results that were compared.
     pub compared: u64,
-    /// Good records that were put aside as ones that kill, because deaths and lost claims fell between mark and commit too often. After one
-    /// there is no plain recomputation to compare with, so nothing else is judged then; more than one is a violation.
-    pub put_aside: u64,
     /// The plan, in words.
     pub plan: String,
     /// Orders, and what each public partition has of them, in order.

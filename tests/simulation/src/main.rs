@@ -5,9 +5,6 @@ use clap::Parser;
 use golden_simulation::{Report, run, run_flips};
 use std::time::Instant;
 
-/// In so many seeds with all this trouble one good record may be taken for one that kills (docs/simulation.md).
-const MOST_PUT_ASIDE: u64 = 1000;
-
 /// Runs the pipeline on simulated brokers while everything goes wrong, and judges what comes out.
 #[derive(Parser)]
 #[command(name = "golden-simulate")]
@@ -35,7 +32,7 @@ fn main() -> anyhow::Result<()> {
         return planted(&arguments);
     }
     let start = now();
-    let (mut failed, mut compared, mut put_aside) = (0, 0, 0);
+    let (mut failed, mut compared) = (0, 0);
     let mut injected = std::collections::BTreeMap::<&str, u64>::new();
     let mut seeds = 0;
     let mut made = 0;
@@ -47,7 +44,6 @@ fn main() -> anyhow::Result<()> {
         seeds += 1;
         made += report.injected.get("flip").copied().unwrap_or(0);
         compared += report.compared;
-        put_aside += report.put_aside;
         for (name, count) in &report.injected {
             *injected.entry(name).or_default() += count;
         }
@@ -64,13 +60,9 @@ fn main() -> anyhow::Result<()> {
     for (name, count) in injected {
         println!("{count:>9}  {name}");
     }
-    println!("{put_aside:>9}  good record put aside");
     println!("{seeds} seeds, {made} flips, {compared} results compared, {:.1} seeds a second, {failed} failed", seeds as f64 / seconds);
     if failed > 0 {
         bail!("{failed} seeds failed");
-    }
-    if put_aside > 1 + seeds / MOST_PUT_ASIDE {
-        bail!("{put_aside} good records were put aside in {seeds} seeds: at most one in {MOST_PUT_ASIDE} is expected");
     }
     Ok(())
 }

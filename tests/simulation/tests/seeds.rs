@@ -23,7 +23,6 @@ mod plain {
                 report.plan,
                 report.violations.join("\n")
             );
-            assert_eq!(report.put_aside, 0, "again: golden-simulate --from {seed} {kind} --verbose\n{}", report.plan);
             assert!(report.injected.get("flip").is_some_and(|flips| *flips > 0), "seed {seed} ({kind}) has no flip\n{}", report.plan);
             compared += report.compared;
             report.injected.into_iter().for_each(|(name, count)| *injected.entry(name).or_default() += count);

@@ -15,6 +15,7 @@ use platform_testkit::log::Fault;
 use platform_testkit::seed::Seed;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
@@ -228,6 +229,74 @@ fn the_first_records_behind_a_start_are_committed_at_once() {
     }
     let lines = came_out(&world).0;
     assert_eq!((lines.len(), lines.values().sum::<u32>()), (45, 48), "three that came later are the first again");
+}
+
+/// Each in turn reads the first record alone, lives, is refused, and loses the partition to the next: a few would be enough if they were deaths.
+#[test]
+fn refusals_and_changes_of_hands_are_no_deaths() {
+    quiet();
+    let world = World::new(RuntimeSettings { commit_interval: Duration::from_secs(60), ..RuntimeSettings::default() });
+    let values = [numbers(3), vec![]];
+    fill(&world, 0, &values[0]);
+    let third = Moments::told_to(|_, moment| assert!(moment != Moment::AfterPoll, "killed by others"));
+    assert!(!process(&world, &third, 10) && !process(&world, &third, 10));
+    let mut tasks: [Option<MapTask>; 10] = Default::default();
+    for slot in 0..tasks.len() {
+        world.memory.as_ref().unwrap().evict("words.add");
+        // Whoever is careful waits before it does anything.
+        let mut step = |slot: usize| {
+            world.clock.advance(Duration::from_secs(10));
+            assert!(lives(&world, slot, &Moments::default(), &mut tasks[slot], 1));
+        };
+        // The first that comes back has partition 0, and whoever had it before has the other one.
+        step(slot);
+        slot.checked_sub(1).into_iter().flat_map(|before| [before, slot]).for_each(&mut step);
+        world.log.script([None, Some(Fault::Abort)]);
+        step(slot);
+    }
+    assert_eq!(world.log.injected().len(), tasks.len(), "each was refused");
+    drop(tasks);
+    assert!(process(&world, &Moments::default(), 200));
+    assert_eq!(everything_once(&world, &values), Vec::<String>::new());
+}
+
+/// One process lived through the first record, and says so as long as it lives; all others die of it.
+#[test]
+fn who_lived_once_excuses_no_later_death() {
+    quiet();
+    let world = World::new(RuntimeSettings { commit_interval: Duration::from_secs(60), ..RuntimeSettings::default() });
+    let values = [numbers(3), vec![]];
+    fill(&world, 0, &values[0]);
+    let third = Moments::told_to(|_, moment| assert!(moment != Moment::AfterPoll, "killed by others"));
+    assert!(!process(&world, &third, 10) && !process(&world, &third, 10));
+    let mut witness = None;
+    assert!(lives(&world, 0, &Moments::default(), &mut witness, 1));
+    world.clock.advance(Duration::from_secs(10));
+    world.log.script([None, Some(Fault::Abort)]);
+    assert!(lives(&world, 0, &Moments::default(), &mut witness, 1));
+    let mut deaths = 0;
+    while !came_out(&world).0.contains_key("aside 0/0 0") {
+        let marked = Arc::new(AtomicBool::new(false));
+        let dies = Arc::clone(&marked);
+        let dies = Moments::told_to(move |_, moment| {
+            assert!(moment != Moment::AfterCommit || !dies.load(Ordering::Relaxed), "killed by others");
+        });
+        world.memory.as_ref().unwrap().evict("words.add");
+        let mut task = None;
+        // The first that comes back has partition 0.
+        assert!(lives(&world, 1, &dies, &mut task, 1));
+        assert!(lives(&world, 0, &Moments::default(), &mut witness, 1));
+        // Whoever is careful waits before it does anything.
+        world.clock.advance(Duration::from_secs(10));
+        assert!(lives(&world, 1, &dies, &mut task, 1));
+        world.clock.advance(Duration::from_secs(10));
+        marked.store(true, Ordering::Relaxed);
+        assert!(!lives(&world, 1, &dies, &mut task, 1));
+        deaths += 1;
+        assert!(deaths < 20, "still dying");
+    }
+    // The first of these found a mark that was lived through; the last one put the record aside, and died of something else.
+    assert_eq!(deaths, 1 + 3);
 }
 
 /// Kills whoever it likes, at a moment, and lets time pass there.
