@@ -3,9 +3,10 @@
 //!
 //! Beside each committed position stand the *starts* that found it with records behind it, and did not get further, perhaps a *mark*: the
 //! offset of the one record that is being tried alone, how often, since when by the log's time, and the number of the transaction that
-//! made it; and which marks its process *lived through*. The first start reads as always. The second reads at most `PART` records in a transaction. From the third on a record is
-//! read alone, and marked *before* the stage sees it; a record that never came through is put aside after `TRIES` marks, or `FEW` when that
-//! took `LONG`. What came through moves the position, and the mark goes with the same commit; so one commit for each record does both.
+//! made it; and which marks its process *lived through*. The first start reads as always. The second reads at most `PART` records in a
+//! transaction. From the third on a record is read alone, and marked *before* the stage sees it; a record that never came through is put aside
+//! after `TRIES` marks, or `FEW` when that took `LONG`. What came through moves the position, and the mark goes with the same commit; so one
+//! commit for each record does both.
 //!
 //! Care ends where the log ended when the partition was assigned (what killed lies before that), or after as many records as the transaction
 //! that killed can have held. Until then starts are not forgotten when the position moves, else each part would begin anew.

@@ -198,14 +198,19 @@ fn several_that_kill_are_put_aside_whoever_has_their_partitions() {
     );
 }
 
+/// Two processes die of others with records before them: from the next one on each is read alone.
+fn make_careful(world: &World) {
+    let third = Moments::told_to(|_, moment| assert!(moment != Moment::AfterPoll, "killed by others"));
+    assert!(!process(world, &third, 10) && !process(world, &third, 10));
+}
+
 #[test]
 fn care_ends() {
     quiet();
     let world = World::new(RuntimeSettings { commit_interval: Duration::from_millis(1), ..RuntimeSettings::default() });
     let values = [numbers(5000), vec![]];
     fill(&world, 0, &values[0]);
-    let third = Moments::told_to(|_, moment| assert!(moment != Moment::AfterPoll, "killed by others"));
-    assert!(!process(&world, &third, 10) && !process(&world, &third, 10));
+    make_careful(&world);
     assert!(process(&world, &Moments::default(), 50));
     assert_eq!(everything_once(&world, &values), Vec::<String>::new());
     let transactions = came_out(&world).1;
@@ -238,8 +243,7 @@ fn refusals_and_changes_of_hands_are_no_deaths() {
     let world = World::new(RuntimeSettings { commit_interval: Duration::from_secs(60), ..RuntimeSettings::default() });
     let values = [numbers(3), vec![]];
     fill(&world, 0, &values[0]);
-    let third = Moments::told_to(|_, moment| assert!(moment != Moment::AfterPoll, "killed by others"));
-    assert!(!process(&world, &third, 10) && !process(&world, &third, 10));
+    make_careful(&world);
     let mut tasks: [Option<MapTask>; 10] = Default::default();
     for slot in 0..tasks.len() {
         world.memory.as_ref().unwrap().evict("words.add");
@@ -267,8 +271,7 @@ fn who_lived_once_excuses_no_later_death() {
     let world = World::new(RuntimeSettings { commit_interval: Duration::from_secs(60), ..RuntimeSettings::default() });
     let values = [numbers(3), vec![]];
     fill(&world, 0, &values[0]);
-    let third = Moments::told_to(|_, moment| assert!(moment != Moment::AfterPoll, "killed by others"));
-    assert!(!process(&world, &third, 10) && !process(&world, &third, 10));
+    make_careful(&world);
     let mut witness = None;
     assert!(lives(&world, 0, &Moments::default(), &mut witness, 1));
     world.clock.advance(Duration::from_secs(10));
