@@ -9,9 +9,10 @@ use crate::commands::RunArgs;
 use crate::engine;
 use crate::failure::{Failure, Outcome};
 use crate::server::Server;
-use crate::settings::{self, Settings};
+use crate::settings::{self, RouterSettings, Settings};
 use clap::{Args, Subcommand};
 use golden_http::{RouterDoor, RouterError, RouterOrder, RouterRequest};
+use golden_pipeline::settings::Span;
 use golden_router::audit::Audit;
 use golden_router::controller::{Answer, Controller};
 use golden_router::diff::Diff;
@@ -204,7 +205,9 @@ impl Source {
     /// Takes as many probes as a judgement needs, where nobody else did.
     fn watch(&self) -> Outcome {
         let Self::Topics { settings, .. } = self else { return Ok(()) };
-        let (probe, probes) = (settings.router.probe.0, settings.router.failed);
+        // As many as a failure needs, and two of them so far apart that a lag can be seen.
+        let RouterSettings { probe: Span(probe), lag: Span(lag), failed, .. } = settings.router;
+        let probes = failed.max(lag.as_nanos().div_ceil(probe.as_nanos()) as usize + 1);
         eprintln!("watching both deployments for {} s", probe.as_secs_f64() * probes as f64);
         for _ in 0..probes {
             std::thread::park_timeout(probe);

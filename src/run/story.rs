@@ -159,6 +159,8 @@ impl Teller {
             self.say(&format!(
                 "{live} is live, a release of {RELEASE} computes the same windows beside it; it is flipped to once it is warm"
             ));
+            // Before that a flip would change nothing that anybody sees.
+            self.until(|status| status.colours.iter().all(|colour| colour.closed.is_some()).then_some(()))?;
             let mut missing = String::new();
             while !self.order(true, &mut missing) || !self.order(false, &mut missing) {
                 self.pause()?;

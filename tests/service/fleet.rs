@@ -228,9 +228,22 @@ impl<'a> Fleet<'a> {
 
     /// Starts what has ended by itself.
     pub(crate) fn revive(&mut self) {
+        self.revive_but(|_| false);
+    }
+
+    /// The same, but not these, which are to be dead for now. What does not start, as its brokers may be away, is started the next time.
+    pub(crate) fn revive_but(&mut self, dead: impl Fn(usize) -> bool) {
         for n in 0..self.services.len() {
-            if self.services[n].has_ended() {
-                self.restart(n);
+            if dead(n) || !self.services[n].has_ended() {
+                continue;
+            }
+            eprintln!("process {n} has ended: {}", self.services[n].said().lines().last().unwrap_or_default());
+            match Service::try_of(self.command(n)) {
+                Ok(service) => {
+                    self.services[n] = service;
+                    self.tell();
+                }
+                Err(said) => eprintln!("it does not start again yet: {}", said.back().map_or("", String::as_str)),
             }
         }
     }

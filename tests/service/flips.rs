@@ -271,12 +271,18 @@ impl Flips<'_> {
         assert!(found, "{holder}: {:#?}", self.status());
     }
 
+    /// Starts again what has ended by itself, as by whatever keeps processes alive; who was killed or is cut off is not.
+    fn revive(&mut self) {
+        let cut_off = self.inside.filter(|_| self.wounds.cut_off.is_some()).map(|(n, _)| n);
+        self.fleet.revive_but(|n| self.wounds.dead.contains(&n) || cut_off == Some(n));
+    }
+
     /// Waits until a flip would be granted; gives its number and from which colour.
     fn ready(&mut self) -> (u64, usize) {
         let mut said = Value::Null;
         let mut found = None;
         let ready = within(self.room(240), || {
-            self.fleet.revive();
+            self.revive();
             self.public.read();
             said = self.ask(true).unwrap_or_default();
             let flip = &said["flip"];
@@ -427,6 +433,7 @@ impl Flips<'_> {
         let mut healed = false;
         let mut found = Value::Null;
         let done = within(self.room(180), || {
+            self.revive();
             self.public.read();
             found = self.found(wanted.0).unwrap_or_default();
             // Whoever sleeps does so until others have taken over; whoever lives lives on once the flip is made.
@@ -443,6 +450,7 @@ impl Flips<'_> {
         let epoch = found["to"]["epoch"].as_u64().unwrap().try_into().unwrap();
         let mut first = None;
         let moves = within(self.room(60), || {
+            self.revive();
             self.public.read();
             first = self.public.first_of(epoch, since);
             // The new one may have died of the same, and another flip have come before its first window.

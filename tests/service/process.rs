@@ -30,12 +30,20 @@ impl Service {
     }
 
     /// Starts what `command` says, and waits until it says where it listens, or has stopped itself or died at a fail point before.
-    pub(crate) fn of(mut command: Command) -> Self {
+    pub(crate) fn of(command: Command) -> Self {
+        Self::try_of(command).unwrap_or_else(|said| panic!("it did not start: {said:#?}"))
+    }
+
+    /// The same, for one that may end before it listens: then what it said.
+    pub(crate) fn try_of(mut command: Command) -> Result<Self, VecDeque<String>> {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut said = VecDeque::new();
         let url = loop {
-            let Some(Ok(line)) = lines.next() else { panic!("it did not start: {said:#?}") };
+            let Some(Ok(line)) = lines.next() else {
+                child.kill().and_then(|()| child.wait()).unwrap();
+                return Err(said);
+            };
             said.push_back(line);
             let Some(line) = said.back() else { continue };
             if let Some(url) = line.strip_suffix("/metrics").and_then(|line| line.find("http://").map(|at| &line[at..])) {
@@ -57,7 +65,7 @@ impl Service {
             }
         };
         std::thread::Builder::new().name("stderr".to_owned()).spawn(keep).unwrap();
-        Self { child, said, url }
+        Ok(Self { child, said, url })
     }
 
     /// Its number.

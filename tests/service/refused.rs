@@ -15,7 +15,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 const SETTINGS: &str = "pipeline: {window: 10s, bound: 1s, hold: 5s, retain: 60s, series_ttl: 60s}\nruntime: {commit_interval: 100ms}\n\
-                        router: {probe: 1s, failed: 3, recovered: 3, warm: 40s, lag: 30s, windows: 1}\n";
+                        router: {probe: 1s, failed: 3, recovered: 3, warm: 5s, lag: 4s, windows: 1}\n";
 const CONTROL: &str = "golden-signals.control";
 /// Of green; a standby.
 const SIGNALS: &str = "golden-signals.green.signals";
@@ -141,8 +141,11 @@ fn each_bad_input_of_the_router_is_refused_with_what_to_do_and_changes_nothing()
     place.refuses(&["flip", "--to", "red"], 2, &["there is no colour `red`: say blue or green"]);
     place.refuses(&["flip", "--to", "blue"], 1, &["blue is live already, as blue.1: nothing to do"]);
     place.refuses(&["rollback"], 1, &["nothing was flipped yet, so there is nothing to go back to"]);
-    // Green has just begun, and nobody knows yet whether it keeps up.
-    place.refuses(&["flip", "--to", "green"], 1, &["refused, and nothing changed", "green.2", "ask again in a moment"]);
+    // Green has been started and does nothing.
+    green.pause();
+    place.refuses(&["flip", "--to", "green"], 1, &["refused, and nothing changed", "green.2: FOLD writes nothing. Mend it, then ask again"]);
+    green.resume();
+    eventually("green would be flipped to", 60, || place.golden(&["router", "flip", "--to", "green", "--dry-run"]).0 == Some(0));
     place.several_at_once();
 
     // Topics of green with other partitions: nobody can flip to it, and nobody can run it.
