@@ -6,12 +6,16 @@
 //! Nothing is dropped without a count. State is a fold over the partition: no clock, no randomness, no batch size enters it.
 //! What CLOSE does not do: it numbers no revisions (that is the router's), and it does not judge lateness (that is FOLD's).
 
+/// Windows on their way out.
+mod closing;
 /// Records out of aggregates.
 mod emission;
 /// Samples of resources that wait for their windows.
 mod gauges;
 /// Known series and services, and the caps on them.
 pub mod index;
+/// What the store keeps.
+mod kept;
 /// Keys of the store.
 pub mod keys;
 /// Where a restore from nothing begins.
@@ -25,20 +29,19 @@ use crate::aggregate::Aggregate;
 use crate::dead_letter::Stamp;
 use crate::fold::partial::{EntryKind, Head, entry};
 use crate::grouping::Groupings;
-use crate::identity::{sortable, unsortable};
 use crate::overrides::rules::{Rules, Timeline};
 use crate::resource::Resources;
 use crate::signal::completeness::Completeness;
-use crate::signal::health::Level;
 use crate::tally::Tally;
-use emission::{Closed, Emission, Written, shadow_key};
+use closing::{Closing, Discard};
+use emission::Emission;
 use gauges::Gauges;
-use index::{Caps, Index, Lost};
+use index::{Caps, Index};
 use keys::{KeyKind, behind, in_window, of_window, split};
 use origins::{Origin, Origins};
 use platform_core::codec::{CodecError, Cursor, put_i64, put_u64};
 use platform_core::planted::{Bug, planted};
-use platform_core::record::{NewRecord, Offset, Partition, Record, Topic};
+use platform_core::record::{Offset, Record, Topic};
 use platform_core::stage::{Emit, Emitted, KeyedStage, StageError};
 use platform_core::store::{Change, Changes, Store, StoreError};
 use platform_core::time::EventTime;
@@ -154,16 +157,6 @@ struct Changed {
     /// Samples of the service as they were at the last of these changes: one that came behind it, in the same commit or not, must not
     /// show. `None` where no event brought the correction.
     resources: Option<Option<Resources>>,
-}
-
-/// A window on its way out.
-struct Closing {
-    window: Window,
-    completeness: Completeness,
-    /// Services in key order, each with its series in key order.
-    plan: Vec<(u32, Vec<u32>)>,
-    done: usize,
-    written: Written,
 }
 
 impl Close {
@@ -433,285 +426,6 @@ impl Close {
         tracing::error!(invariant = name, "an invariant is broken");
     }
 
-    /// The next window that the watermark has passed, if any.
-    fn next_due(&mut self) -> Option<Window> {
-        let watermark = self.sources.watermark();
-        let length = self.settings.window;
-        let held = self.windows.range(self.open_from()..).next().map(|(_, state)| state.window);
-        let empty = self.next_empty(length);
-        let next = match (held, empty) {
-            (Some(held), Some(empty)) => Some(if held.start <= empty.start { held } else { empty }),
-            (held, empty) => held.or(empty),
-        };
-        next.filter(|w| w.closed_by(watermark))
-    }
-
-    /// Start of the first window that can still be open.
-    fn open_from(&self) -> i64 {
-        self.closed_through.0
-    }
-
-    /// The next window in which a known service is silent.
-    fn next_empty(&self, length: WindowLength) -> Option<Window> {
-        if !self.settings.empty_windows || self.closed_through == EventTime::MIN {
-            return None;
-        }
-        let next = length.window_of(self.closed_through);
-        self.index.services().any(|(_, s)| self.is_known(s.last_closed, next)).then_some(next)
-    }
-
-    /// Whether a service whose newest closed window with an event starts at `last` is still known in `window`. What it has in later windows
-    /// says nothing of this one.
-    fn is_known(&self, last: i64, window: Window) -> bool {
-        last > i64::MIN && last >= window.start.plus(-self.settings.series_ttl).0
-    }
-
-    /// Closes a window: decides which series keep a place, and plans its records.
-    fn begin(&mut self, window: Window) {
-        self.settle(window);
-        let mut by_service: BTreeMap<Box<[u8]>, (u32, Vec<u32>)> = BTreeMap::new();
-        if let Some(state) = self.windows.get(&window.start.0) {
-            for series in state.series() {
-                let Some(known) = self.index.series(series) else { continue };
-                let Some(service) = self.index.service(known.service) else { continue };
-                match by_service.get_mut(&service.key) {
-                    Some((_, list)) => list.push(series),
-                    None => drop(by_service.insert(service.key.clone(), (known.service, vec![series]))),
-                }
-            }
-        }
-        if self.settings.empty_windows {
-            for (number, service) in self.index.services().filter(|(_, s)| self.is_known(s.last_closed, window)) {
-                by_service.entry(service.key.clone()).or_insert_with(|| (number, vec![]));
-            }
-        }
-        let mut plan: Vec<(u32, Vec<u32>)> = by_service.into_values().collect();
-        for (_, list) in &mut plan {
-            list.sort_unstable_by(|a, b| self.index.series(*a).map(|s| &s.key).cmp(&self.index.series(*b).map(|s| &s.key)));
-        }
-        for (service, _) in plan.iter().filter(|(_, list)| !list.is_empty()) {
-            if let Some(known) = self.index.service_mut(*service) {
-                known.last_closed = known.last_closed.max(window.start.0);
-            }
-        }
-        let completeness = self.sources.completeness(window);
-        if !completeness.is_full() {
-            self.note_incomplete(window, completeness);
-        }
-        self.closing = Some(Closing { window, completeness, plan, done: 0, written: Written::default() });
-    }
-
-    /// Gives free places to new series, by errors, then requests, then name; what gets none becomes overflow.
-    fn settle(&mut self, window: Window) {
-        let Some(state) = self.windows.get_mut(&window.start.0) else { return };
-        let index = &mut self.index;
-        let dimensions = self.settings.groupings.dimensions().len();
-        let mut waiting: Vec<u32> = state.series().filter(|s| index.series(*s).is_some_and(|s| !s.admitted)).collect();
-        let rank = |index: &Index, series: u32| {
-            let counts = state.get(series).map(|a| *a.counts()).unwrap_or_default();
-            let key = index.series(series).map(|s| s.key.clone()).unwrap_or_default();
-            (std::cmp::Reverse(counts.errors), std::cmp::Reverse(counts.requests()), key)
-        };
-        // Ranking is only worth it when places are short.
-        let mut wanting: BTreeMap<u32, usize> = BTreeMap::new();
-        for series in waiting.iter().filter_map(|s| index.series(*s)) {
-            *wanting.entry(series.service).or_default() += 1;
-        }
-        let full = |(service, count): (&u32, &usize)| {
-            index.service(*service).is_some_and(|s| s.admitted + count > index.caps().series_per_service)
-        };
-        if index.admitted() + waiting.len() > index.caps().series_total || wanting.iter().any(full) {
-            waiting.sort_by_cached_key(|s| rank(index, *s));
-        }
-        for series in waiting {
-            let Some(service) = index.series(series).map(|s| s.service) else { continue };
-            let overflow = index.overflow_key(service, dimensions);
-            if dimensions == 0 || index.series(series).is_some_and(|s| *s.key == *overflow) {
-                continue;
-            }
-            if index.has_place(service) {
-                index.admit(series);
-                if let Some(series) = index.series(series) {
-                    self.pending.put(&keys::admitted(&series.key), vec![]);
-                }
-                continue;
-            }
-            if let Some(key) = index.series(series).map(|s| s.key.clone()) {
-                self.pending.delete(&in_window(KeyKind::Aggregate, window.start, &key));
-            }
-            let into = index.intern(&overflow, service);
-            index.touch(into, window.start.0, false);
-            if let Some(aggregate) = state.take(series, service) {
-                // A sum of sums that each were bounded when they were read cannot pass 63 bits here.
-                if state.change(into, service).merge(&aggregate).is_err() {
-                    tracing::error!("the overflow series is full");
-                }
-            }
-        }
-    }
-
-    /// Closes what is due.
-    fn close_due(&mut self, budget: usize, out: &mut dyn Emit) -> Result<Emitted, Failure> {
-        loop {
-            if self.closing.is_none() {
-                let Some(window) = self.next_due() else { return Ok(Emitted::All) };
-                self.begin(window);
-            }
-            let Some(mut closing) = self.closing.take() else { return Ok(Emitted::All) };
-            while let Some((service, list)) = closing.plan.get(closing.done) {
-                let skip = !self.owns(closing.window.start)
-                    || self.resume.is_some_and(|(start, done)| (closing.window.start.0, closing.done as u64) < (start, done));
-                let target: &mut dyn Emit = if skip { &mut Discard } else { &mut *out };
-                let written = self.close_service(&closing, *service, list, target)?;
-                closing.written.add(&written);
-                closing.done += 1;
-                if !skip && out.size() >= budget {
-                    let mut cursor = Vec::new();
-                    put_i64(&mut cursor, closing.window.start.0);
-                    put_u64(&mut cursor, closing.done as u64);
-                    self.closing = Some(closing);
-                    return Ok(Emitted::Part(cursor));
-                }
-            }
-            let skip = !self.owns(closing.window.start) || self.resume.is_some_and(|(start, _)| closing.window.start.0 < start);
-            if self.resume.is_some_and(|(start, _)| closing.window.start.0 >= start) {
-                self.resume = None;
-            }
-            let target: &mut dyn Emit = if skip { &mut Discard } else { &mut *out };
-            self.finish(&closing, target)?;
-        }
-    }
-
-    /// The finals of one service.
-    fn close_service(&mut self, closing: &Closing, service: u32, list: &[u32], out: &mut dyn Emit) -> Result<Written, Failure> {
-        let state = self.windows.get(&closing.window.start.0);
-        let series: Vec<(&[u8], &Aggregate)> =
-            list.iter().filter_map(|s| Some((&*self.index.series(*s)?.key, state.and_then(|w| w.get(*s))?))).collect();
-        let Some(known) = self.index.service(service) else { return Ok(Written::default()) };
-        let ttl = self.settings.series_ttl;
-        let previous = |level: Option<(u8, i64)>| level.filter(|(_, at)| *at >= closing.window.start.plus(-ttl).0).map(|(level, _)| level);
-        let index = &self.index;
-        let mut levels: Vec<(Box<[u8]>, u8, Option<u8>)> = Vec::new();
-        let written = self.emission.service(
-            &Closed {
-                window: closing.window,
-                completeness: closing.completeness,
-                version: self.timeline.in_force(closing.window.start).map(|version| &**version),
-                resources: self.gauges.get(closing.window.start, &known.key),
-            },
-            &known.key,
-            &series,
-            None,
-            &mut |key| {
-                let level = match key {
-                    key if *key == *known.key => known.level,
-                    key if key.strip_prefix(&*known.key) == Some(b"\xff") => known.shadow_level,
-                    key => index.find(key).and_then(|s| index.series(s)?.level),
-                };
-                previous(level).unwrap_or(Level::Healthy.number())
-            },
-            &mut |key, before, level| levels.push((key.into(), before, level)),
-            out,
-        )?;
-        for (key, before, level) in levels {
-            if self.settings.keep != Keep::Nothing {
-                self.pending.put(&in_window(KeyKind::Health, closing.window.start, &key), vec![before, level.unwrap_or(u8::MAX)]);
-            }
-            let Some(level) = level else { continue };
-            let noted = Some((level, closing.window.start.0));
-            if self.settings.keep != Keep::Nothing {
-                let at = sortable(closing.window.start);
-                self.pending.put(&keys::level(&key), [&[level][..], &at].concat());
-            }
-            if self.index.service(service).is_some_and(|s| *s.key == *key) {
-                if let Some(known) = self.index.service_mut(service) {
-                    known.level = noted;
-                }
-            } else if self.index.service(service).is_some_and(|s| *shadow_key(&s.key) == *key) {
-                if let Some(known) = self.index.service_mut(service) {
-                    known.shadow_level = noted;
-                }
-            } else if let Some(known) = self.index.find(&key).and_then(|s| self.index.series_mut(s)) {
-                known.level = noted;
-            }
-        }
-        Ok(written)
-    }
-
-    /// The end of a closing: late ledger, progress record, expiry.
-    fn finish(&mut self, closing: &Closing, out: &mut dyn Emit) -> Result<(), Failure> {
-        let window = closing.window;
-        for (key, aggregate) in self.windows.get(&window.start.0).iter().flat_map(|state| &state.late) {
-            self.emission.late(window, key, aggregate, out)?;
-        }
-        let times = (self.sources.watermark(), self.purged_through);
-        self.emission.progress(window, times, &closing.written, out)?;
-        self.closed_through = self.closed_through.max(window.end);
-        if self.settings.keep == Keep::Nothing {
-            self.windows.remove(&window.start.0);
-            self.gauges.forget(window.start);
-        } else if let Some(state) = self.windows.get_mut(&window.start.0) {
-            state.whole = true;
-        }
-        self.purge();
-        let oldest_held = self.windows.keys().next().copied().unwrap_or(i64::MAX);
-        let idle_before = self.idle_before(window);
-        // Numbers of series may be used again only when nothing in memory holds them any more.
-        let pending = &mut self.pending;
-        self.index.expire(idle_before, idle_before <= oldest_held, |lost| match lost {
-            Lost::Place(key) => pending.delete(&keys::admitted(key)),
-            Lost::Level(key) => pending.delete(&keys::level(key)),
-            Lost::ShadowLevel(service) => pending.delete(&keys::level(&shadow_key(service))),
-        });
-        Ok(())
-    }
-
-    /// What has no event in a window from here on is idle once `window` is closed.
-    fn idle_before(&self, window: Window) -> i64 {
-        window.start.plus(-self.settings.series_ttl).0
-    }
-
-    /// The same as of the newest closed window.
-    fn idle_now(&self) -> i64 {
-        if self.closed_through == EventTime::MIN {
-            i64::MIN
-        } else {
-            self.idle_before(self.settings.window.window_ending(self.closed_through))
-        }
-    }
-
-    /// Forgets windows that nothing can reach any more: `retain` behind the least watermark of all partitions.
-    fn purge(&mut self) {
-        // The watermark may be far ahead of what is closed. Who is not idle yet is known by its windows after a restart: these stay.
-        let known = EventTime(self.idle_now());
-        let mut through = self.sources.least().plus(-self.settings.retain).min(self.closed_through).min(known);
-        // What still has to leave stays until it has left.
-        if let Some(((start, _), _)) = self.corrections.first_key_value() {
-            through = through.min(EventTime(*start));
-        }
-        if let Some((start, _)) = self.late_lines.first() {
-            through = through.min(EventTime(*start));
-        }
-        if through <= self.purged_through {
-            return;
-        }
-        // Whole windows: one that is kept may still be corrected, and progress records say so to those who remember what was published.
-        let through = self.settings.window.window_of(through).start;
-        if through <= self.purged_through {
-            return;
-        }
-        self.purged_through = through;
-        self.windows.retain(|_, state| !state.window.closed_by(through));
-        self.gauges.forget_before(through);
-        self.incomplete.retain(|start, _| *start >= through.0);
-        self.origins.forget_before(through);
-        if self.settings.keep != Keep::Nothing {
-            for kind in [KeyKind::Aggregate, KeyKind::Health, KeyKind::Unique, KeyKind::Incomplete, KeyKind::LateLine, KeyKind::Gauges] {
-                self.pending.delete_range(&[kind as u8], &of_window(kind, through));
-            }
-        }
-    }
-
     /// Windows that were closed without a partition which has passed them now: their keys go out again, as complete.
     fn completed(&mut self, store: &dyn Store) -> Result<(), Failure> {
         let done: Vec<i64> = self
@@ -755,80 +469,6 @@ impl Close {
             }
         }
         Ok(())
-    }
-
-    /// Whether it answers for the window that starts here.
-    fn owns(&self, start: EventTime) -> bool {
-        u64::from_be_bytes(sortable(start)) >= self.settings.owned_from
-    }
-
-    fn emit_corrections(&mut self, store: &dyn Store, out: &mut dyn Emit) -> Result<(), Failure> {
-        for ((start, service_key), changed) in std::mem::take(&mut self.corrections) {
-            if !self.owns(EventTime(start)) {
-                continue;
-            }
-            let window = self.settings.window.window_of(EventTime(start));
-            let service = self.index.named_service(&service_key);
-            self.load(window, service, store)?;
-            let Some(state) = self.windows.get(&start) else { continue };
-            let mut series: Vec<(&[u8], &Aggregate)> = state
-                .series()
-                .filter_map(|s| self.index.series(s).filter(|k| k.service == service).map(|k| (&*k.key, s)))
-                .filter_map(|(key, s)| Some((key, state.get(s)?)))
-                .collect();
-            series.sort_unstable_by_key(|(key, _)| *key);
-            let completeness = self.incomplete.get(&start).copied().unwrap_or(Completeness::FULL);
-            let mut unreadable = None;
-            let mut before = |key: &[u8]| {
-                let key = in_window(KeyKind::Health, window.start, key);
-                let pending = self.pending.list.iter().rev().find_map(|c| match c {
-                    Change::Put(k, v) if *k == key => Some(v.clone()),
-                    _ => None,
-                });
-                let stored = pending.map_or_else(|| store.get(&key), |v| Ok(Some(v)));
-                stored
-                    .unwrap_or_else(|error| {
-                        unreadable = Some(error);
-                        None
-                    })
-                    .and_then(|v| v.first().copied())
-                    .unwrap_or(0)
-            };
-            let version = self.timeline.in_force(window.start).map(|version| &**version);
-            let resources = match changed.resources {
-                Some(resources) => resources,
-                None => self.gauges.find(window.start, &service_key, store)?,
-            };
-            let closed = Closed { window, completeness, version, resources: resources.as_ref() };
-            self.emission.service(&closed, &service_key, &series, Some(&changed.series), &mut before, &mut |_, _, _| {}, out)?;
-            if let Some(error) = unreadable {
-                return Err(error.into());
-            }
-        }
-        for (start, key) in std::mem::take(&mut self.late_lines) {
-            if !self.owns(EventTime(start)) {
-                continue;
-            }
-            let line = self.windows.get(&start).and_then(|state| Some((state.window, state.late.get(&key)?)));
-            if let Some((window, aggregate)) = line {
-                self.emission.late(window, &key, aggregate, out)?;
-            }
-        }
-        self.purge();
-        Ok(())
-    }
-}
-
-/// Takes outputs that were committed before, in a silent replay.
-struct Discard;
-
-impl Emit for Discard {
-    fn append(&mut self, _to: &Partition, _record: NewRecord<'_>) -> Result<(), platform_core::log::CommitError> {
-        Ok(())
-    }
-
-    fn size(&self) -> usize {
-        0
     }
 }
 
@@ -945,152 +585,6 @@ impl Close {
     fn origin(&self) -> Origin {
         let known = [self.before, self.message, self.origins.first()].into_iter().flatten();
         known.min_by_key(|origin| origin.message).unwrap_or_else(|| self.sources.origin(self.next, self.closed_through))
-    }
-
-    fn save(&mut self, changes: &mut Changes) {
-        changes.list.append(&mut self.pending.list);
-        let keep = self.settings.keep;
-        if keep == Keep::Nothing {
-            changes.list.clear();
-            return;
-        }
-        let (index, closed_through) = (&self.index, self.closed_through);
-        for state in self.windows.values_mut().filter(|s| keep == Keep::All || s.window.closed_by(closed_through)) {
-            let start = state.window.start;
-            state.save(|series, aggregate| {
-                let Some(series) = index.series(series) else { return };
-                let mut value = Vec::new();
-                aggregate.encode(&mut value);
-                changes.put(&in_window(KeyKind::Aggregate, start, &series.key), value);
-            });
-            for id in state.unsaved_ids.drain(..) {
-                changes.put(&in_window(KeyKind::Unique, start, &id.to_be_bytes()), vec![]);
-            }
-            for (key, aggregate) in &state.late {
-                let mut value = Vec::new();
-                aggregate.encode(&mut value);
-                changes.put(&in_window(KeyKind::LateLine, start, key), value);
-            }
-        }
-        let length = self.settings.window;
-        let closed = |start| length.window_of(EventTime(start)).closed_by(closed_through);
-        self.gauges.save(|start| keep == Keep::All || closed(start), closed, changes);
-        // What is closed lives in the store from now on; late events bring it back.
-        self.windows.retain(|_, state| !state.window.closed_by(closed_through));
-        let mut meta = Vec::new();
-        self.sources.encode(&mut meta);
-        put_i64(&mut meta, self.closed_through.0);
-        put_i64(&mut meta, self.purged_through.0);
-        put_u64(&mut meta, u64::from(self.next_chunk));
-        meta.push(u8::from(self.passing_over) | u8::from(self.torn) << 1 | u8::from(self.before.is_some()) << 2);
-        put_u64(&mut meta, self.next.0);
-        meta.push(u8::from(self.message.is_some()));
-        if let Some(message) = &self.message {
-            message.encode(&mut meta);
-        }
-        self.origins.encode(&mut meta);
-        put_u64(&mut meta, self.control.0);
-        if let Some(before) = &self.before {
-            before.encode(&mut meta);
-        }
-        changes.put(&keys::meta(), meta);
-    }
-
-    /// `false`: the store is empty.
-    fn restore_from(&mut self, store: &dyn Store) -> Result<bool, Failure> {
-        let Some(meta) = store.get(&keys::meta())? else { return Ok(false) };
-        let mut from = Cursor::new(&meta);
-        self.sources = Sources::decode(&mut from, &self.settings.declared, self.settings.hold)?;
-        self.closed_through = EventTime(from.i64()?);
-        self.purged_through = EventTime(from.i64()?);
-        self.next_chunk = u32::try_from(from.u64()?).unwrap_or(0);
-        let flags = from.u8()?;
-        (self.passing_over, self.torn) = (flags & 1 != 0, flags & 2 != 0);
-        self.next = Offset(from.u64()?);
-        self.message = if from.u8()? == 1 { Some(Origin::decode(&mut from)?) } else { None };
-        self.origins = Origins::decode(&mut from)?;
-        self.control = Offset(from.u64()?);
-        // Restored from nothing once, and the message from which on everything is applied has not come yet.
-        self.before = if flags & 4 != 0 { Some(Origin::decode(&mut from)?) } else { None };
-        self.restore_windows(store)?;
-        self.gauges.restore(self.closed_through, store)?;
-        self.restore_levels(store)?;
-        let prefix = [KeyKind::Incomplete as u8];
-        let incomplete = &mut self.incomplete;
-        store.scan(&prefix, &behind(&prefix), &mut |key, value| {
-            let millionths = Cursor::new(value).u64().unwrap_or(0);
-            incomplete
-                .extend(split(key).map(|(start, _)| (start.0, Completeness::from_millionths(u32::try_from(millionths).unwrap_or(0)))));
-        })?;
-        Ok(true)
-    }
-
-    /// Open windows come into memory; of closed ones only who is known.
-    fn restore_windows(&mut self, store: &dyn Store) -> Result<(), Failure> {
-        let (length, closed_through) = (self.settings.window, self.closed_through);
-        let idle_before = self.idle_now();
-        let (index, windows) = (&mut self.index, &mut self.windows);
-        index.expire(idle_before, true, |_| {});
-        let mut damaged = None;
-        store.scan(&of_window(KeyKind::Aggregate, EventTime(idle_before)), &behind(&[KeyKind::Aggregate as u8]), &mut |key, value| {
-            let Some((start, key)) = split(key) else { return };
-            let window = length.window_of(start);
-            let closed = window.closed_by(closed_through);
-            let service = index.named_service(key);
-            let series = index.intern(key, service);
-            index.touch(series, start.0, closed);
-            if closed {
-                return;
-            }
-            let state = windows.entry(start.0).or_insert_with(|| WindowState::new(window));
-            match Aggregate::decode(&mut Cursor::new(value)) {
-                Ok(aggregate) => state.load(series, service, aggregate),
-                Err(error) => damaged = Some(error),
-            }
-        })?;
-        let prefix = [KeyKind::Admitted as u8];
-        store.scan(&prefix, &behind(&prefix), &mut |key, _| {
-            if let Some(series) = key.get(1..).and_then(|key| index.find(key)) {
-                index.admit(series);
-            }
-        })?;
-        if let Some(error) = damaged {
-            return Err(error.into());
-        }
-        for kind in [KeyKind::Unique, KeyKind::LateLine] {
-            let first = of_window(kind, closed_through);
-            store.scan(&first, &behind(&[kind as u8]), &mut |key, value| {
-                let Some((start, rest)) = split(key) else { return };
-                let state = windows.entry(start.0).or_insert_with(|| WindowState::new(length.window_of(start)));
-                match kind {
-                    KeyKind::Unique => state.ids.extend(rest.try_into().ok().map(u128::from_be_bytes)),
-                    _ => state.late.extend(Aggregate::decode(&mut Cursor::new(value)).ok().map(|a| (rest.to_vec(), a))),
-                }
-            })?;
-        }
-        Ok(())
-    }
-
-    /// The last levels of those who are known. What became idle and was woken by a late event has none, as before the restart.
-    fn restore_levels(&mut self, store: &dyn Store) -> Result<(), Failure> {
-        let index = &mut self.index;
-        let prefix = [KeyKind::Level as u8];
-        store.scan(&prefix, &behind(&prefix), &mut |key, value| {
-            let (Some(key), Some((level, at))) = (key.get(1..), value.split_first()) else { return };
-            let Some(at) = at.first_chunk().map(|at| unsortable(*at)) else { return };
-            let noted = Some((*level, at.0));
-            if let Some(tried) = key.strip_suffix(b"\xff").and_then(|head| index.find_service(head)) {
-                index.service_mut(tried).into_iter().for_each(|service| service.shadow_level = noted);
-                return;
-            }
-            let service = index.find_service(key).filter(|s| index.service(*s).is_some_and(|s| *s.key == *key));
-            if let Some(known) = service.and_then(|s| index.service_mut(s)) {
-                known.level = noted;
-            } else if let Some(known) = index.find(key).and_then(|s| index.series_mut(s)) {
-                known.level = noted;
-            }
-        })?;
-        Ok(())
     }
 }
 

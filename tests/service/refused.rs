@@ -143,7 +143,11 @@ fn each_bad_input_of_the_router_is_refused_with_what_to_do_and_changes_nothing()
     place.refuses(&["rollback"], 1, &["nothing was flipped yet, so there is nothing to go back to"]);
     // Green has been started and does nothing.
     green.pause();
-    place.refuses(&["flip", "--to", "green"], 1, &["refused, and nothing changed", "green.2: FOLD writes nothing. Mend it, then ask again"]);
+    place.refuses(
+        &["flip", "--to", "green"],
+        1,
+        &["refused, and nothing changed", "green.2: FOLD writes nothing. Mend it, then ask again"],
+    );
     green.resume();
     eventually("green would be flipped to", 60, || place.golden(&["router", "flip", "--to", "green", "--dry-run"]).0 == Some(0));
     place.several_at_once();
