@@ -141,10 +141,11 @@ impl World {
         (self.part("green", epoch, owned_from, (0..SOURCES).map(at).collect()), owned_from)
     }
 
-    fn setup(&self, part: &Part, stage: &str) -> TaskSetup {
+    fn setup(&self, part: &Part, stage: &str, reads: &Topic) -> TaskSetup {
         TaskSetup {
             pipeline: part.name.clone(),
             stage: stage.to_owned(),
+            reads: vec![reads.clone()],
             slot: 0,
             place: Arc::default(),
             log: Arc::new(self.log.clone()),
@@ -156,14 +157,11 @@ impl World {
 
     fn start(&self, part: &mut Part) {
         part.tasks = None;
-        let reader = |setup: &TaskSetup, topic: &Topic| {
-            self.log.reader(&Subscription { group: Some(setup.group()), topics: vec![topic.clone()] }).unwrap()
-        };
-        let setup = self.setup(part, "fold");
-        let of_source = reader(&setup, &part.fold.1);
+        let setup = self.setup(part, "fold", &part.fold.1);
+        let of_source = self.log.reader(&setup.subscription()).unwrap();
         let fold = MapTask::new(setup, (part.fold.0)(), of_source).unwrap();
-        let setup = self.setup(part, "close");
-        let of_partials = reader(&setup, &part.close.2);
+        let setup = self.setup(part, "close", &part.close.2);
+        let of_partials = self.log.reader(&setup.subscription()).unwrap();
         let parts = KeyedParts { make: Arc::clone(&part.close.0), format: part.close.1, stores: Arc::clone(&part.stores) as _ };
         part.tasks = Some((fold, KeyedTask::new(setup, parts, of_partials).unwrap()));
     }

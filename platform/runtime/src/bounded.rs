@@ -63,9 +63,10 @@ impl Bounded {
     fn build(self, readers: Vec<Box<dyn Reader>>, signal: &Arc<Signal>) -> Result<Vec<Worker>, RunError> {
         self.pipeline.check()?;
         let (name, log) = (self.pipeline.name, self.log);
-        let setup = |stage: &str, slot: usize| TaskSetup {
+        let setup = |stage: &str, reads: Vec<Topic>, slot: usize| TaskSetup {
             pipeline: name.clone(),
             stage: stage.to_owned(),
+            reads,
             slot,
             place: Arc::default(),
             log: Arc::new(log.clone()),
@@ -73,13 +74,13 @@ impl Bounded {
             settings: self.settings,
             signal: Arc::clone(signal),
         };
-        let mut map: Option<(String, MakeMap)> = None;
+        let mut map: Option<(String, Vec<Topic>, MakeMap)> = None;
         let mut keyed = Vec::new();
         let mut between: Option<Topic> = None;
         for stage in self.pipeline.stages {
             let follows = between.as_ref().is_some_and(|topic| stage.reads == [topic.clone()]);
             match stage.kind {
-                Kind::Map(make) if map.is_none() => map = Some((stage.name, make)),
+                Kind::Map(make) if map.is_none() => map = Some((stage.name, stage.reads, make)),
                 Kind::Map(_) => return Err(RunError::Unbounded("it has a second map stage")),
                 _ if !follows => return Err(RunError::Unbounded("a stage does not read what the stage before writes")),
                 Kind::Keyed(make, format) => {
@@ -93,14 +94,14 @@ impl Bounded {
             }
             between = stage.writes.first().cloned();
         }
-        let (Some((map_name, make)), Some(last)) = (map, between) else {
+        let (Some((map_name, sources, make)), Some(last)) = (map, between) else {
             return Err(RunError::Unbounded("it does not begin with a map stage, or its last stage writes nothing"));
         };
 
         let failed = |task: &str, error: TaskError| RunError::Task { task: task.to_owned(), error };
         let mut workers = Vec::new();
         for (slot, reader) in readers.into_iter().enumerate() {
-            let setup = setup(&map_name, slot);
+            let setup = setup(&map_name, sources.clone(), slot);
             let name = setup.task_name();
             let map = MapTask::new(setup, make(), reader).map_err(|e| failed(&name, e))?;
             workers.push(Worker { name, map, chains: Vec::new() });
@@ -109,7 +110,7 @@ impl Bounded {
         for index in 0..log.partitions(&last).map_err(|e| failed(&map_name, e.into()))? {
             let mut tasks = Vec::new();
             for (stage, topic, parts) in &keyed {
-                let setup = setup(stage, index as usize);
+                let setup = setup(stage, topic.iter().cloned().collect(), index as usize);
                 let reads: Vec<Partition> = topic.iter().map(|t| Partition::new(t, index)).collect();
                 let reader = log.reader_of(&setup.group(), &reads);
                 let task = match parts {

@@ -19,11 +19,12 @@
 //! through moves on. Deaths that come the same time after each start would: so each try waits 250 ms longer than the one before, and each slot
 //! 100 ms longer than its neighbour. A process that dies every second may well hit a few times; hence `TRIES`. One that comes back after eight
 //! seconds hits some ms of them; for it a `FEW` are enough, and more would not be in time. A record that came through here and whose commit
-//! was refused is not marked again by the same process; and since its partition may be another's by then, each commit of a process names
-//! the marks that it lived through and could not settle. Whoever finds a mark looks for its name beside the other positions of the topic, and
-//! begins to count anew: refused commits and changes of hands add up to no death. It names them by their numbers: who lived once excuses
-//! no later death. A process that has no partition left, or over whose word another has committed, is not heard; it takes `FEW`
-//! of these, and none that comes through, to be wrong. With deaths at one of fifty moments, so in one try of twelve, and restarts of 8 s, a good
+//! was refused is not marked again by the same process; and since its partition may be another's by then, or the process told to stop, each commit
+//! of a process names the marks that it lived through and could not settle, and one is made for that alone where one was refused. Whoever
+//! finds a mark looks for its name beside all positions of the stage, and begins to count anew: refused commits, changes of hands and
+//! orderly stops add up to no death. It names them by their numbers: who lived once excuses no later death. A process that is fenced before
+//! it can say so, that has no partition left, or over whose word another has committed, is not heard; it takes `FEW` of these, and none
+//! that comes through, to be wrong. With deaths at one of fifty moments, so in one try of twelve, and restarts of 8 s, a good
 //! record in some 20,000 that were read was put aside in tests; none of them with a quarter of such deaths, or with restarts of 1 s.
 //!
 //! **In time.** Each death is followed by a restart. A member of a Kafka group that died is missed after `takeover_ms` (8 s by default, less up
@@ -33,6 +34,7 @@
 //! included: under 30 s.
 
 use platform_core::codec::{CodecError, Cursor, put_i64, put_u64};
+use platform_core::log::MAX_METADATA;
 use platform_core::record::{Batch, Offset};
 use platform_core::time::{AppendTime, SECOND};
 use std::time::Duration;
@@ -46,8 +48,6 @@ const TRIES: u64 = 8;
 /// How often when that takes `LONG`, ns.
 const FEW: u64 = 3;
 const LONG: i64 = 20 * SECOND;
-/// Most marks that a commit names as lived through.
-const LIVED: usize = 16;
 
 /// What stands beside a committed position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,6 +66,9 @@ struct Mark {
     /// Number of the transaction that made it, of those of its partition.
     number: u64,
 }
+
+/// A partition as commits name it: the place of its topic among those that the stage reads, and its number.
+pub(crate) type Place = (u64, u64);
 
 /// A record that a process read alone, and lived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,12 +92,13 @@ impl Mark {
 
 impl Care {
     /// `starts: varint`, for a mark `offset: varint, tries: varint, since: zigzag varint, number: varint`, and for each mark that was lived through
-    /// `partition: varint, offset: varint, number: varint`; before these, a mark without tries is none.
-    pub(crate) fn put(&self, lived: impl Iterator<Item = (u32, Lived)>, out: &mut Vec<u8>) {
+    /// `topic: varint, partition: varint, offset: varint, number: varint`, the newest first, as many as there is room for; before these, a mark
+    /// without tries is none.
+    pub(crate) fn put(&self, lived: impl Iterator<Item = (Place, Lived)>, out: &mut Vec<u8>) {
         put_u64(out, self.starts);
-        let marks = lived.filter_map(|(partition, lived)| Some((partition, lived.offset, lived.mark?)));
-        let mut marks = marks.take(LIVED).peekable();
-        if self.mark.is_some() || marks.peek().is_some() {
+        let mut marks: Vec<_> = lived.filter_map(|(place, lived)| Some((lived.mark?, lived.offset, place))).collect();
+        marks.sort_unstable_by(|a, b| b.cmp(a));
+        if self.mark.is_some() || !marks.is_empty() {
             let none = Mark { offset: Offset(0), tries: 0, since: AppendTime(0), number: 0 };
             let mark = self.mark.unwrap_or(none);
             put_u64(out, mark.offset.0);
@@ -102,10 +106,13 @@ impl Care {
             put_i64(out, mark.since.0);
             put_u64(out, mark.number);
         }
-        for (partition, offset, number) in marks {
-            put_u64(out, u64::from(partition));
-            put_u64(out, offset.0);
-            put_u64(out, number);
+        for (number, offset, (topic, partition)) in marks {
+            let before = out.len();
+            [topic, partition, offset.0, number].into_iter().for_each(|field| put_u64(out, field));
+            if out.len() > MAX_METADATA {
+                out.truncate(before);
+                break;
+            }
         }
     }
 
@@ -116,12 +123,18 @@ impl Care {
         Self { starts, mark }
     }
 
-    /// What was lived through, with its partition of the same topic.
-    pub(crate) fn read_lived(cursor: &mut Cursor<'_>) -> impl Iterator<Item = (u64, Lived)> {
+    /// Without its mark, where one of these says that its process lived.
+    pub(crate) fn heard(self, place: Place, said: &[(Place, Lived)]) -> Self {
+        let is_said = |mark: &Mark| said.contains(&(place, Lived { offset: mark.offset, mark: Some(mark.number) }));
+        Self { mark: self.mark.filter(|mark| !is_said(mark)), ..self }
+    }
+
+    /// What was lived through, and where.
+    pub(crate) fn read_lived(cursor: &mut Cursor<'_>) -> impl Iterator<Item = (Place, Lived)> {
         Self::read(cursor);
         std::iter::from_fn(|| {
-            let (partition, offset) = (cursor.u64().ok()?, Offset(cursor.u64().ok()?));
-            Some((partition, Lived { offset, mark: Some(cursor.u64().ok()?) }))
+            let place = (cursor.u64().ok()?, cursor.u64().ok()?);
+            Some((place, Lived { offset: Offset(cursor.u64().ok()?), mark: Some(cursor.u64().ok()?) }))
         })
     }
 }
@@ -280,6 +293,7 @@ impl Caution {
 mod tests {
     use super::{Care, Caution, Lived, Mark, Plan, TRIES};
     use platform_core::codec::Cursor;
+    use platform_core::log::MAX_METADATA;
     use platform_core::record::{BatchBuffer, Offset, Partition, Topic};
     use platform_core::time::AppendTime;
 
@@ -312,16 +326,22 @@ mod tests {
     #[test]
     fn what_was_written_is_read_and_what_was_not_is_none() {
         let mark = Some(Mark { offset: Offset(70_000), tries: 2, since: AppendTime(1 << 60), number: 1 << 40 });
-        let lived = [(7, Lived { offset: Offset(300), mark: Some(0) }), (0, Lived { offset: Offset(0), mark: Some(900) })];
+        let lived = [((0, 7), Lived { offset: Offset(300), mark: Some(900) }), ((1, 0), Lived { offset: Offset(0), mark: Some(0) })];
         for care in [Care::default(), Care { starts: 300, mark: None }, Care { starts: 4, mark }] {
             for lived in [&[][..], &lived[..]] {
                 let mut bytes = Vec::new();
                 care.put(lived.iter().copied(), &mut bytes);
                 assert_eq!(Care::read(&mut Cursor::new(&bytes)), care);
                 let found: Vec<_> = Care::read_lived(&mut Cursor::new(&bytes)).collect();
-                assert!(found.iter().copied().eq(lived.iter().map(|(partition, lived)| (u64::from(*partition), *lived))), "{found:?}");
+                assert_eq!(found, lived);
             }
         }
+        // As many as there is room for, the newest.
+        let many = (0..100).map(|number| ((1, number), Lived { offset: Offset(u64::MAX), mark: Some(number) }));
+        let mut bytes = Vec::new();
+        Care { starts: u64::MAX, mark }.put(many, &mut bytes);
+        let named: Vec<_> = Care::read_lived(&mut Cursor::new(&bytes)).filter_map(|(_, lived)| lived.mark).collect();
+        assert!(bytes.len() <= MAX_METADATA && named.len() > 10 && named.iter().copied().eq((0..100).rev().take(named.len())), "{named:?}");
         // The number of the transaction stood alone before.
         assert_eq!(Care::read(&mut Cursor::new(&[])), Care::default());
         assert_eq!(Care::read(&mut Cursor::new(&[3, 9])), Care { starts: 3, mark: None });

@@ -8,7 +8,7 @@
 //! the next transaction brings a newer time to claim with. After a refusal the stage forgets and the reader goes back to the committed
 //! positions; a full log is thereby back-pressure.
 
-use crate::care::{Care, Caution, Lived, Plan};
+use crate::care::{Care, Caution, Lived, Place, Plan};
 use crate::moments::Moment;
 use crate::task::{Backoff, StatusCell, Step, TaskError, TaskSetup, TaskState};
 use crate::transactions::{Outcome, Read, Transactions};
@@ -48,6 +48,8 @@ pub struct MapTask {
     not_before: Duration,
     /// Records that the task read alone, and lived, and that are not committed; partitions may be another's by now.
     lived: BTreeMap<Partition, Lived>,
+    /// One of them was to be committed and was refused: that the task lived is said before it reads on.
+    owes: bool,
     status: Arc<StatusCell>,
 }
 
@@ -99,6 +101,7 @@ impl MapTask {
             backoff: Backoff::default(),
             not_before: now,
             lived: BTreeMap::new(),
+            owes: false,
             status,
         })
     }
@@ -119,6 +122,10 @@ impl MapTask {
         if let Some(left) = self.backoff.remaining(now).or(turn) {
             self.setup.signal.pause(left.min(wait));
             return Ok(Step::Idle);
+        }
+        if self.owes {
+            self.commit_now()?;
+            return Ok(Step::Progress);
         }
         let step = match self.reader.poll(wait.min(self.until_due(now)))? {
             Polled::Batch(batch)
@@ -204,8 +211,7 @@ impl MapTask {
         let position = |o: &Owned| {
             let mut metadata = Vec::with_capacity(20);
             put_u64(&mut metadata, number);
-            let lived = unsettled.iter().filter(|(partition, _)| partition.topic == o.partition.topic);
-            let lived = lived.map(|(partition, lived)| (partition.index, **lived));
+            let lived = unsettled.iter().filter_map(|(partition, lived)| Some((self.place(partition)?, **lived)));
             o.caution.next(o.told, o.told != o.committed, number).put(lived, &mut metadata);
             let mut offset = o.told;
             if planted(Bug::PositionOfLastRecord) && offset > o.committed {
@@ -216,7 +222,9 @@ impl MapTask {
         let read: Read = self.owned.iter().map(position).collect();
         let moved = read.iter().zip(&self.owned).any(|((_, to), o)| to.offset != o.committed);
         let marks = self.owned.iter().any(|o| o.caution.is_marking());
-        if read.is_empty() || !(self.fresh || self.waits || claimed || moved || marks || self.stage.has_output()) {
+        // Refused as well, it would keep the task from hearing that its partitions have gone.
+        let owed = std::mem::take(&mut self.owes);
+        if read.is_empty() || !(self.fresh || self.waits || claimed || moved || marks || owed || self.stage.has_output()) {
             return self.look_at_lag().map(|()| true);
         }
         let stage = &mut self.stage;
@@ -247,6 +255,7 @@ impl MapTask {
             }
             Outcome::Refused => {
                 self.rewind()?;
+                self.owes = !owed && self.lived.values().any(|lived| lived.mark.is_some());
                 self.backoff.refused(now);
                 self.status.update(|s| s.state = TaskState::Refused);
                 Ok(false)
@@ -268,6 +277,8 @@ impl MapTask {
         self.claim = Some(assignment.claim);
         self.owned.iter().for_each(|owned| self.transactions.metrics.no_lag(&owned.partition));
         self.owned.clear();
+        // The next commit of this task writes over it.
+        let said: Vec<_> = assignment.partitions.iter().filter_map(|(_, c)| c.as_ref()).flat_map(said_in).collect();
         let mut from = Vec::with_capacity(assignment.partitions.len());
         let mut begin = Positions::new();
         for (partition, committed) in assignment.partitions {
@@ -286,6 +297,7 @@ impl MapTask {
                     (start, 0, Care::default())
                 }
             };
+            let care = self.place(&partition).map_or(care, |place| care.heard(place, &said));
             if self.lived.get(&partition).is_some_and(|lived| lived.offset < offset) {
                 self.lived.remove(&partition);
             }
@@ -366,15 +378,22 @@ impl MapTask {
     /// Whether some process says that it lived through this mark.
     fn was_lived_through(&self, partition: &Partition, mark: Lived) -> Result<bool, LogError> {
         let (group, log) = (self.setup.group(), &self.setup.log);
-        for index in 0..log.partitions(&partition.topic)? {
-            let Some(committed) = log.committed(&group, &Partition::new(&partition.topic, index))? else { continue };
-            let mut cursor = Cursor::new(&committed.metadata);
-            let numbered = cursor.u64().is_ok();
-            if numbered && Care::read_lived(&mut cursor).any(|lived| lived == (u64::from(partition.index), mark)) {
-                return Ok(true);
+        let Some(place) = self.place(partition) else { return Ok(false) };
+        for topic in &self.setup.reads {
+            for index in 0..log.partitions(topic)? {
+                let Some(committed) = log.committed(&group, &Partition::new(topic, index))? else { continue };
+                if said_in(&committed).contains(&(place, mark)) {
+                    return Ok(true);
+                }
             }
         }
         Ok(false)
+    }
+
+    /// A partition as commits name it.
+    fn place(&self, partition: &Partition) -> Option<Place> {
+        let topic = self.setup.reads.iter().position(|topic| *topic == partition.topic)?;
+        Some((topic as u64, u64::from(partition.index)))
     }
 
     fn rewind(&mut self) -> Result<(), TaskError> {
@@ -413,6 +432,12 @@ impl MapTask {
         });
         Ok(())
     }
+}
+
+/// What a task said beside a position of what it lived through.
+fn said_in(committed: &Committed) -> Vec<(Place, Lived)> {
+    let mut cursor = Cursor::new(&committed.metadata);
+    if cursor.u64().is_ok() { Care::read_lived(&mut cursor).collect() } else { Vec::new() }
 }
 
 /// Whether the stage may go on to `newest`.

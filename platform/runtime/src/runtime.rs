@@ -10,7 +10,7 @@ use crate::merge_task::{MergeParts, MergeTask};
 use crate::metrics;
 use crate::task::{Place, RuntimeSettings, Signal, StatusCell, TaskError, TaskSetup, TaskState, TaskStatus, lock};
 use platform_core::clock::Clock;
-use platform_core::log::{Log, LogError, Subscription};
+use platform_core::log::{Log, LogError};
 use platform_core::pipeline::{BadPipeline, Kind, Pipeline};
 use platform_core::store::Stores;
 use std::any::Any;
@@ -81,6 +81,7 @@ impl Runtime {
                 let setup = TaskSetup {
                     pipeline: pipeline.clone(),
                     stage: stage.name.clone(),
+                    reads: stage.reads.clone(),
                     slot,
                     place: Arc::clone(&place),
                     log: Arc::clone(&log),
@@ -88,9 +89,8 @@ impl Runtime {
                     settings,
                     signal: Arc::clone(&signal),
                 };
-                let subscription = Subscription { group: Some(setup.group()), topics: stage.reads.clone() };
                 let failed = |error: TaskError| RunError::Task { task: setup.task_name(), error };
-                let reader = log.reader(&subscription).map_err(|e| failed(e.into()))?;
+                let reader = log.reader(&setup.subscription()).map_err(|e| failed(e.into()))?;
                 readers.push((setup, reader));
             }
         }
@@ -165,8 +165,8 @@ impl Task {
         }
         while !signal.is_abandoned() {
             let done = match self {
-                // What the log refuses now is read again after the restart.
-                Self::Map(task) => task.commit_now().map(|_| true)?,
+                // What the log refuses now is read again after the restart; the second time there is nothing left but what a task has to say.
+                Self::Map(task) => task.commit_now()? || task.commit_now().map(|_| true)?,
                 Self::Keyed(task) => task.drain(POLL)?,
                 Self::Merge(task) => task.drain(POLL)?,
             };

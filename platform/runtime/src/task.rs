@@ -7,8 +7,8 @@ use crate::metrics::TaskMetrics;
 use crate::moments::{Moment, Moments};
 use platform_core::clock::Clock;
 use platform_core::codec::CodecError;
-use platform_core::log::{CommitError, Log, LogError, Positions};
-use platform_core::record::{Offset, Partition};
+use platform_core::log::{CommitError, Log, LogError, Positions, Subscription};
+use platform_core::record::{Offset, Partition, Topic};
 use platform_core::stage::StageError;
 use platform_core::store::StoreError;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -125,6 +125,8 @@ pub struct TaskSetup {
     pub pipeline: String,
     /// Name of the stage.
     pub stage: String,
+    /// Topics that the stage reads.
+    pub reads: Vec<Topic>,
     /// Place among the tasks of the stage.
     pub slot: usize,
     /// The process.
@@ -144,6 +146,12 @@ impl TaskSetup {
     #[must_use]
     pub fn group(&self) -> String {
         self.place.group(&self.pipeline, &self.stage)
+    }
+
+    /// What its reader reads, as a member of the group.
+    #[must_use]
+    pub fn subscription(&self) -> Subscription {
+        Subscription { group: Some(self.group()), topics: self.reads.clone() }
     }
 
     /// Name of the stores, which are the process's own: `<pipeline>.<stage>`.

@@ -125,6 +125,7 @@ impl World {
         let setup = TaskSetup {
             pipeline: "p".to_owned(),
             stage: "router".to_owned(),
+            reads: Colour::ALL.iter().map(|colour| topic(&format!("{colour}.signals"))).collect(),
             slot: 0,
             place: Arc::new(Place { instance: format!("i{}", self.instance), ..Place::default() }),
             log: Arc::clone(&log),
@@ -144,8 +145,7 @@ impl World {
         let feed = OrdersFeed::of_log(Arc::clone(&log), &topic("control"));
         let make =
             move |index| -> Box<dyn platform_core::stage::MergeStage> { Box::new(Worker::new(settings.clone(), Arc::clone(&feed), index)) };
-        let reads = Colour::ALL.iter().map(|colour| topic(&format!("{colour}.signals"))).collect();
-        let reader = log.reader(&Subscription { group: Some(setup.group()), topics: reads })?;
+        let reader = log.reader(&setup.subscription())?;
         let stores: Arc<dyn Stores> = Arc::new(self.stores.clone());
         MergeTask::new(setup, MergeParts { make: Arc::new(Box::new(make)), format: FORMAT, stores }, reader)
     }

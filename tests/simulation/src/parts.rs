@@ -96,7 +96,6 @@ pub(crate) enum Stepped {
 pub(crate) struct Recipe {
     pub(crate) setup: TaskSetup,
     pub(crate) log: Arc<dyn Log>,
-    pub(crate) reads: Vec<Topic>,
     pub(crate) stage: Stepped,
 }
 
@@ -106,7 +105,7 @@ impl Recipe {
             let (clock, instance) = (Arc::clone(&self.setup.clock), self.setup.place.instance.clone());
             return Ok(Task::Control(Box::new(Controller::new(self.log, *settings, Arc::new(Unasked), &instance, true)), clock));
         }
-        let reader = self.log.reader(&Subscription { group: Some(self.setup.group()), topics: self.reads })?;
+        let reader = self.log.reader(&self.setup.subscription())?;
         Ok(match self.stage {
             Stepped::Map(stage) => Task::Map(Box::new(MapTask::new(self.setup, stage, reader)?)),
             Stepped::Keyed(parts) => Task::Keyed(Box::new(KeyedTask::new(self.setup, parts, reader)?)),

@@ -267,6 +267,7 @@ impl World {
         let setup = TaskSetup {
             pipeline: part.pipeline.clone(),
             stage: part.name.clone(),
+            reads: part.reads.clone(),
             slot: process.waiting.iter().filter(|waiting| **waiting == place).count(),
             place: Arc::new(Place { instance: process.instance.clone(), ..Place::default() }),
             log: Arc::clone(&log),
@@ -286,7 +287,7 @@ impl World {
             }
             Made::Control(settings) => Stepped::Control(settings.clone()),
         };
-        Some(Recipe { setup, log, reads: part.reads.clone(), stage })
+        Some(Recipe { setup, log, stage })
     }
 
     /// Time passes, up to so many ms, and somebody is chosen to do something.

@@ -62,7 +62,9 @@ fn a_stage_that_takes_no_more_is_not_read_for_until_it_does() {
         let make: platform_core::pipeline::MakeKeyed =
             Box::new(move |partition| Box::new(Shelf { room: Arc::clone(&shared), partition: partition as usize }));
         let parts = KeyedParts { make: Arc::new(make), format: 1, stores: Arc::new(world.stores.clone()) };
-        let mut task = KeyedTask::new(world.setup("shelf", 0), parts, world.reader("shelf", partials())).unwrap();
+        let setup = world.setup("shelf", 0, &[partials()]);
+        let reader = world.reader(&setup);
+        let mut task = KeyedTask::new(setup, parts, reader).unwrap();
         let wanted: Vec<String> = (0..9).map(|n| format!("{n}")).collect();
         wanted.iter().for_each(|text| (0..PARTITIONS).for_each(|partition| world.write(&partials(), partition, text)));
         // Room for two more at a time, and none in between.

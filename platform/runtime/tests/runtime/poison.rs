@@ -4,10 +4,11 @@ use crate::words::{partials, source};
 use crate::world::{On, World};
 use platform_core::clock::Clock as _;
 use platform_core::log::{CommitError, Committed};
-use platform_core::record::{Batch, NewRecord, Offset, Partition};
+use platform_core::record::{Batch, NewRecord, Offset, Partition, Topic};
 use platform_core::stage::{Emit, MapStage};
 use platform_core::time::AppendTime;
 use platform_runtime::map_task::MapTask;
+use platform_runtime::memory::TopicSettings;
 use platform_runtime::moments::{Moment, Moments};
 use platform_runtime::task::{Place, RuntimeSettings, TaskSetup};
 use platform_testkit::clock::SimClock;
@@ -91,13 +92,14 @@ fn quiet() {
 }
 
 fn start(world: &World, slot: usize, moments: Moments) -> MapTask {
-    let setup = TaskSetup { place: Arc::new(Place { moments, ..Place::default() }), ..world.setup("add", slot) };
-    MapTask::new(setup, Box::new(Fragile::default()), world.reader("add", source())).unwrap()
+    let setup = TaskSetup { place: Arc::new(Place { moments, ..Place::default() }), ..world.setup("add", slot, &world.sources) };
+    let reader = world.reader(&setup);
+    MapTask::new(setup, Box::new(Fragile::default()), reader).unwrap()
 }
 
 fn fill(world: &World, partition: u32, values: &[String]) {
     let records: Vec<_> = values.iter().map(|value| NewRecord { value: Some(value.as_bytes()), ..NewRecord::default() }).collect();
-    world.log.inner().producer().unwrap().append(&Partition::new(&source(), partition), &records).unwrap();
+    world.log.inner().producer().unwrap().append(&Partition::new(&world.sources[0], partition), &records).unwrap();
 }
 
 fn numbers(count: usize) -> Vec<String> {
@@ -240,26 +242,68 @@ fn the_first_records_behind_a_start_are_committed_at_once() {
 #[test]
 fn refusals_and_changes_of_hands_are_no_deaths() {
     quiet();
-    let world = World::new(RuntimeSettings { commit_interval: Duration::from_secs(60), ..RuntimeSettings::default() });
+    // In the second case whoever lost the record has nothing of its topic left.
+    for sources in [vec![source()], vec![single(), source()]] {
+        from_hand_to_hand(&seldom(sources));
+    }
+}
+
+/// A topic of one partition.
+fn single() -> Topic {
+    Topic::new("single")
+}
+
+/// A world in which commits come seldom.
+fn seldom(sources: Vec<Topic>) -> World {
+    let mut world = World::new(RuntimeSettings { commit_interval: Duration::from_secs(60), ..RuntimeSettings::default() });
+    world.memory.as_ref().unwrap().create_topic(&single(), 1, TopicSettings::default());
+    world.sources = sources;
+    world
+}
+
+fn from_hand_to_hand(world: &World) {
     let values = [numbers(3), vec![]];
-    fill(&world, 0, &values[0]);
-    make_careful(&world);
+    fill(world, 0, &values[0]);
+    make_careful(world);
     let mut tasks: [Option<MapTask>; 10] = Default::default();
     for slot in 0..tasks.len() {
         world.memory.as_ref().unwrap().evict("words.add");
         // Whoever is careful waits before it does anything.
         let mut step = |slot: usize| {
             world.clock.advance(Duration::from_secs(10));
-            assert!(lives(&world, slot, &Moments::default(), &mut tasks[slot], 1));
+            assert!(lives(world, slot, &Moments::default(), &mut tasks[slot], 1));
         };
-        // The first that comes back has partition 0, and whoever had it before has the other one.
+        // The first that comes back has partition 0, and whoever had it before has the other one; it hears of it when it has said its word.
         step(slot);
-        slot.checked_sub(1).into_iter().flat_map(|before| [before, slot]).for_each(&mut step);
+        slot.checked_sub(1).into_iter().flat_map(|before| [before, before, slot]).for_each(&mut step);
         world.log.script([None, Some(Fault::Abort)]);
         step(slot);
     }
     assert_eq!(world.log.injected().len(), tasks.len(), "each was refused");
     drop(tasks);
+    assert!(process(world, &Moments::default(), 200));
+    assert_eq!(everything_once(world, &values), Vec::<String>::new());
+}
+
+/// Whoever reads the first record lives, is refused, and is told to stop: that is no death either.
+#[test]
+fn refusals_and_orderly_stops_are_no_deaths() {
+    quiet();
+    // A second partition could be idle, and make a commit on its own account.
+    let world = seldom(vec![single()]);
+    let values = [numbers(3), vec![]];
+    fill(&world, 0, &values[0]);
+    make_careful(&world);
+    for _ in 0..10 {
+        let mut task = None;
+        assert!(lives(&world, 0, &Moments::default(), &mut task, 1));
+        world.clock.advance(Duration::from_secs(10));
+        world.log.script([None, Some(Fault::Abort)]);
+        assert!(lives(&world, 0, &Moments::default(), &mut task, 1));
+        // As it is when a process is told to stop.
+        assert!(task.unwrap().commit_now().unwrap());
+    }
+    assert_eq!(world.log.injected().len(), 10, "each was refused");
     assert!(process(&world, &Moments::default(), 200));
     assert_eq!(everything_once(&world, &values), Vec::<String>::new());
 }
@@ -268,7 +312,7 @@ fn refusals_and_changes_of_hands_are_no_deaths() {
 #[test]
 fn who_lived_once_excuses_no_later_death() {
     quiet();
-    let world = World::new(RuntimeSettings { commit_interval: Duration::from_secs(60), ..RuntimeSettings::default() });
+    let world = seldom(vec![source()]);
     let values = [numbers(3), vec![]];
     fill(&world, 0, &values[0]);
     make_careful(&world);
@@ -276,6 +320,8 @@ fn who_lived_once_excuses_no_later_death() {
     assert!(lives(&world, 0, &Moments::default(), &mut witness, 1));
     world.clock.advance(Duration::from_secs(10));
     world.log.script([None, Some(Fault::Abort)]);
+    assert!(lives(&world, 0, &Moments::default(), &mut witness, 1));
+    world.clock.advance(Duration::from_secs(10));
     assert!(lives(&world, 0, &Moments::default(), &mut witness, 1));
     let mut deaths = 0;
     while !came_out(&world).0.contains_key("aside 0/0 0") {

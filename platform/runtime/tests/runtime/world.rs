@@ -69,6 +69,8 @@ pub(crate) struct World {
     _folder: Option<tempfile::TempDir>,
     pub(crate) stores: FaultyStores,
     pub(crate) settings: RuntimeSettings,
+    /// What map tasks read.
+    pub(crate) sources: Vec<Topic>,
 }
 
 impl World {
@@ -77,13 +79,15 @@ impl World {
         let clock = Arc::new(SimClock::at(1000 * SECOND));
         let memory = memory(Arc::clone(&clock) as Arc<dyn Clock>, &topics());
         let log = FaultyLog::new(Arc::new(memory.clone()));
-        Self { clock, log, memory: Some(memory), _folder: None, stores: FaultyStores::default(), settings }
+        let sources = vec![source()];
+        Self { clock, log, memory: Some(memory), _folder: None, stores: FaultyStores::default(), settings, sources }
     }
 
     pub(crate) fn on(on: On, settings: RuntimeSettings) -> Self {
         let clock = Arc::new(SimClock::at(1000 * SECOND));
         let (log, folder) = on.log(Arc::clone(&clock) as Arc<dyn Clock>, &topics());
-        Self { clock, log: FaultyLog::new(log), memory: None, _folder: folder, stores: FaultyStores::default(), settings }
+        let (log, sources) = (FaultyLog::new(log), vec![source()]);
+        Self { clock, log, memory: None, _folder: folder, stores: FaultyStores::default(), settings, sources }
     }
 
     /// Puts every member out of the group of the keyed stage, where the log can be told to.
@@ -93,10 +97,11 @@ impl World {
         }
     }
 
-    pub(crate) fn setup(&self, stage: &str, slot: usize) -> TaskSetup {
+    pub(crate) fn setup(&self, stage: &str, slot: usize, reads: &[Topic]) -> TaskSetup {
         TaskSetup {
             pipeline: "words".into(),
             stage: stage.into(),
+            reads: reads.to_vec(),
             slot,
             place: Arc::default(),
             log: Arc::new(self.log.clone()),
@@ -106,16 +111,20 @@ impl World {
         }
     }
 
-    pub(crate) fn reader(&self, stage: &str, topic: Topic) -> Box<dyn platform_core::log::Reader> {
-        self.log.reader(&Subscription { group: Some(format!("words.{stage}")), topics: vec![topic] }).unwrap()
+    pub(crate) fn reader(&self, setup: &TaskSetup) -> Box<dyn platform_core::log::Reader> {
+        self.log.reader(&setup.subscription()).unwrap()
     }
 
     pub(crate) fn map_task(&self, slot: usize) -> Result<MapTask, TaskError> {
-        MapTask::new(self.setup("add", slot), Box::new(Adder::new(SOURCES, PARTITIONS)), self.reader("add", source()))
+        let setup = self.setup("add", slot, &self.sources);
+        let reader = self.reader(&setup);
+        MapTask::new(setup, Box::new(Adder::new(SOURCES, PARTITIONS)), reader)
     }
 
     pub(crate) fn keyed_task(&self, slot: usize) -> Result<KeyedTask, TaskError> {
-        KeyedTask::new(self.setup("close", slot), self.keyed_parts(), self.reader("close", partials()))
+        let setup = self.setup("close", slot, &[partials()]);
+        let reader = self.reader(&setup);
+        KeyedTask::new(setup, self.keyed_parts(), reader)
     }
 
     pub(crate) fn keyed_parts(&self) -> KeyedParts {
