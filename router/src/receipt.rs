@@ -16,7 +16,7 @@ use crate::tail::{Tail, back_to, ends};
 use platform_core::growth::{GROWTH_HEADER, Growth, HASH_HEADER, IDENTITY_HEADER, REVISION_HEADER, SUMS_HEADER, Sums};
 use platform_core::log::{Log, LogError, Positions};
 use platform_core::map::Set;
-use platform_core::record::{Offset, Partition, Record};
+use platform_core::record::{Offset, Partition, Record, Topic};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -208,7 +208,7 @@ fn read(
         }
     })?;
     if !done {
-        return Err(LogError::Engine(format!("topic {} was not read to its end in time", settings.public)));
+        return Err(unfinished(&settings.public));
     }
     let partitions: Vec<PartitionReceipt> = counts.into_values().map(|counting| counting.finish(settings.window)).collect();
     let version = |of: Deployment| (of, orders.start_of(of).map(|start| start.version.clone()).unwrap_or_default());
@@ -268,7 +268,7 @@ fn sums_again<'a>(
         return Ok(said.into_iter().map(|(_, sums)| sums).collect());
     };
     // No window is closed before it begins, and one that is published late may have been closed long before the flip.
-    let oldest = said.iter().map(|(of, _)| start_of(of.window)).min().unwrap_or(flip.at);
+    let oldest = said.iter().filter(|(_, sums)| sums.is_some()).map(|(of, _)| start_of(of.window)).min().unwrap_or(flip.at);
     let since = flip.at.saturating_sub(settings.window.saturating_mul(BEFORE)).min(oldest);
     let from = match back_to(log, topic, &|_| since) {
         Ok(from) => from,
@@ -284,7 +284,7 @@ fn sums_again<'a>(
         }
     }
     let mut found: BTreeMap<(u32, u64), Option<Sums>> = BTreeMap::new();
-    Tail::new(Arc::clone(log), topic, from).read(&mut |index, record| {
+    let done = Tail::new(Arc::clone(log), topic, from).read(&mut |index, record| {
         if record.headers.get(SCHEMA) == Some(settings.progress.as_bytes())
             && deployment_of(record) == Some(of)
             && let Some(window) = record.headers.get(IDENTITY_HEADER).and_then(window_of)
@@ -292,6 +292,9 @@ fn sums_again<'a>(
             found.insert((index, window), record.headers.get(SUMS_HEADER).and_then(|bytes| Sums::decode(bytes).ok()));
         }
     })?;
+    if !done {
+        return Err(unfinished(topic));
+    }
     let again = |(of, sums): (&Observed, Option<Sums>)| {
         sums.and_then(|sums| match found.get(&(of.partition, of.window)) {
             Some(found) => *found,
@@ -300,6 +303,11 @@ fn sums_again<'a>(
         })
     };
     Ok(said.into_iter().map(again).collect())
+}
+
+/// What was not read must not count as what is not there.
+fn unfinished(topic: &Topic) -> LogError {
+    LogError::Engine(format!("topic {topic} was not read to its end in time"))
 }
 
 /// One partition as it is read.

@@ -202,10 +202,11 @@ impl Source {
         }
     }
 
-    /// Takes as many probes as a judgement needs, where nobody else did.
+    /// Takes probes until a judgement is possible, where nobody else did.
     fn watch(&self) -> Outcome {
         let Self::Topics { settings, .. } = self else { return Ok(()) };
-        // As many as a failure needs, and two of them so far apart that a lag can be seen.
+        // As many as show a failure, and two of them so far apart that a lag can be seen. Whether a standby has failed until just now
+        // (`recovered`) only a controller sees that has run for longer: who flips without one is in a hurry.
         let RouterSettings { probe: Span(probe), lag: Span(lag), failed, .. } = settings.router;
         let probes = failed.max(lag.as_nanos().div_ceil(probe.as_nanos()) as usize + 1);
         eprintln!("watching both deployments for {} s", probe.as_secs_f64() * probes as f64);

@@ -153,6 +153,9 @@ struct Row {
     fresh: f64,
 }
 
+/// Why a process may end by itself: somebody else writes in its place, or its deployment is not computed any more.
+const ENDS: [&str; 2] = ["fenced by a newer owner", " gave it up"];
+
 /// The public topic as it comes.
 struct Public {
     reader: Box<dyn Reader>,
@@ -213,6 +216,10 @@ struct Flips<'a> {
     span: Span,
     /// Who can be cut off.
     inside: Option<(usize, &'a Namespace)>,
+    /// How often a process ended by itself.
+    ended: usize,
+    /// Up to which flip receipts were looked at.
+    proved: u64,
 }
 
 impl Flips<'_> {
@@ -274,7 +281,15 @@ impl Flips<'_> {
     /// Starts again what has ended by itself, as by whatever keeps processes alive; who was killed or is cut off is not.
     fn revive(&mut self) {
         let cut_off = self.inside.filter(|_| self.wounds.cut_off.is_some()).map(|(n, _)| n);
-        self.fleet.revive_but(|n| self.wounds.dead.contains(&n) || cut_off == Some(n));
+        let is_dead = |n: usize| self.wounds.dead.contains(&n) || cut_off == Some(n);
+        for n in (0..PLACES.len()).filter(|n| !is_dead(*n)) {
+            if self.fleet.services[n].has_ended() {
+                let said = self.fleet.services[n].said();
+                assert!(ENDS.iter().any(|why| said.lines().last().is_some_and(|last| last.contains(why))), "process {n} has ended: {said}");
+                self.ended += 1;
+            }
+        }
+        self.fleet.revive_but(is_dead);
     }
 
     /// Waits until a flip would be granted; gives its number and from which colour.
@@ -433,7 +448,6 @@ impl Flips<'_> {
         let mut healed = false;
         let mut found = Value::Null;
         let done = within(self.room(180), || {
-            self.revive();
             self.public.read();
             found = self.found(wanted.0).unwrap_or_default();
             // Whoever sleeps does so until others have taken over; whoever lives lives on once the flip is made.
@@ -441,6 +455,7 @@ impl Flips<'_> {
                 self.heal();
                 healed = true;
             }
+            self.revive();
             found["gap"].is_number()
         });
         assert!(done, "flip {}, {name}, is not over: {:#?}", wanted.0, self.status());
@@ -457,7 +472,7 @@ impl Flips<'_> {
             first.is_some() || turn.live.is_none() && self.found(wanted.0 + 1).is_some()
         });
         assert!(moves, "flip {}, {name}: no window of {} in some partition: {:#?}", wanted.0, found["to"], self.status());
-        self.receipt(wanted.0);
+        self.receipts(wanted.0);
         let seconds = |name: &str| found[name].as_f64().unwrap();
         let first = turn.live.and(first).map(|at| (at - since) as f64 / 1e9);
         let row = Row { turn, gap: seconds("gap"), first, fresh: seconds("freshness") + f64::from(self.span.window) };
@@ -465,8 +480,16 @@ impl Flips<'_> {
         row
     }
 
+    /// The same of each flip up to this one, also of those that nobody asked for.
+    fn receipts(&mut self, through: u64) {
+        for flip in self.proved + 1..=through {
+            self.receipt(flip);
+        }
+        self.proved = through;
+    }
+
     /// The receipt of a flip is clean, and is found again in the public topic.
-    fn receipt(&mut self, flip: u64) {
+    fn receipt(&self, flip: u64) {
         let golden = |args: &[&str]| Command::new(env!("CARGO_BIN_EXE_golden")).args(args).current_dir(self.folder).output().unwrap();
         let mut said = String::new();
         // A broker may just have come back.
@@ -533,6 +556,8 @@ fn run(setting: &Setting, turns: &[(usize, Turn)]) -> Option<(Vec<Row>, f64)> {
         wounds: Wounds::default(),
         span: setting.span,
         inside,
+        ended: 0,
+        proved: 0,
     };
     let (stop, acked) = (AtomicBool::new(false), AtomicU64::new(0));
     let begun = clock.monotonic();
@@ -546,12 +571,17 @@ fn run(setting: &Setting, turns: &[(usize, Turn)]) -> Option<(Vec<Row>, f64)> {
         }
         setting.off.iter().for_each(|(n, seconds)| flips.is_off(*n, *seconds));
         let can_be = turns.iter().filter(|(_, turn)| !cuts(turn) || inside.is_some());
-        can_be.map(|(number, turn)| flips.flip(*number, *turn)).collect::<Vec<_>>()
+        let rows: Vec<Row> = can_be.map(|(number, turn)| flips.flip(*number, *turn)).collect();
+        // Until no flip is under way.
+        let (next, _) = flips.ready();
+        flips.receipts(next - 1);
+        rows
     });
     let took = (clock.monotonic() - begun).as_secs_f64();
     let account = account.into_inner().unwrap();
     let rate = account.acked.iter().map(crate::ledger::Request::events).sum::<usize>() as f64 / took;
-    eprintln!("{rate:.0} events a second over {took:.0} s");
+    let (ended, unasked) = (flips.ended, flips.proved - rows.len() as u64);
+    eprintln!("{rate:.0} events a second over {took:.0} s; {unasked} flips that nobody asked for; {ended} times a process ended by itself");
     flips.fleet.revive();
     let wrong = settle(&cluster, &mut flips.fleet, folder.path(), &account);
     flips.public.read();

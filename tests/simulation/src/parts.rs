@@ -17,7 +17,7 @@ use golden_router::orders::Start;
 use golden_router::settings::{Checks, ColourTopics, ControllerSettings};
 use golden_router::worker::WorkerSettings;
 use platform_core::clock::Clock;
-use platform_core::log::{Log, Positions, Subscription};
+use platform_core::log::{Log, Positions};
 use platform_core::pipeline::{Kind, MakeKeyed, MakeMap, Pipeline, Stage};
 use platform_core::record::{Offset, Partition, Topic};
 use platform_core::stage::MapStage;
