@@ -68,7 +68,7 @@ struct Mark {
 }
 
 /// A partition as commits name it: the place of its topic among those that the stage reads, and its number.
-pub(crate) type Place = (u64, u64);
+pub(crate) type Site = (u64, u64);
 
 /// A record that a process read alone, and lived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,9 +94,9 @@ impl Care {
     /// `starts: varint`, for a mark `offset: varint, tries: varint, since: zigzag varint, number: varint`, and for each mark that was lived through
     /// `topic: varint, partition: varint, offset: varint, number: varint`, the newest first, as many as there is room for; before these, a mark
     /// without tries is none.
-    pub(crate) fn put(&self, lived: impl Iterator<Item = (Place, Lived)>, out: &mut Vec<u8>) {
+    pub(crate) fn put(&self, lived: impl Iterator<Item = (Site, Lived)>, out: &mut Vec<u8>) {
         put_u64(out, self.starts);
-        let mut marks: Vec<_> = lived.filter_map(|(place, lived)| Some((lived.mark?, lived.offset, place))).collect();
+        let mut marks: Vec<_> = lived.filter_map(|(site, lived)| Some((lived.mark?, lived.offset, site))).collect();
         marks.sort_unstable_by(|a, b| b.cmp(a));
         if self.mark.is_some() || !marks.is_empty() {
             let none = Mark { offset: Offset(0), tries: 0, since: AppendTime(0), number: 0 };
@@ -124,17 +124,17 @@ impl Care {
     }
 
     /// Without its mark, where one of these says that its process lived.
-    pub(crate) fn heard(self, place: Place, said: &[(Place, Lived)]) -> Self {
-        let is_said = |mark: &Mark| said.contains(&(place, Lived { offset: mark.offset, mark: Some(mark.number) }));
+    pub(crate) fn heard(self, site: Site, said: &[(Site, Lived)]) -> Self {
+        let is_said = |mark: &Mark| said.contains(&(site, Lived { offset: mark.offset, mark: Some(mark.number) }));
         Self { mark: self.mark.filter(|mark| !is_said(mark)), ..self }
     }
 
     /// What was lived through, and where.
-    pub(crate) fn read_lived(cursor: &mut Cursor<'_>) -> impl Iterator<Item = (Place, Lived)> {
+    pub(crate) fn read_lived(cursor: &mut Cursor<'_>) -> impl Iterator<Item = (Site, Lived)> {
         Self::read(cursor);
         std::iter::from_fn(|| {
-            let place = (cursor.u64().ok()?, cursor.u64().ok()?);
-            Some((place, Lived { offset: Offset(cursor.u64().ok()?), mark: Some(cursor.u64().ok()?) }))
+            let site = (cursor.u64().ok()?, cursor.u64().ok()?);
+            Some((site, Lived { offset: Offset(cursor.u64().ok()?), mark: Some(cursor.u64().ok()?) }))
         })
     }
 }

@@ -8,7 +8,7 @@
 //! the next transaction brings a newer time to claim with. After a refusal the stage forgets and the reader goes back to the committed
 //! positions; a full log is thereby back-pressure.
 
-use crate::care::{Care, Caution, Lived, Place, Plan};
+use crate::care::{Care, Caution, Lived, Plan, Site};
 use crate::moments::Moment;
 use crate::task::{Backoff, StatusCell, Step, TaskError, TaskSetup, TaskState};
 use crate::transactions::{Outcome, Read, Transactions};
@@ -211,7 +211,7 @@ impl MapTask {
         let position = |o: &Owned| {
             let mut metadata = Vec::with_capacity(20);
             put_u64(&mut metadata, number);
-            let lived = unsettled.iter().filter_map(|(partition, lived)| Some((self.place(partition)?, **lived)));
+            let lived = unsettled.iter().filter_map(|(partition, lived)| Some((self.site(partition)?, **lived)));
             o.caution.next(o.told, o.told != o.committed, number).put(lived, &mut metadata);
             let mut offset = o.told;
             if planted(Bug::PositionOfLastRecord) && offset > o.committed {
@@ -297,7 +297,7 @@ impl MapTask {
                     (start, 0, Care::default())
                 }
             };
-            let care = self.place(&partition).map_or(care, |place| care.heard(place, &said));
+            let care = self.site(&partition).map_or(care, |site| care.heard(site, &said));
             if self.lived.get(&partition).is_some_and(|lived| lived.offset < offset) {
                 self.lived.remove(&partition);
             }
@@ -378,11 +378,11 @@ impl MapTask {
     /// Whether some process says that it lived through this mark.
     fn was_lived_through(&self, partition: &Partition, mark: Lived) -> Result<bool, LogError> {
         let (group, log) = (self.setup.group(), &self.setup.log);
-        let Some(place) = self.place(partition) else { return Ok(false) };
+        let Some(site) = self.site(partition) else { return Ok(false) };
         for topic in &self.setup.reads {
             for index in 0..log.partitions(topic)? {
                 let Some(committed) = log.committed(&group, &Partition::new(topic, index))? else { continue };
-                if said_in(&committed).contains(&(place, mark)) {
+                if said_in(&committed).contains(&(site, mark)) {
                     return Ok(true);
                 }
             }
@@ -391,7 +391,7 @@ impl MapTask {
     }
 
     /// A partition as commits name it.
-    fn place(&self, partition: &Partition) -> Option<Place> {
+    fn site(&self, partition: &Partition) -> Option<Site> {
         let topic = self.setup.reads.iter().position(|topic| *topic == partition.topic)?;
         Some((topic as u64, u64::from(partition.index)))
     }
@@ -435,7 +435,7 @@ impl MapTask {
 }
 
 /// What a task said beside a position of what it lived through.
-fn said_in(committed: &Committed) -> Vec<(Place, Lived)> {
+fn said_in(committed: &Committed) -> Vec<(Site, Lived)> {
     let mut cursor = Cursor::new(&committed.metadata);
     if cursor.u64().is_ok() { Care::read_lived(&mut cursor).collect() } else { Vec::new() }
 }
