@@ -231,8 +231,10 @@ impl<'a> Fleet<'a> {
         self.revive_but(|_| false);
     }
 
-    /// The same, but not these, which are to be dead for now. What does not start, as its brokers may be away, is started the next time.
-    pub(crate) fn revive_but(&mut self, dead: impl Fn(usize) -> bool) {
+    /// The same, but not those that a test keeps dead. One that ends before it listens, since its brokers are away, is tried again by the next
+    /// call, as a supervisor would. Gives how many were started.
+    pub(crate) fn revive_but(&mut self, dead: impl Fn(usize) -> bool) -> usize {
+        let mut started = 0;
         for n in 0..self.services.len() {
             if dead(n) || !self.services[n].has_ended() {
                 continue;
@@ -242,10 +244,12 @@ impl<'a> Fleet<'a> {
                 Ok(service) => {
                     self.services[n] = service;
                     self.tell();
+                    started += 1;
                 }
                 Err(said) => eprintln!("it does not start again yet: {}", said.back().map_or("", String::as_str)),
             }
         }
+        started
     }
 
     fn tell(&self) {

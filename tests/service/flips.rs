@@ -216,7 +216,7 @@ struct Flips<'a> {
     span: Span,
     /// Who can be cut off.
     inside: Option<(usize, &'a Namespace)>,
-    /// How often a process ended by itself.
+    /// How often a process that had ended by itself was started again.
     ended: usize,
     /// Up to which flip receipts were looked at.
     proved: u64,
@@ -288,10 +288,9 @@ impl Flips<'_> {
                 // Its last line may still be on its way.
                 let is_meant = within(5, || ENDS.iter().any(|why| said().lines().last().is_some_and(|last| last.contains(why))));
                 assert!(is_meant, "process {n} has ended: {}", said());
-                self.ended += 1;
             }
         }
-        self.fleet.revive_but(is_dead);
+        self.ended += self.fleet.revive_but(is_dead);
     }
 
     /// Waits until a flip would be granted; gives its number and from which colour.
@@ -584,7 +583,7 @@ fn run(setting: &Setting, turns: &[(usize, Turn)]) -> Option<(Vec<Row>, f64)> {
     let rate = account.acked.iter().map(crate::ledger::Request::events).sum::<usize>() as f64 / took;
     let (ended, unasked) = (flips.ended, flips.proved - rows.len() as u64);
     eprintln!("{rate:.0} events a second over {took:.0} s; {unasked} flips that nobody asked for; {ended} times a process ended by itself");
-    flips.fleet.revive();
+    flips.revive();
     let wrong = settle(&cluster, &mut flips.fleet, folder.path(), &account);
     flips.public.read();
     assert!(wrong.is_empty(), "{} wrong, as in {:#?}", wrong.len(), wrong.iter().take(20).collect::<Vec<_>>());

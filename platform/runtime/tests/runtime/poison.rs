@@ -244,7 +244,7 @@ fn refusals_and_changes_of_hands_are_no_deaths() {
     quiet();
     // In the second case whoever lost the record has nothing of its topic left.
     for sources in [vec![source()], vec![single(), source()]] {
-        from_hand_to_hand(&seldom(sources));
+        from_hand_to_hand(&doubted(sources));
     }
 }
 
@@ -253,18 +253,22 @@ fn single() -> Topic {
     Topic::new("single")
 }
 
-/// A world in which commits come seldom.
-fn seldom(sources: Vec<Topic>) -> World {
+/// What lies in the first partition of such a world, and in the second.
+fn three() -> [Vec<String>; 2] {
+    [numbers(3), vec![]]
+}
+
+/// A world in which commits come seldom, and where the first partition holds three records that are read one by one.
+fn doubted(sources: Vec<Topic>) -> World {
     let mut world = World::new(RuntimeSettings { commit_interval: Duration::from_secs(60), ..RuntimeSettings::default() });
     world.memory.as_ref().unwrap().create_topic(&single(), 1, TopicSettings::default());
     world.sources = sources;
+    fill(&world, 0, &three()[0]);
+    make_careful(&world);
     world
 }
 
 fn from_hand_to_hand(world: &World) {
-    let values = [numbers(3), vec![]];
-    fill(world, 0, &values[0]);
-    make_careful(world);
     let mut tasks: [Option<MapTask>; 10] = Default::default();
     for slot in 0..tasks.len() {
         world.memory.as_ref().unwrap().evict("words.add");
@@ -282,7 +286,7 @@ fn from_hand_to_hand(world: &World) {
     assert_eq!(world.log.injected().len(), tasks.len(), "each was refused");
     drop(tasks);
     assert!(process(world, &Moments::default(), 200));
-    assert_eq!(everything_once(world, &values), Vec::<String>::new());
+    assert_eq!(everything_once(world, &three()), Vec::<String>::new());
 }
 
 /// Whoever reads the first record lives, is refused, and is told to stop: that is no death either.
@@ -290,10 +294,7 @@ fn from_hand_to_hand(world: &World) {
 fn refusals_and_orderly_stops_are_no_deaths() {
     quiet();
     // A second partition could be idle, and make a commit on its own account.
-    let world = seldom(vec![single()]);
-    let values = [numbers(3), vec![]];
-    fill(&world, 0, &values[0]);
-    make_careful(&world);
+    let world = doubted(vec![single()]);
     for _ in 0..10 {
         let mut task = None;
         assert!(lives(&world, 0, &Moments::default(), &mut task, 1));
@@ -305,17 +306,14 @@ fn refusals_and_orderly_stops_are_no_deaths() {
     }
     assert_eq!(world.log.injected().len(), 10, "each was refused");
     assert!(process(&world, &Moments::default(), 200));
-    assert_eq!(everything_once(&world, &values), Vec::<String>::new());
+    assert_eq!(everything_once(&world, &three()), Vec::<String>::new());
 }
 
 /// One process lived through the first record, and says so as long as it lives; all others die of it.
 #[test]
 fn who_lived_once_excuses_no_later_death() {
     quiet();
-    let world = seldom(vec![source()]);
-    let values = [numbers(3), vec![]];
-    fill(&world, 0, &values[0]);
-    make_careful(&world);
+    let world = doubted(vec![source()]);
     let mut witness = None;
     assert!(lives(&world, 0, &Moments::default(), &mut witness, 1));
     world.clock.advance(Duration::from_secs(10));
