@@ -50,9 +50,15 @@ impl Server {
 
     fn answer<T: DeserializeOwned>(&self, ask: impl Fn() -> Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<T, Failure> {
         let away = |error: &dyn std::fmt::Display| Failure::missing(format!("{} does not answer: {error}", self.url));
+        let none = |error: ureq::Error| match error {
+            ureq::Error::Io(_) | ureq::Error::ConnectionFailed | ureq::Error::HostNotFound => {
+                away(&format!("{error}; 'golden run' starts one, and --server says where it is"))
+            }
+            error => away(&error),
+        };
         let mut tries = 0;
         loop {
-            let mut response = ask().map_err(|error| away(&error))?;
+            let mut response = ask().map_err(none)?;
             let status = response.status().as_u16();
             let body = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec().map_err(|error| away(&error))?;
             tries += 1;

@@ -105,6 +105,13 @@ fn what_is_wrong_is_said_with_what_would_be_right() {
 }
 
 #[test]
+fn a_server_that_is_not_there_is_named_with_how_to_start_one() {
+    let (code, text) = said(&["router", "status", "--server", "http://127.0.0.1:1"], &[]);
+    assert_eq!(code, Some(3), "{text}");
+    assert!(["http://127.0.0.1:1 does not answer", "'golden run' starts one", "--server"].iter().all(|part| text.contains(part)), "{text}");
+}
+
+#[test]
 fn settings_show_where_they_come_from() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("golden.yaml"), "pipeline: {bound: 5s, groupings: {service: []}}\n").unwrap();

@@ -51,8 +51,10 @@ fn dependencies_point_one_way() {
     let graph = graph();
     let core = graph.needs("platform-core");
     let allowed = [
+        "equivalent",
         "foldhash",
         "hashbrown",
+        "indexmap",
         "serde",
         "serde_core",
         "serde_derive",

@@ -191,10 +191,13 @@ fn fill(bootstrap: &str, windows: u64) -> Result<()> {
         for index in 0..PARTITIONS {
             let to = Partition::new(&topics.signals, index);
             let mut sums = Sums::default();
+            let mut before = Vec::new();
             for series in 0..SERIES {
                 let hash = series.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ window.cast_unsigned();
                 let result = Made::of(window, index, series, hash);
                 sums.add(series + 1, hash);
+                ensure!(before < result.identity, "result {series} of a window does not lie behind the one before it, as CLOSE's do");
+                before.clone_from(&result.identity);
                 writer.append(&to, NewRecord { key: Some(&result.key), headers: &result.headers(), value: Some(&result.value) })?;
             }
             let window_key = sortable(EventTime(window));
@@ -228,7 +231,8 @@ struct Made {
 
 impl Made {
     fn of(window: i64, index: u32, series: u64, hash: u64) -> Self {
-        let service = format!("service-{index}-{}", series / 20);
+        // Names as wide as each other: identities rise, as CLOSE writes them.
+        let service = format!("service-{index}-{:03}", series / 20);
         let identity = Identity {
             window_start: EventTime(window),
             window_nanos: WINDOW,
@@ -236,7 +240,7 @@ impl Made {
             namespace: String::new(),
             service: service.clone(),
             grouping: "service_operation".to_owned(),
-            dimensions: vec![format!("GET /operation/{}", series % 20)],
+            dimensions: vec![format!("GET /operation/{:02}", series % 20)],
         };
         let mut encoded = Vec::new();
         identity.encode(&mut encoded);

@@ -7,6 +7,8 @@ use std::hash::{BuildHasher, Hasher};
 
 /// A hash map with a fixed seed.
 pub type Map<K, V> = hashbrown::HashMap<K, V, FixedState>;
+/// A hash map with a fixed seed that gives its entries in the order in which their keys came.
+pub type OrderedMap<K, V> = indexmap::IndexMap<K, V, FixedState>;
 /// A hash set with a fixed seed.
 pub type Set<K> = hashbrown::HashSet<K, FixedState>;
 /// A table that is given hashes, for keys that live elsewhere (an arena).

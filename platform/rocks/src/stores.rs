@@ -144,7 +144,7 @@ impl Store for RocksStore {
     }
 
     fn write(&mut self, changes: &Changes, applied: Offset) -> Result<(), StoreError> {
-        let mut batch = WriteBatch::default();
+        let mut batch = WriteBatch::with_capacity_bytes(changes.list.iter().map(size_in_batch).sum());
         let mut key = std::mem::take(&mut self.key);
         for change in &changes.list {
             match change {
@@ -172,6 +172,16 @@ impl Store for RocksStore {
         self.clear_into(&mut batch);
         self.database.db.write(batch).map_err(failed)
     }
+}
+
+/// Bytes of a change in a batch: of what it holds, and of its prefixes and lengths at most.
+fn size_in_batch(change: &Change) -> usize {
+    const BESIDE: usize = 32;
+    BESIDE
+        + match change {
+            Change::Put(one, other) | Change::DeleteRange(one, other) => one.len() + other.len(),
+            Change::Delete(key) => key.len(),
+        }
 }
 
 /// Store id and format of a name. Damage shows as no name: the store then starts empty under a new id.
