@@ -29,7 +29,9 @@ impl Stack {
     /// Starts it, and waits until it says how it ends.
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards/demo-stack"));
+        // A suite that runs in the background was told to ignore SIGINT, and a shell cannot trap what it was told to ignore.
+        let mut command = Command::new("env");
+        command.arg("--default-signal=INT").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards/demo-stack"));
         command.arg(env!("CARGO_BIN_EXE_golden")).arg(dashboards()).arg("127.0.0.1:0").env("TMPDIR", folder.path());
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
